@@ -1,0 +1,93 @@
+"""Every error that STOP raises on purpose.
+
+A guest that fails (a candidate that crashes, times out, answers rubbish) is a *value*, see
+`stop.utility.Evaluation`. Exceptions are for the host:
+
+    StopError                      exit 1
+    ├── UserError                  exit 2   the request cannot be carried out as it was put
+    │   ├── ConfigError                     an option or a configuration value
+    │   ├── TaskError                       a task folder that is missing or broken
+    │   └── ProgramError                    a program file that is missing or unreadable
+    ├── RunError                   exit 1   a run, its store or its log failed
+    ├── BudgetExceeded             exit 3   a limit of the run was reached
+    ├── SandboxError               exit 4   the sandbox failed
+    │   ├── SandboxUnavailable              no backend can run here
+    │   └── SandboxBroken                   a running sandbox broke; the work can be tried again
+    ├── LMError                    exit 5   the language model could not answer
+    │   ├── LMUnavailable                   no server, no key, no weights
+    │   └── LMRequestRefused                the server refused this one request (too long, filtered)
+    └── PolicyHalt                 exit 6   the security policy stopped the run
+"""
+
+from __future__ import annotations
+
+INTERRUPTED_EXIT_CODE = 130
+
+
+class StopError(Exception):
+    """Root of all errors. `hint` says what the user can do next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UserError(StopError):
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """An option or configuration value makes no sense."""
+
+
+class TaskError(UserError):
+    """A task folder is missing, incomplete or does not do what a task must."""
+
+
+class ProgramError(UserError):
+    """A program file is missing or not UTF-8 text."""
+
+
+class RunError(StopError):
+    """A run cannot go on, or its folder is not usable."""
+
+
+class BudgetExceeded(StopError):
+    """A limit was reached. `resource` names which."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, resource: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.resource = resource
+
+
+class SandboxError(StopError):
+    exit_code = 4
+
+
+class SandboxUnavailable(SandboxError):
+    """No sandbox backend can run on this machine."""
+
+
+class SandboxBroken(SandboxError):
+    """A sandbox that was running is gone or talks nonsense; not the guest's verdict."""
+
+
+class LMError(StopError):
+    exit_code = 5
+
+
+class LMUnavailable(LMError):
+    """There is no way to reach the language model: server, key or weights are missing."""
+
+
+class LMRequestRefused(LMError):
+    """The server refuses this request (context overflow, content filter); others may work."""
+
+
+class PolicyHalt(StopError):
+    exit_code = 6

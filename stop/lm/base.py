@@ -1,0 +1,119 @@
+"""The protocol of a language model, and the plain data that crosses it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class LMRequest:
+    """One request: `n` independent responses to one prompt.
+
+    Attributes:
+        system: the system message (`expertise` in the improver's interface).
+        message: the user message.
+        n: number of responses wanted, at least 1.
+        temperature: sampling temperature, 0 to 2.
+        max_tokens: upper bound of completion tokens for each response.
+        seed: sampling seed; servers may ignore it.
+    """
+
+    system: str
+    message: str
+    n: int = 1
+    temperature: float = 0.7
+    max_tokens: int = 1024
+    seed: int | None = None
+
+    @property
+    def key(self) -> str:
+        """SHA-256 over everything that shapes the responses except `n` and `seed`."""
+        parts = asdict(self)
+        del parts["n"], parts["seed"]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a request cost. `usd` is None where no price is known; `estimated` says that the
+    server gave no figures and ours are counted."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float | None = None
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One response. `finish_reason` is "stop", "length" (cut off), or the server's own word."""
+
+    text: str
+    finish_reason: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class LMResponse:
+    """The answer to one request: exactly `n` choices, in order, `n` as requested.
+
+    Attributes:
+        model: the model as the server named it.
+        retries: how many times the request had to be sent again.
+    """
+
+    choices: tuple[Choice, ...]
+    usage: Usage = Usage()
+    model: str = ""
+    retries: int = 0
+    faults: tuple[str, ...] = field(default=())
+
+    @property
+    def texts(self) -> list[str]:
+        return [choice.text for choice in self.choices]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class LanguageModel(Protocol):
+    """A backend. Instances belong to one event loop; `complete` may be called concurrently.
+
+    `complete` returns exactly `request.n` choices or raises `stop.errors.LMError`:
+    `LMRequestRefused` when only this request is at fault, `LMUnavailable` when the model cannot
+    be reached after all retries.
+    """
+
+    @property
+    def spec(self) -> str:
+        """How the user names this model, e.g. "openai:gpt-4o-mini"."""
+        ...
+
+    @property
+    def context_tokens(self) -> int | None:
+        """Tokens that prompt and response may have together, where known."""
+        ...
+
+    async def start(self) -> None:
+        """Make ready (start a server, check the key is there). Idempotent."""
+        ...
+
+    async def complete(self, request: LMRequest) -> LMResponse: ...
+
+    def worst_case(self, request: LMRequest) -> Usage:
+        """Upper bound of what `request` can cost, to be reserved before it is sent."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give back what `start` took. Idempotent."""
+        ...
+
+
+async def complete_all(lm: LanguageModel, requests: list[LMRequest]) -> list[LMResponse]:
+    """All requests concurrently; the first failure cancels the others and is raised."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(lm.complete(request)) for request in requests]
+    return [task.result() for task in tasks]
