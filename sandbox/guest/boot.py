@@ -1,0 +1,82 @@
+"""First code in the sandbox: becomes process 1, the zygote, and forks the relay.
+
+    host ──stdio── relay (process 2) ──socket── guest (the candidate, one at a time)
+                     │                            ▲
+                     └──"spawn", "drain"──► zygote (process 1) forks it
+
+The zygote imports numpy once and then only forks and reaps. It never sees a program, an input or
+an answer, so that the memory a guest inherits tells nothing of the guests before it. The relay
+talks to the host, measures, and kills. Neither holds a secret.
+
+Started as `python -I -c BOOTSTRAP`: the bootstrap reads the bundle of these modules from stdin,
+registers them, and calls `main`.
+"""
+
+import ctypes
+import json
+import os
+import socket
+
+import child
+import relay
+
+
+def main(config):
+    """Never returns. `config`: see `stop.sandbox.guest.bundle`."""
+    import numpy
+    import numpy.random  # noqa: F401
+
+    for name in ("random", "math", "heapq", "itertools", "collections", "threading", "traceback"):
+        __import__(name)
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE 0: no guest may read our memory
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    relay_pid = os.fork()
+    if relay_pid == 0:
+        ours.close()
+        try:
+            relay.main(theirs, config)
+        finally:
+            os._exit(0)
+    theirs.close()
+    _silence()
+    serve(ours, relay_pid, config)
+
+
+def _silence():
+    """The zygote lets go of the stdio that belongs to the relay."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1):
+        os.dup2(null, fd)
+    os.close(null)
+
+
+def serve(relay_socket, relay_pid, config):
+    """Answer the relay until it is gone: then every process here ends with process 1."""
+    serial = 0
+    while True:
+        message, fds, _, _ = socket.recv_fds(relay_socket, 1024, 3)
+        if not message:
+            os._exit(0)
+        if message == b"spawn":
+            serial += 1
+            pid = child.fork(fds, serial, config, close=[relay_socket.fileno()])
+            answer = {"pid": pid}
+        else:  # b"drain": all guests were sent SIGKILL; collect them
+            answer = {"ends": _reap(relay_pid)}
+        for fd in fds:
+            os.close(fd)
+        relay_socket.send(json.dumps(answer).encode())
+
+
+def _reap(relay_pid):
+    """Wait for all but the relay. Returns [pid, wait status, CPU seconds], the last 200."""
+    ends = []
+    while any(p.isdigit() and int(p) not in (1, relay_pid) for p in os.listdir("/proc")):
+        try:
+            pid, status, usage = os.wait4(-1, 0)
+        except ChildProcessError:
+            break
+        if pid == relay_pid:
+            os._exit(0)
+        ends.append([pid, status, usage.ru_utime + usage.ru_stime])
+    return ends[-200:]

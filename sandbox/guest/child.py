@@ -1,0 +1,233 @@
+"""The process that runs a candidate: confine yourself, then obey `call` frames.
+
+Everything before `_execute` is ours; from there on the process is the adversary's, and whatever it
+sends is a claim. Limits that matter are kept by the relay, the kernel and the host.
+"""
+
+import ctypes
+import io
+import os
+import resource
+import signal
+import socket
+import sys
+import traceback
+import types
+
+import frames
+import services
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_CLONE_NEWNS, _CLONE_NEWPID, _CLONE_NEWIPC = 0x00020000, 0x20000000, 0x08000000
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
+_MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
+
+
+def fork(fds, serial, config, close):
+    """Fork a guest that waits for its program on fds[0], with stdout and stderr on the others.
+
+    In "namespace" mode the guest is the first process of a pid namespace of its own, with private
+    mounts; in "uid" mode it has a user id of its own. Returns its pid.
+    """
+    namespaces = config["confine"] == "namespace"
+    pid = _fork_into_pid_namespace() if namespaces else os.fork()
+    if pid:
+        return pid
+    try:
+        for fd in close:
+            os.close(fd)
+        _wire(fds)
+        _confine(serial, config, namespaces)
+        _main(socket.socket(fileno=3))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(70)
+
+
+def _fork_into_pid_namespace():
+    """Fork by way of a child that makes the namespace: ours stays as it is. 0 in the guest.
+
+    The one between has ended when this returns; its child is then the zygote's to reap.
+    """
+    read, write = os.pipe()
+    between = os.fork()
+    if between:
+        os.close(write)
+        pid = int(os.read(read, 20) or b"0")
+        os.close(read)
+        os.waitpid(between, 0)
+        if not pid:
+            raise OSError("no pid namespace for the guest")
+        return pid
+    _check(_LIBC.unshare(_CLONE_NEWPID), "unshare")
+    pid = os.fork()
+    if pid:
+        os.write(write, b"%d" % pid)
+        os._exit(0)
+    return 0
+
+
+def _wire(fds):
+    """stdin from nowhere, stdout and stderr to the relay's pipes, the channel on 3, no more."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    high = [os.dup(fd) for fd in fds]  # away from the numbers to be filled
+    os.dup2(null, 0)
+    os.dup2(high[1], 1)
+    os.dup2(high[2], 2)
+    os.dup2(high[0], 3)
+    os.closerange(4, 1024)
+    sys.stdin = io.TextIOWrapper(os.fdopen(0, "rb", closefd=False))
+    sys.stdout = io.TextIOWrapper(
+        os.fdopen(1, "wb", 0, closefd=False), "utf-8", "replace", write_through=True
+    )
+    sys.stderr = io.TextIOWrapper(
+        os.fdopen(2, "wb", 0, closefd=False), "utf-8", "replace", write_through=True
+    )
+
+
+def _check(result, what):
+    if result != 0:
+        raise OSError(ctypes.get_errno(), f"{what} failed")
+
+
+def _confine(serial, config, namespaces):
+    os.setsid()
+    _LIBC.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE 1: the zygote's 0 would lock us out of /proc/self
+    with open("/proc/self/oom_score_adj", "w") as f:  # die before the relay does
+        f.write("1000")
+    if namespaces:
+        _check(_LIBC.unshare(_CLONE_NEWNS | _CLONE_NEWIPC), "unshare")
+        _check(_LIBC.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "mount")
+        flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+        for place in (b"/tmp", b"/dev/shm"):
+            size = f"size={config['tmpfs_mb']}m,nr_inodes=4096,mode=1777".encode()
+            _check(_LIBC.mount(b"tmpfs", place, b"tmpfs", flags, size), "mount tmpfs")
+        if _LIBC.mount(b"proc", b"/proc", b"proc", flags, None) != 0 and not config["old_proc"]:
+            raise OSError(ctypes.get_errno(), "mount proc failed")
+    os.chdir("/tmp")
+    limit = resource.setrlimit
+    limit(resource.RLIMIT_CORE, (0, 0))
+    limit(resource.RLIMIT_NOFILE, (256, 256))
+    limit(resource.RLIMIT_FSIZE, (config["tmpfs_mb"] << 20,) * 2)
+    limit(resource.RLIMIT_NPROC, (config["pids"],) * 2)
+    limit(resource.RLIMIT_MEMLOCK, (0, 0))
+    limit(resource.RLIMIT_MSGQUEUE, (0, 0))
+    _drop_privileges(config["uid_base"] + serial % 500, namespaces)
+    if config["seccomp"]:
+        _install_filter(config["seccomp"])
+    os.environ.clear()
+    os.environ.update(config["environment"])
+
+
+def _drop_privileges(uid, namespaces):
+    for capability in range(64):  # beyond the last one the kernel answers EINVAL
+        if _LIBC.prctl(24, capability, 0, 0, 0) != 0:  # PR_CAPBSET_DROP
+            break
+    if not namespaces:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    _check(_LIBC.prctl(47, 4, 0, 0, 0), "clear ambient capabilities")
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    _check(_LIBC.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+    _check(_LIBC.prctl(38, 1, 0, 0, 0), "no_new_privs")
+
+
+def _install_filter(program):
+    """Attach a seccomp filter: `program` is a list of [code, jt, jf, k] instructions."""
+
+    class Instruction(ctypes.Structure):
+        _fields_ = (
+            ("code", ctypes.c_uint16),
+            ("jt", ctypes.c_uint8),
+            ("jf", ctypes.c_uint8),
+            ("k", ctypes.c_uint32),
+        )
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_uint16), ("filter", ctypes.POINTER(Instruction)))
+
+    code = (Instruction * len(program))(*[tuple(i) for i in program])
+    prog = Program(len(program), code)
+    _check(_LIBC.prctl(22, 2, ctypes.byref(prog), 0, 0), "seccomp")  # PR_SET_SECCOMP, FILTER
+
+
+def _main(channel):
+    job = services.receive(channel)
+    soft = job["memory_bytes"] + _own_size()
+    resource.setrlimit(resource.RLIMIT_AS, (soft, soft))
+    cpu = int(job["total_cpu"]) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _seed(job["seed"])
+    entry, problem = _execute(job, channel)
+    if problem:
+        services.send(channel, {"op": "failed", **problem})
+        return
+    services.send(channel, {"op": "loaded"})
+    while True:
+        call = services.receive(channel)
+        services.send(channel, *_answer(entry, call, job, channel))
+
+
+def _own_size():
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[0]) * resource.getpagesize()
+
+
+def _seed(seed):
+    import random
+
+    import numpy
+
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+
+
+def _execute(job, channel):
+    """Run the program's top level. Returns (entry point, None) or (None, what is wrong)."""
+    module = types.ModuleType("program")
+    sys.modules["program"] = sys.modules["__main__"] = module
+    module.__dict__["__name__"] = "program"
+    import linecache  # so that tracebacks show the program's own lines
+
+    lines = job["source"].splitlines(keepends=True)
+    linecache.cache["<program>"] = (len(job["source"]), None, lines, "<program>")
+    try:
+        exec(compile(job["source"], "<program>", "exec"), module.__dict__)
+        return module.__dict__[job["entry"]], None
+    except BaseException as error:
+        return None, _describe(error)
+
+
+def _answer(entry, call, job, channel):
+    """Call the entry point; the frame to send back."""
+    try:
+        args = call["args"]
+        if job["services"]:
+            args = (*args, *services.connect(channel, job["services"]))
+        value = entry(*args)
+        node, blobs = frames.pack(value)
+        return {"op": "answer", "value": node}, blobs
+    except frames.FrameError as error:
+        return {"op": "answer", "problem": {"status": "invalid", "detail": str(error)}}, b""
+    except BaseException as error:
+        return {"op": "answer", "problem": _describe(error)}, b""
+    finally:
+        services.disconnect()
+
+
+def _describe(error):
+    """Status and the guest's own part of the traceback."""
+    status = "oom" if isinstance(error, MemoryError) else "error"
+    try:
+        entries = [
+            e for e in traceback.extract_tb(error.__traceback__) if e.filename == "<program>"
+        ]
+        where = f" (line {entries[-1].lineno} in {entries[-1].name})" if entries else ""
+        text = f"{type(error).__name__}: {error}"[:500] + where
+    except BaseException:
+        text = "an exception that cannot be shown"
+    return {"status": status, "detail": text}

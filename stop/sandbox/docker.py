@@ -1,0 +1,345 @@
+"""The docker backend: containers of any engine that `DOCKER_HOST` names.
+
+One container per warm sandbox: no network, read-only root, own seccomp profile, no new privileges,
+limits of memory (no swap), processes, CPU and files. The supervisor inside holds the five
+capabilities that it takes to give each guest a user id of its own, to clean up after it and to kill
+it; guests hold none. After creation the container is inspected: a limit that the engine did not
+apply stops the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import socket
+import threading
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from stop.errors import SandboxError, SandboxUnavailable
+from stop.sandbox import seccomp
+from stop.sandbox.base import GuestConfig, GuestLimits
+from stop.sandbox.guest import BOOTSTRAP, StreamGuest
+from stop.sandbox.image import PYTHON, Rootfs, build_rootfs, tar_of
+from stop.sandbox.owner import owner_is_dead, owner_mark
+
+LABEL = "stop-optimizer"
+_CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETPCAP", "SETUID"]
+_REPOSITORY = "stop-sandbox"
+
+
+class DockerSandbox:
+    """Starts guests in containers. See `stop.sandbox.base.Sandbox`.
+
+    Args:
+        packages: distributions to carry into the image beside numpy.
+        image: an image to use instead of the one made from this interpreter, by name or id;
+            it must hold `python3` at the place that `sandbox/Dockerfile` puts it.
+    """
+
+    name = "docker"
+
+    def __init__(self, packages: tuple[str, ...] = (), image: str | None = None) -> None:
+        self._packages = packages
+        self._image_wanted = image
+        self._client: Any = None
+        self._image_id = ""
+        self._guests: set[StreamGuest] = set()
+
+    @property
+    def image_digest(self) -> str:
+        return self._image_id
+
+    async def open(self) -> None:
+        if self._client is not None:
+            return
+        client = await asyncio.to_thread(connect)
+        try:
+            self._image_id = await asyncio.to_thread(self._prepare, client)
+        except BaseException:
+            client.close()
+            raise
+        self._client = client
+
+    def _prepare(self, client: Any) -> str:
+        prune(client, dead_owners_only=True)
+        if self._image_wanted:
+            return _image_id(client, self._image_wanted)
+        return ensure_image(client, self._packages)
+
+    async def start(self, limits: GuestLimits) -> StreamGuest:
+        assert self._client is not None, "open() comes first"
+        with _engine_errors("a container could not be started"):
+            container, attached = await asyncio.to_thread(self._create, limits)
+        stop, why_gone = _handlers(container)
+        reader, writer = await asyncio.open_connection(sock=attached, limit=1 << 20)
+        guest = StreamGuest(container.name, reader, writer, why_gone=why_gone, stop=stop)
+        try:
+            with _engine_errors("a container could not be started"):
+                await asyncio.to_thread(container.start)
+                await asyncio.to_thread(_verify, container, limits)
+            config = GuestConfig(
+                "uid", 0x60000000 + random.randrange(1 << 18) * 512, limits.pids, limits.tmpfs_mb
+            )
+            await guest.boot(config)
+        except BaseException:
+            await guest.aclose()
+            raise
+        self._guests = {g for g in self._guests if not g.closed} | {guest}
+        return guest
+
+    def _create(self, limits: GuestLimits) -> tuple[Any, socket.socket]:
+        tmpfs = f"rw,noexec,nosuid,nodev,size={limits.tmpfs_mb}m,nr_inodes=4096,mode=1777"
+        container = self._client.containers.create(
+            self._image_id,
+            [PYTHON, "-B", "-s", "-P", "-X", "utf8", "-c", BOOTSTRAP],
+            entrypoint=[],
+            name=f"stop-{uuid.uuid4().hex[:12]}",
+            hostname="sandbox",
+            user="0:0",
+            working_dir="/",
+            labels={LABEL: "guest", f"{LABEL}.owner": owner_mark()},
+            environment={
+                "LD_LIBRARY_PATH": "/opt/python/lib",
+                "OPENBLAS_NUM_THREADS": "1",
+                "OMP_NUM_THREADS": "1",
+                "PYTHONHASHSEED": "0",
+            },
+            stdin_open=True,
+            network_mode="none",
+            ipc_mode="none",
+            read_only=True,
+            tmpfs={"/tmp": tmpfs, "/dev/shm": tmpfs},
+            cap_drop=["ALL"],
+            cap_add=_CAPABILITIES,
+            security_opt=["no-new-privileges:true", f"seccomp={seccomp.profile_text()}"],
+            pids_limit=limits.pids + 16,
+            mem_limit=limits.memory_mb << 20,
+            memswap_limit=limits.memory_mb << 20,
+            nano_cpus=int(limits.cpus * 1e9),
+            log_config={"type": "none"},
+            oom_score_adj=500,
+        )
+        try:
+            attached = container.attach_socket(
+                params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            )
+            return container, _plain_socket(attached)
+        except BaseException:
+            container.remove(force=True)
+            raise
+
+    async def aclose(self) -> None:
+        guests, self._guests = self._guests, set()
+        await asyncio.gather(*(guest.aclose() for guest in guests))
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+def connect() -> Any:
+    """A client of the engine, or `SandboxUnavailable` with what helps."""
+    import docker  # noqa: PLC0415 - slow import
+    import requests  # noqa: PLC0415
+
+    place = os.environ.get("DOCKER_HOST", "the default socket")
+    try:
+        client = docker.from_env(timeout=60)
+        client.ping()
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        raise SandboxUnavailable(
+            f"no container engine answers at {place}: {_short(error)}",
+            hint="start Docker or Podman (`sudo systemctl start docker`), set DOCKER_HOST, "
+            "or use --sandbox bubblewrap",
+        ) from None
+    return client
+
+
+def ensure_image(client: Any, packages: tuple[str, ...] = (), *, rebuild: bool = False) -> str:
+    """The id of the image made from this interpreter, imported if the engine lacks it."""
+    rootfs = build_rootfs(packages, rebuild=rebuild)
+    tag = f"{_REPOSITORY}:{rootfs.digest.removeprefix('sha256:')[:24]}"
+    import docker  # noqa: PLC0415
+
+    if not rebuild:
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            return str(client.images.get(tag).id)
+    with _engine_errors("the sandbox image could not be imported"):
+        _import_rootfs(client, rootfs, tag)
+        return str(client.images.get(tag).id)
+
+
+def _import_rootfs(client: Any, rootfs: Rootfs, tag: str) -> None:
+    repository, _, name = tag.partition(":")
+    with tar_of(rootfs) as tar:
+        client.api.import_image_from_data(
+            tar, repository=repository, tag=name, changes=[f"LABEL {LABEL}=image"]
+        )
+
+
+def build_from_dockerfile(client: Any, folder: Path, base: str) -> str:
+    """`sandbox/Dockerfile` on top of the image `base`; returns the image id."""
+    with _engine_errors("the Dockerfile could not be built"):
+        image, _ = client.images.build(
+            path=str(folder), tag=f"{_REPOSITORY}:dockerfile", buildargs={"BASE": base}, rm=True
+        )
+    return str(image.id)
+
+
+def prune(client: Any, *, dead_owners_only: bool, images: bool = False) -> tuple[int, int]:
+    """Remove our containers, and our images if asked for. Returns how many of each.
+
+    Args:
+        client: of `connect`.
+        dead_owners_only: leave containers alone whose run is still going on this machine, and
+            those that another machine started on the same engine.
+        images: also remove images that no container uses.
+    """
+    import docker  # noqa: PLC0415
+
+    containers = removed = 0
+    with _engine_errors("left-over containers could not be removed"):
+        found = client.api.containers(all=True, filters={"label": f"{LABEL}=guest"})
+        for row in found:
+            if dead_owners_only and not owner_is_dead(row["Labels"].get(f"{LABEL}.owner", "")):
+                continue
+            with contextlib.suppress(docker.errors.NotFound):
+                client.api.remove_container(row["Id"], force=True, v=True)
+                containers += 1
+        if images:
+            for image in client.images.list(name=_REPOSITORY):
+                client.images.remove(image.id, force=True)
+                removed += 1
+    return containers, removed
+
+
+def _image_id(client: Any, name: str) -> str:
+    import docker  # noqa: PLC0415
+
+    try:
+        return str(client.images.get(name).id)
+    except docker.errors.ImageNotFound:
+        raise SandboxUnavailable(
+            f"the engine has no image {name!r}", hint="stop sandbox build, or leave --image out"
+        ) from None
+
+
+def _verify(container: Any, limits: GuestLimits) -> None:
+    """Fail closed: what was asked for must be what the engine says it applies."""
+    container.reload()
+    host = container.attrs["HostConfig"]
+    dropped = {c.removeprefix("CAP_") for c in host.get("CapDrop") or []}
+    added = {c.removeprefix("CAP_") for c in host.get("CapAdd") or []}
+    options = host.get("SecurityOpt") or []
+    checks = {
+        "no network": host.get("NetworkMode") == "none",
+        "read-only root": host.get("ReadonlyRootfs") is True,
+        "capabilities dropped": "ALL" in dropped and added <= set(_CAPABILITIES),
+        "no new privileges": any(o.startswith("no-new-privileges") for o in options),
+        "seccomp profile": any(o.startswith("seccomp=") and "unconfined" not in o for o in options),
+        "memory limit": host.get("Memory") == limits.memory_mb << 20,
+        "no swap": host.get("MemorySwap") in (limits.memory_mb << 20, -1, 0)
+        and host.get("MemorySwap") != -1,
+        "process limit": host.get("PidsLimit") == limits.pids + 16,
+        "CPU limit": host.get("NanoCpus") == int(limits.cpus * 1e9),
+        "not privileged": not host.get("Privileged"),
+        "no mounts from the host": not host.get("Binds") and not host.get("Mounts"),
+        "no devices": not host.get("Devices"),
+    }
+    missing = [name for name, good in checks.items() if not good]
+    if missing:
+        raise SandboxUnavailable(
+            f"the engine did not apply: {', '.join(missing)}",
+            hint="`stop sandbox check` shows all limits; another engine or --sandbox bubblewrap",
+        )
+
+
+def _handlers(
+    container: Any,
+) -> tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[str]]]:
+    """(stop, why_gone) of one container."""
+    import docker  # noqa: PLC0415
+    import requests  # noqa: PLC0415
+
+    gone = (docker.errors.DockerException, requests.RequestException, OSError)
+
+    async def stop() -> None:
+        with contextlib.suppress(*gone):  # what cannot be removed now is reaped at the next start
+            await asyncio.to_thread(container.remove, force=True, v=True)
+
+    async def why_gone() -> str:
+        try:
+            await asyncio.to_thread(container.reload)
+        except gone as error:
+            return f"the engine does not know it any more ({_short(error)})"
+        state = container.attrs["State"]
+        if state.get("OOMKilled"):
+            return "out of memory: the kernel ended the whole container"
+        return f"state {state.get('Status')}, exit code {state.get('ExitCode')}"
+
+    return stop, why_gone
+
+
+@contextlib.contextmanager
+def _engine_errors(what: str) -> Any:
+    """Turns docker-py's many exceptions into ours."""
+    import docker  # noqa: PLC0415
+    import requests  # noqa: PLC0415
+
+    try:
+        yield
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        raise SandboxError(f"{what}: {_short(error)}", hint="stop doctor") from error
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(getattr(error, "explanation", None) or error).split())[:300]
+
+
+def _plain_socket(attached: Any) -> socket.socket:
+    """A socket with the container's raw stdin and stdout, from docker-py's attached stream.
+
+    The engine interleaves stdout and stderr in packets with an 8-byte head; two threads take them
+    apart. They also make TLS and SSH transports look like plain sockets to asyncio.
+    """
+    raw = getattr(attached, "_sock", attached)
+    if hasattr(raw, "settimeout"):
+        raw.settimeout(None)  # docker-py's time-out would end a silent container after a minute
+    ours, theirs = socket.socketpair()
+
+    def upstream() -> None:
+        with contextlib.suppress(OSError):
+            while data := theirs.recv(1 << 16):
+                raw.sendall(data)
+        with contextlib.suppress(OSError):
+            raw.shutdown(socket.SHUT_RDWR)
+
+    def downstream() -> None:
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                head = _exactly(raw, 8)
+                data = _exactly(raw, int.from_bytes(head[4:], "big"))
+                if head[0] == 1:  # stderr of the supervisor is not for us
+                    theirs.sendall(data)
+        with contextlib.suppress(OSError):
+            theirs.shutdown(socket.SHUT_RDWR)
+        theirs.close()
+        attached.close()
+
+    for pump in (upstream, downstream):
+        threading.Thread(target=pump, daemon=True, name=f"stop-{pump.__name__}").start()
+    return ours
+
+
+def _exactly(raw: Any, count: int) -> bytes:
+    data = bytearray()
+    while len(data) < count:
+        piece = raw.recv(min(count - len(data), 1 << 18))
+        if not piece:
+            raise EOFError
+        data += piece
+    return bytes(data)

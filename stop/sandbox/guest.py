@@ -1,0 +1,253 @@
+"""The host's end of one sandbox: bytes to and from the relay, verdicts out of frames.
+
+Works over any pair of asyncio streams, so every backend shares it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from stop.errors import SandboxBroken
+from stop.resources import resource_folder
+from stop.sandbox import frames
+from stop.sandbox.base import (
+    Answer,
+    GuestConfig,
+    GuestStatus,
+    Job,
+    JobOutput,
+    RequestHandler,
+)
+
+BOOTSTRAP = (
+    "import sys,types,json\n"
+    "read=sys.stdin.buffer.raw.read\n"
+    "def exactly(n):\n"
+    " data=b''\n"
+    " while len(data)<n:\n"
+    "  piece=read(n-len(data))\n"
+    "  if not piece: sys.exit(0)\n"
+    "  data+=piece\n"
+    " return data\n"
+    "bundle=json.loads(exactly(int.from_bytes(exactly(4),'big')))\n"
+    "for name,text in bundle['modules']:\n"
+    " module=sys.modules[name]=types.ModuleType(name)\n"
+    " exec(compile(text,'<stop:'+name+'>','exec'),module.__dict__)\n"
+    "sys.modules['boot'].main(bundle['config'])\n"
+)
+"""Given to `python -c` in the sandbox: reads the guest's modules from stdin and starts them."""
+
+_MARGIN_SECONDS = 20.0
+"""How much longer than its limits a guest may take before the sandbox counts as broken."""
+
+_MAX_FRAME = 256 << 20
+
+
+@cache
+def _modules() -> list[tuple[str, str]]:
+    folder = resource_folder("sandbox") / "guest"
+    texts = [("frames", Path(frames.__file__).read_text("utf-8"))]
+    for name in ("helpers", "services", "child", "relay", "boot"):
+        texts.append((name, (folder / f"{name}.py").read_text("utf-8")))
+    return texts
+
+
+def bundle(config: GuestConfig) -> bytes:
+    """The first bytes to send: the guest's modules and its configuration."""
+    text = json.dumps({"modules": _modules(), "config": asdict(config)}).encode()
+    return len(text).to_bytes(4, "big") + text
+
+
+class StreamGuest:
+    """A `Guest` over streams. `why_gone` is asked for the cause when the stream ends."""
+
+    def __init__(
+        self,
+        name: str,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        why_gone: Callable[[], Awaitable[str]],
+        stop: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.name = name
+        self._reader = reader
+        self._writer = writer
+        self._why_gone = why_gone
+        self._stop = stop
+        self.closed = False
+
+    async def boot(self, config: GuestConfig, seconds: float = 60.0) -> None:
+        """Send the code and wait until the relay says that it is ready."""
+        self._writer.write(bundle(config))
+        header, _ = await self._receive(seconds)
+        if header.get("op") != "ready":
+            raise SandboxBroken(f"sandbox {self.name} answered {header.get('op')!r} at boot")
+
+    async def start(self, job: Job) -> Answer:
+        load = {
+            "op": "start",
+            "cpu": job.load_cpu_seconds,
+            "wall": job.load_wall_seconds,
+            "job": {
+                "source": job.source,
+                "entry": job.entry_point,
+                "seed": job.seed,
+                "total_cpu": job.total_cpu_seconds,
+                "memory_bytes": job.memory_mb << 20,
+                "output_bytes": job.output_bytes,
+                "services": job.services,
+            },
+        }
+        await self._send(frames.encode(load))
+        return await self._outcome("loaded", job.load_wall_seconds, None)
+
+    async def call(
+        self,
+        args: tuple[Any, ...],
+        *,
+        cpu_seconds: float,
+        wall_seconds: float,
+        on_request: RequestHandler | None = None,
+    ) -> Answer:
+        node, blobs = frames.pack(args)
+        header = {"op": "call", "args": node, "cpu": cpu_seconds, "wall": wall_seconds}
+        await self._send(frames.encode(header, blobs))
+        return await self._outcome("answer", wall_seconds, on_request)
+
+    async def end(self) -> JobOutput:
+        await self._send(frames.encode({"op": "end"}))
+        while True:
+            header, _ = await self._receive(_MARGIN_SECONDS)
+            if header.get("op") == "ended":
+                break
+        if not header["clean"]:
+            await self.aclose()
+            raise SandboxBroken(f"sandbox {self.name} could not be cleaned after its guest")
+        fields = ("stdout", "stderr", "stdout_bytes", "stderr_bytes")
+        return JobOutput(*(header[name] for name in fields), cpu_seconds=header["cpu"])
+
+    async def aclose(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self._writer.close()
+        with contextlib.suppress(OSError, asyncio.TimeoutError):  # it may be dead already
+            await asyncio.wait_for(self._writer.wait_closed(), 5)
+        await self._stop()
+
+    # --- frames
+
+    async def _outcome(
+        self, expected: str, wall_seconds: float, on_request: RequestHandler | None
+    ) -> Answer:
+        """Serve the guest's requests until the answer to the pending question comes.
+
+        An exception of `on_request` is the host's affair: it ends the wait and is raised; the
+        guest is then in the middle of a call and must be closed.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wall_seconds + _MARGIN_SECONDS
+        served: list[asyncio.Task[None]] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    header, blobs = await self._receive(deadline - loop.time())
+                    if header.get("op") == expected:
+                        for task in served:  # threads that the guest did not wait for
+                            task.cancel()
+                        return _verdict(header, blobs)
+                    if header.get("op") == "request" and on_request is not None:
+                        served.append(group.create_task(self._serve(blobs, on_request)))
+        except BaseExceptionGroup as errors:
+            first = errors.exceptions[0]
+            if isinstance(first, _Forged):
+                return Answer("invalid", None, str(first)[:200], alive=False, violation=True)
+            raise first from None
+
+    async def _serve(self, raw: bytes, on_request: RequestHandler) -> None:
+        try:
+            header, blobs = _split(raw)
+            number, service = header["id"], header["service"]
+            value = frames.unpack(header["value"], blobs)
+        except (frames.FrameError, KeyError) as error:
+            raise _Forged(f"a request that the client of the guest never sends: {error}") from None
+        node, data = frames.pack(await on_request(service, value))
+        await self._send(frames.encode({"op": "reply", "id": number, "value": node}, data))
+
+    async def _send(self, data: bytes) -> None:
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except OSError:
+            raise await self._gone() from None
+
+    async def _receive(self, seconds: float) -> tuple[dict[str, Any], bytes]:
+        try:
+            async with asyncio.timeout(seconds):
+                prefix = await self._reader.readexactly(frames.PREFIX.size)
+                header_size, blob_size = frames.PREFIX.unpack(prefix)
+                if header_size + blob_size > _MAX_FRAME:
+                    raise SandboxBroken(f"sandbox {self.name} sent a frame beyond all limits")
+                header = await self._reader.readexactly(header_size)
+                blobs = await self._reader.readexactly(blob_size)
+            return frames.decode_header(header), blobs
+        except TimeoutError:
+            raise SandboxBroken(f"sandbox {self.name} does not answer any more") from None
+        except (asyncio.IncompleteReadError, OSError):
+            raise await self._gone() from None
+        except frames.FrameError as error:
+            raise SandboxBroken(f"sandbox {self.name} sent no frame: {error}") from None
+
+    async def _gone(self) -> SandboxBroken:
+        return SandboxBroken(f"sandbox {self.name} is gone: {await self._why_gone()}")
+
+
+class _Forged(Exception):
+    """A frame of the guest that is well formed and yet not what its client would send."""
+
+
+def _split(raw: bytes) -> tuple[dict[str, Any], bytes]:
+    """The guest's own frame, which the relay passes on as a blob."""
+    header_size, _ = frames.PREFIX.unpack(raw[: frames.PREFIX.size])
+    end = frames.PREFIX.size + header_size
+    return frames.decode_header(raw[frames.PREFIX.size : end]), raw[end:]
+
+
+_STATUSES: dict[str, GuestStatus] = {
+    "error": "error",
+    "timeout": "timeout",
+    "oom": "oom",
+    "invalid": "invalid",
+    "violation": "invalid",
+}
+
+
+def _verdict(header: dict[str, Any], raw: bytes) -> Answer:
+    """An `Answer` from what the relay measured and what the guest claims."""
+    cpu, wall = header["cpu"], header["wall"]
+    if header["status"] != "guest":
+        status = _STATUSES.get(header["status"], "error")
+        forged = header["status"] == "violation" and not header["detail"].startswith("too_large")
+        detail = header["detail"].removeprefix("too_large: ")
+        return Answer(status, None, detail, cpu, wall, alive=False, violation=forged)
+    try:
+        claim, blobs = _split(raw)
+        if claim["op"] == "loaded":
+            return Answer("ok", None, "", cpu, wall)
+        problem = claim if claim["op"] == "failed" else claim.get("problem")
+        if problem is not None:
+            status = _STATUSES.get(problem.get("status"), "error")
+            alive = claim["op"] == "answer"
+            return Answer(status, None, str(problem.get("detail", ""))[:1000], cpu, wall, alive)
+        return Answer("ok", frames.unpack(claim["value"], blobs), "", cpu, wall)
+    except (frames.FrameError, KeyError, AttributeError, TypeError) as error:
+        detail = f"the answer is malformed: {error}"[:200]
+        return Answer("invalid", None, detail, cpu, wall, alive=False, violation=True)

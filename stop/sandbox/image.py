@@ -1,0 +1,292 @@
+"""The file system that guests see: an interpreter, numpy, the libraries they load, nothing else.
+
+Built from the interpreter that runs us, so no registry is needed: bubblewrap mounts the folder,
+Docker imports it as an image. Home folders, sources, keys and tasks are not in it.
+
+    interpreter ─┐
+    stdlib       ├─ copied ──► <cache>/rootfs/<key>/ ──┬─ --ro-bind ► bubblewrap
+    numpy, ...   │                                     └─ tar ──────► docker import
+    ldd of all  ─┘
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import platformdirs
+
+from stop.errors import SandboxError, SandboxUnavailable
+
+_FORMAT = "2"  # raise when the layout changes: old folders are then left alone
+_SKIP = {
+    "__pycache__", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3",
+    "site-packages", "dist-packages", "pydoc_data", "venv",
+}  # fmt: skip
+_SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
+PYTHON = "/opt/python/bin/python3"
+"""Where the interpreter lies in the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rootfs:
+    """A built file system. `digest` covers every path, mode and byte of it."""
+
+    folder: Path
+    key: str
+    digest: str
+    packages: tuple[str, ...]
+    bytes: int
+
+
+def cache_folder() -> Path:
+    """Where images are kept. For root a place that others may read: guests run as nobody."""
+    if chosen := os.environ.get("STOP_CACHE_DIR"):
+        return Path(chosen)
+    if os.name == "posix" and os.geteuid() == 0:
+        return Path(platformdirs.site_cache_dir("stop-optimizer"))
+    return Path(platformdirs.user_cache_dir("stop-optimizer"))
+
+
+def build_rootfs(packages: tuple[str, ...] = (), *, rebuild: bool = False) -> Rootfs:
+    """The file system for this interpreter with numpy and `packages`, built once and kept.
+
+    Args:
+        packages: names of installed distributions to carry along, with what they require.
+        rebuild: build anew even if it is there.
+
+    Raises:
+        SandboxUnavailable: not on Linux, or a package is not installed here.
+        SandboxError: the disk is full or a file cannot be read.
+    """
+    if sys.platform != "linux":
+        raise SandboxUnavailable(
+            "an image can be built from this interpreter only on Linux",
+            hint="stop sandbox build --dockerfile",
+        )
+    distributions = _with_requirements(("numpy", *packages))
+    key = _key(distributions)
+    base = cache_folder() / "rootfs"
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        with _locked(base / f"{key}.lock"):
+            folder = base / key
+            if rebuild and folder.exists():
+                shutil.rmtree(folder)
+            if not (base / f"{key}.json").exists() or not folder.exists():
+                _build(folder, distributions)
+                record = {"digest": _digest(folder), "bytes": _size(folder)}
+                _write_atomically(base / f"{key}.json", json.dumps(record))
+            record = json.loads((base / f"{key}.json").read_text("utf-8"))
+    except OSError as error:
+        raise SandboxError(
+            f"the sandbox image cannot be built in {base}: {error.strerror or error}",
+            hint="free some disk space (about 200 MB), or set STOP_CACHE_DIR to another folder",
+        ) from error
+    names = tuple(sorted(distributions))
+    return Rootfs(folder, key, record["digest"], names, record["bytes"])
+
+
+@contextmanager
+def tar_of(rootfs: Rootfs) -> Iterator[IO[bytes]]:
+    """The rootfs as an uncompressed tar file, owned by root, for `docker import`."""
+
+    def owned_by_root(info: tarfile.TarInfo) -> tarfile.TarInfo:
+        info.uid = info.gid = 0
+        info.uname = info.gname = "root"
+        return info
+
+    with tempfile.TemporaryFile() as file:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            archive.add(rootfs.folder, arcname=".", filter=owned_by_root)
+        file.seek(0)
+        yield file
+
+
+# --- what goes in
+
+
+def _key(distributions: dict[str, importlib.metadata.Distribution]) -> str:
+    parts = [_FORMAT, sys.version, platform.machine(), str(Path(sys.executable).resolve())]
+    parts += [f"{name}={dist.version}" for name, dist in sorted(distributions.items())]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _with_requirements(names: tuple[str, ...]) -> dict[str, importlib.metadata.Distribution]:
+    """The distributions by normalised name, with what they require here (no extras)."""
+    from packaging.requirements import Requirement  # noqa: PLC0415 - only when building
+    from packaging.utils import canonicalize_name  # noqa: PLC0415
+
+    found: dict[str, importlib.metadata.Distribution] = {}
+    pending = list(names)
+    while pending:
+        name = canonicalize_name(pending.pop())
+        if name in found:
+            continue
+        try:
+            found[name] = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            raise SandboxUnavailable(
+                f"package {name!r} is wanted inside the sandbox but not installed here",
+                hint=f"{sys.executable} -m pip install {name}",
+            ) from None
+        for text in found[name].requires or []:
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                pending.append(requirement.name)
+    return found
+
+
+def _build(folder: Path, distributions: dict[str, importlib.metadata.Distribution]) -> None:
+    work = Path(tempfile.mkdtemp(prefix="building-", dir=folder.parent))
+    try:
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        lib = work / "opt/python" / sys.platlibdir / version
+        _copy_interpreter(work, lib, version)
+        for distribution in distributions.values():
+            _copy_distribution(distribution, lib / "site-packages")
+        _copy_libraries(work)
+        _furnish(work)
+        _make_readable(work)
+        if folder.exists():
+            shutil.rmtree(folder)
+        work.rename(folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _copy_interpreter(work: Path, lib: Path, version: str) -> None:
+    binary = work / PYTHON.lstrip("/")
+    binary.parent.mkdir(parents=True)
+    shutil.copy2(Path(sys.executable).resolve(), binary)
+    skip = shutil.ignore_patterns(*_SKIP, "config-*", "*.a", "*.pyc")
+    for kind in ("stdlib", "platstdlib"):
+        source = Path(sysconfig.get_path(kind, vars=_base_paths()))
+        shutil.copytree(source, lib, ignore=skip, dirs_exist_ok=True)
+    dynload = sysconfig.get_config_var("DESTSHARED")
+    if dynload and Path(dynload).is_dir():
+        shutil.copytree(dynload, lib / "lib-dynload", ignore=skip, dirs_exist_ok=True)
+    if sys.platlibdir != "lib":  # both are searched; keep the pure part where it is looked for
+        shutil.copytree(lib, work / "opt/python/lib" / version, dirs_exist_ok=True)
+
+
+def _base_paths() -> dict[str, str]:
+    """In a virtual environment the standard library is the base interpreter's."""
+    pure, platform_specific = sys.base_prefix, sys.base_exec_prefix
+    return {
+        "base": pure,
+        "installed_base": pure,
+        "platbase": platform_specific,
+        "installed_platbase": platform_specific,
+    }
+
+
+def _copy_distribution(distribution: importlib.metadata.Distribution, target: Path) -> None:
+    for file in distribution.files or []:
+        if ".." in file.parts or _SKIP & set(file.parts) or file.suffix in {".pyc", ".a"}:
+            continue
+        source = Path(str(file.locate()))
+        if source.is_file():
+            place = target / file
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, place)
+
+
+def _copy_libraries(work: Path) -> None:
+    """Every shared library that something in the image names, found by the loader itself."""
+    binaries = [work / PYTHON.lstrip("/"), *sorted((work / "opt").rglob("*.so*"))]
+    originals = [Path(sys.executable).resolve(), *binaries[1:]]
+    seen: set[str] = set()
+    for binary in originals:
+        for library in _ldd(binary, work):
+            if library in seen or library.startswith(str(work)):
+                continue
+            seen.add(library)
+            real = Path(library).resolve()
+            if library.startswith(_SYSTEM_LIBRARIES):
+                place = work / library.lstrip("/")
+            else:
+                place = work / "opt/python/lib" / Path(library).name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not place.exists():
+                shutil.copy2(real, place)
+
+
+def _ldd(binary: Path, work: Path) -> list[str]:
+    """Absolute paths that the dynamic loader would load for `binary`."""
+    search = ":".join([str(work / "opt/python/lib"), os.environ.get("LD_LIBRARY_PATH", "")])
+    result = subprocess.run(
+        ["ldd", str(binary)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LD_LIBRARY_PATH": search.rstrip(":")},
+    )
+    words = [word for line in result.stdout.splitlines() for word in line.split()]
+    return [word for word in words if word.startswith("/")]
+
+
+def _furnish(work: Path) -> None:
+    """Mount points and the few files that programs look for."""
+    for name in ("proc", "dev", "sys", "tmp", "etc", "dev/shm", "usr/bin", "bin"):
+        (work / name).mkdir(parents=True, exist_ok=True)
+    (work / "etc/passwd").write_text("root:x:0:0:root:/:/sbin/nologin\n")
+    (work / "etc/group").write_text("root:x:0:\n")
+    (work / "usr/bin/python3").symlink_to(PYTHON)
+
+
+def _make_readable(work: Path) -> None:
+    work.chmod(0o755)
+    for path in work.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
+    for scratch in ("tmp", "dev/shm"):  # engines copy these modes to what they mount there
+        (work / scratch).chmod(0o1777)
+
+
+# --- small tools
+
+
+def _digest(folder: Path) -> str:
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        info = path.lstat()
+        total.update(f"{path.relative_to(folder)}\0{info.st_mode:o}\0".encode())
+        if path.is_symlink():
+            total.update(str(path.readlink()).encode())
+        elif path.is_file():
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+    return "sha256:" + total.hexdigest()
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*"))
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.write_text(text, "utf-8")
+    temporary.replace(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One builder at a time; others wait and then find it built."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

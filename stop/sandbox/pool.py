@@ -1,0 +1,112 @@
+"""Warm sandboxes for evaluations, and one of its own for each improver run.
+
+Capacity is per level: evaluations, improver runs on tasks, and improver runs on improvers each
+have their own, so that an outer guest that waits never holds what an inner one needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from stop.errors import SandboxError
+from stop.sandbox.base import Guest, GuestLimits, Isolation, Sandbox
+
+
+class SandboxPool:
+    """Lends guests of one backend. Belongs to one event loop.
+
+    Args:
+        sandbox: an open backend.
+        isolation: "fork" lends the same warm sandboxes again and again; "container" gives every
+            lease a sandbox that nobody used before, and has the next one ready meanwhile.
+        evaluations: how many evaluations may run at once.
+        improver_runs: how many improver runs may run at once, on each level.
+        limits: of each sandbox.
+    """
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        *,
+        isolation: Isolation = "fork",
+        evaluations: int = 2,
+        improver_runs: int = 4,
+        limits: GuestLimits | None = None,
+    ) -> None:
+        self.sandbox = sandbox
+        self.isolation: Isolation = isolation
+        self._limits = limits or GuestLimits()
+        self._evaluations = asyncio.Semaphore(evaluations)
+        self._improver_runs = improver_runs
+        self._levels: dict[int, asyncio.Semaphore] = {}
+        self._idle: list[Guest] = []
+        self._background: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def label(self) -> str:
+        """What scores are recorded under, e.g. "docker/fork"."""
+        return f"{self.sandbox.name}/{self.isolation}"
+
+    @asynccontextmanager
+    async def evaluation_guest(self) -> AsyncIterator[Guest]:
+        """A guest for one program. An exception inside the block discards the guest."""
+        async with self._evaluations:
+            guest = self._idle.pop() if self._idle else await self.sandbox.start(self._limits)
+            kept = False
+            try:
+                yield guest
+                kept = self.isolation == "fork"
+            finally:
+                if kept and not self._closed:
+                    self._idle.append(guest)
+                else:
+                    self._later(guest.aclose())
+            if self.isolation == "container" and not self._idle and not self._closed:
+                self._later(self._warm_one())
+
+    @asynccontextmanager
+    async def improver_guest(self, level: int) -> AsyncIterator[Guest]:
+        """A fresh sandbox for one improver run; `level` 0 rewrites improvers, 1 solutions."""
+        gate = self._levels.setdefault(level, asyncio.Semaphore(self._improver_runs))
+        async with gate:
+            guest = await self.sandbox.start(self._limits)
+            try:
+                yield guest
+            finally:
+                await guest.aclose()
+
+    async def warm(self, count: int) -> None:
+        """Have `count` guests ready."""
+        await asyncio.gather(*(self._warm_one() for _ in range(count - len(self._idle))))
+
+    async def _warm_one(self) -> None:
+        guest = await self.sandbox.start(self._limits)
+        if self._closed:
+            await guest.aclose()
+        else:
+            self._idle.append(guest)
+
+    def _later(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[arg-type]
+        self._background.add(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        # A sandbox that could not be warmed or closed is met again, and raised, by the next lease
+        # or by the backend's own clean-up; anything else is a bug to be seen.
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, SandboxError):
+            raise error
+
+    async def aclose(self) -> None:
+        """Close every guest, and the backend."""
+        self._closed = True
+        guests, self._idle = self._idle, []
+        await asyncio.gather(*(guest.aclose() for guest in guests))
+        while self._background:
+            await asyncio.gather(*self._background, return_exceptions=True)
+        await self.sandbox.aclose()
