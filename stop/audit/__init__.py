@@ -1,0 +1,1 @@
+"""Who tried what against the sandbox: static rules and the hash-chained log."""

@@ -1,0 +1,291 @@
+"""The run's SQLite file: everything that happened, written while it happens.
+
+One writer (the process that holds the run's lock), any number of readers (WAL).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stop.budget import Spending
+from stop.errors import RunError
+from stop.events import Level, SecurityEvent
+from stop.lm.base import Choice, LMRequest, LMResponse, Usage
+from stop.programs import program_id
+from stop.store.records import ImproverRunRecord, LMCallRecord, ProgramRecord, RoundRecord
+from stop.store.schema import TABLES, VERSION
+from stop.utility import Evaluation, InstanceResult
+
+__all__ = ["ImproverRunRecord", "LMCallRecord", "ProgramRecord", "RoundRecord", "Store"]
+
+
+class Store:
+    """Reads and writes of one run's file.
+
+    Args:
+        path: the file; created by the writer.
+        read_only: readers never take a lock that the writer would notice.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        if read_only and not path.exists():
+            raise RunError(f"there is no run in {path.parent}", hint="stop run --help")
+        try:
+            # A reader opens for writing too, because WAL needs its shared-memory file; it never
+            # writes, and `query_only` makes sure of it.
+            self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._db.row_factory = sqlite3.Row
+            if read_only:
+                self._db.execute("PRAGMA query_only = ON")
+            else:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._db.executescript(TABLES)
+                self.set_meta("schema", str(VERSION), keep=True)
+            version = self.meta("schema")
+        except sqlite3.DatabaseError as error:
+            raise RunError(f"{path} is not a run's store: {error}") from error
+        if version != str(VERSION):
+            raise RunError(f"{path} was written by another version of stop (schema {version})")
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; a full disk is told apart from a bug."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise RunError(
+                f"the store {self.path} cannot be written: {error}",
+                hint="free some disk space; what is recorded stays: stop resume RUN",
+            ) from error
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _insert(self, table: str, row: dict[str, Any], conflict: str = "") -> None:
+        names = ", ".join(row)
+        marks = ", ".join(f":{name}" for name in row)
+        with self._writing() as db:
+            db.execute(f"INSERT {conflict} INTO {table} ({names}) VALUES ({marks})", row)
+
+    # --- facts about the run
+
+    def meta(self, key: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row["value"])
+
+    def set_meta(self, key: str, value: str, *, keep: bool = False) -> None:
+        conflict = "OR IGNORE" if keep else "OR REPLACE"
+        self._insert("meta", {"key": key, "value": value}, conflict)
+
+    # --- programs
+
+    def add_program(self, source: str, kind: str) -> str:
+        """Record a program once; returns its id. The first kind it came up as stays."""
+        identity = program_id(source)
+        row = {
+            "id": identity,
+            "kind": kind,
+            # SQLite holds UTF-8: what a guest sent beside that is kept in escaped form.
+            "source": source.encode("utf-8", "backslashreplace").decode(),
+            "created": time.time(),
+        }
+        self._insert("programs", row, "OR IGNORE")
+        return identity
+
+    def program(self, prefix: str) -> ProgramRecord:
+        """The program whose id begins with `prefix`; `RunError` when none or several do."""
+        rows = self._db.execute(
+            "SELECT * FROM programs WHERE id >= ? AND id < ? LIMIT 3", (prefix, prefix + "g")
+        ).fetchall()
+        if len(rows) == 1:
+            return ProgramRecord(**rows[0])
+        what = "several programs" if rows else "no program"
+        raise RunError(f"{what} of this run have an id that begins with {prefix!r}")
+
+    # --- improver runs
+
+    def start_improver_run(self, record: ImproverRunRecord) -> None:
+        row = {name: getattr(record, name) for name in ImproverRunRecord.__slots__}
+        self._insert("improver_runs", row, "OR REPLACE")
+
+    def finish_improver_run(self, key: str, **outcome: Any) -> None:
+        outcome["finished"] = time.time()
+        changes = ", ".join(f"{name} = :{name}" for name in outcome)
+        with self._writing() as db:
+            db.execute(
+                f"UPDATE improver_runs SET {changes} WHERE key = :key", outcome | {"key": key}
+            )
+
+    def improver_run(self, key: str) -> ImproverRunRecord | None:
+        row = self._db.execute("SELECT * FROM improver_runs WHERE key = ?", (key,)).fetchone()
+        return None if row is None else ImproverRunRecord(**row)
+
+    def improver_runs(self) -> list[ImproverRunRecord]:
+        rows = self._db.execute("SELECT * FROM improver_runs ORDER BY started, key")
+        return [ImproverRunRecord(**row) for row in rows]
+
+    def add_utility_call(
+        self, improver_run: str, program: str | None, score: float, status: str
+    ) -> None:
+        row = {"improver_run": improver_run, "program_id": program, "score": score}
+        self._insert("utility_calls", row | {"status": status, "at": time.time()})
+
+    def utility_calls(self, improver_run: str) -> list[tuple[str | None, float, str]]:
+        """(program id, score, status) in the order of the calls."""
+        rows = self._db.execute(
+            "SELECT program_id, score, status FROM utility_calls WHERE improver_run = ? "
+            "ORDER BY id",
+            (improver_run,),
+        )
+        return [tuple(row) for row in rows]
+
+    def forget_utility_calls(self, improver_run: str) -> None:
+        """An improver run is executed again after a crash: its calls are made again."""
+        with self._writing() as db:
+            db.execute("DELETE FROM utility_calls WHERE improver_run = ?", (improver_run,))
+
+    # --- the tape
+
+    def recorded(self, improver_run: str, request: LMRequest, occurrence: int) -> LMResponse | None:
+        row = self._db.execute(
+            "SELECT * FROM lm_calls WHERE improver_run = ? AND request_key = ? AND n = ? "
+            "AND occurrence = ?",
+            (improver_run, request.key, request.n, occurrence),
+        ).fetchone()
+        if row is None:
+            return None
+        usage = Usage(
+            row["prompt_tokens"], row["completion_tokens"], row["usd"], bool(row["estimated"])
+        )
+        choices = tuple(Choice(**choice) for choice in json.loads(row["choices"]))
+        faults = tuple(json.loads(row["faults"]))
+        return LMResponse(choices, usage, row["model"], row["retries"], faults)
+
+    def record(
+        self,
+        improver_run: str,
+        request: LMRequest,
+        occurrence: int,
+        response: LMResponse,
+        started: float,
+    ) -> None:
+        """Durable when this returns: only then may anyone use the response."""
+        choices = [{"text": c.text, "finish_reason": c.finish_reason} for c in response.choices]
+        row = {
+            "improver_run": improver_run,
+            "request_key": request.key,
+            "occurrence": occurrence,
+            "model": response.model,
+            "system": request.system.encode("utf-8", "backslashreplace").decode(),
+            "message": request.message.encode("utf-8", "backslashreplace").decode(),
+            "n": request.n,
+            "temperature": request.temperature,
+            "max_tokens": request.max_tokens,
+            "choices": json.dumps(choices),
+            "prompt_tokens": response.usage.prompt_tokens,
+            "completion_tokens": response.usage.completion_tokens,
+            "usd": response.usage.usd,
+            "estimated": int(response.usage.estimated),
+            "retries": response.retries,
+            "faults": json.dumps(response.faults),
+            "started": started,
+            "finished": time.time(),
+        }
+        self._insert("lm_calls", row)
+
+    def lm_calls(self, improver_run: str | None = None) -> list[LMCallRecord]:
+        where = "" if improver_run is None else "WHERE improver_run = :run"
+        names = ", ".join(LMCallRecord.__slots__)
+        rows = self._db.execute(
+            f"SELECT {names} FROM lm_calls {where} ORDER BY id", {"run": improver_run}
+        )
+        calls = []
+        for row in rows:
+            values = dict(row)
+            values["choices"] = json.loads(values["choices"])
+            values["faults"] = json.loads(values["faults"])
+            values["estimated"] = bool(values["estimated"])
+            calls.append(LMCallRecord(**values))
+        return calls
+
+    def spending(self, level: str | None = None) -> Spending:
+        """What the recorded LM calls cost, of one level of improver runs or of all."""
+        row = self._db.execute(
+            "SELECT COUNT(*), COALESCE(SUM(n), 0), COALESCE(SUM(prompt_tokens), 0), "
+            "COALESCE(SUM(completion_tokens), 0), COALESCE(SUM(usd), 0), "
+            "COALESCE(SUM(usd IS NULL), 0) FROM lm_calls "
+            "WHERE :level IS NULL OR improver_run IN "
+            "(SELECT key FROM improver_runs WHERE level = :level)",
+            {"level": level},
+        ).fetchone()
+        return Spending(*row)
+
+    # --- evaluations (stop.utility.EvaluationCache)
+
+    def find_evaluation(self, key: str) -> Evaluation | None:
+        row = self._db.execute("SELECT * FROM evaluations WHERE key = ?", (key,)).fetchone()
+        return None if row is None else _evaluation(row)
+
+    def save_evaluation(self, key: str, evaluation: Evaluation, repetition: int) -> None:
+        instances = [[i.score, i.status, i.cpu_seconds, i.detail] for i in evaluation.instances]
+        events = [[e.kind, int(e.level), e.detail] for e in evaluation.events]
+        row = {
+            "key": key,
+            "program_id": evaluation.program_id,
+            "task": evaluation.task,
+            "split": evaluation.split,
+            "repetition": repetition,
+            "score": evaluation.score,
+            "status": evaluation.status,
+            "detail": evaluation.detail,
+            "isolation": evaluation.isolation,
+            "instances": json.dumps(instances),
+            "events": json.dumps(events),
+            "stdout": evaluation.stdout,
+            "stderr": evaluation.stderr,
+            "created": time.time(),
+        }
+        self._insert("evaluations", row, "OR REPLACE")
+
+    def evaluations(self, program: str) -> list[Evaluation]:
+        rows = self._db.execute(
+            "SELECT * FROM evaluations WHERE program_id = ? ORDER BY created", (program,)
+        )
+        return [_evaluation(row) for row in rows]
+
+    # --- rounds
+
+    def save_round(self, record: RoundRecord) -> None:
+        row = {name: getattr(record, name) for name in RoundRecord.__slots__}
+        self._insert("rounds", row | {"accepted": int(record.accepted)}, "OR REPLACE")
+
+    def rounds(self) -> list[RoundRecord]:
+        rows = self._db.execute("SELECT * FROM rounds ORDER BY round")
+        return [RoundRecord(**(dict(row) | {"accepted": bool(row["accepted"])})) for row in rows]
+
+
+def _evaluation(row: sqlite3.Row) -> Evaluation:
+    instances = tuple(InstanceResult(*each) for each in json.loads(row["instances"]))
+    events = tuple(
+        SecurityEvent(kind, Level(level), detail, row["program_id"])
+        for kind, level, detail in json.loads(row["events"])
+    )
+    names = ("program_id", "task", "split", "score", "status", "detail", "isolation")
+    head = (row[name] for name in names)
+    return Evaluation(*head, instances, events, row["stdout"], row["stderr"])

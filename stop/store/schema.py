@@ -1,0 +1,107 @@
+"""Tables of a run's SQLite file. Rows are added and finished, never deleted.
+
+programs ◄── improver_runs ──► lm_calls (the tape)
+   ▲              ▲    └─────► utility_calls
+   └── evaluations└── rounds
+"""
+
+VERSION = 1
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+
+CREATE TABLE IF NOT EXISTS programs (
+    id TEXT PRIMARY KEY,                -- SHA-256 of the source
+    kind TEXT NOT NULL,                 -- 'improver' or 'solution'
+    source TEXT NOT NULL,
+    created REAL NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS improver_runs (
+    key TEXT PRIMARY KEY,               -- e.g. 'round/1' or 'task/knapsack/0/<improver id>'
+    level TEXT NOT NULL,                -- 'meta' or 'task'
+    round INTEGER,                      -- of the meta level; NULL on tasks
+    task TEXT,                          -- NULL on the meta level
+    repetition INTEGER,
+    improver_id TEXT NOT NULL REFERENCES programs (id),
+    initial_id TEXT NOT NULL REFERENCES programs (id),
+    result_id TEXT REFERENCES programs (id),
+    status TEXT NOT NULL,               -- 'running', 'ok', 'error', 'timeout', 'oom', 'invalid', 'syntax'
+    detail TEXT NOT NULL DEFAULT '',
+    utility_calls INTEGER NOT NULL DEFAULT 0,
+    cpu_seconds REAL NOT NULL DEFAULT 0,
+    stdout TEXT NOT NULL DEFAULT '',
+    stderr TEXT NOT NULL DEFAULT '',
+    started REAL NOT NULL,
+    finished REAL
+);
+
+CREATE TABLE IF NOT EXISTS lm_calls (
+    id INTEGER PRIMARY KEY,
+    improver_run TEXT NOT NULL REFERENCES improver_runs (key),
+    request_key TEXT NOT NULL,
+    occurrence INTEGER NOT NULL,        -- the same request again, in the same improver run
+    model TEXT NOT NULL,
+    system TEXT NOT NULL,
+    message TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    temperature REAL NOT NULL,
+    max_tokens INTEGER NOT NULL,
+    choices TEXT NOT NULL,              -- JSON: [{"text", "finish_reason"}]
+    prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    usd REAL,                           -- NULL: no price known
+    estimated INTEGER NOT NULL,
+    retries INTEGER NOT NULL,
+    faults TEXT NOT NULL,               -- JSON list
+    started REAL NOT NULL,
+    finished REAL NOT NULL,
+    UNIQUE (improver_run, request_key, n, occurrence)
+);
+
+CREATE TABLE IF NOT EXISTS utility_calls (
+    id INTEGER PRIMARY KEY,
+    improver_run TEXT NOT NULL REFERENCES improver_runs (key),
+    program_id TEXT REFERENCES programs (id),   -- NULL: what was handed in is no program
+    score REAL NOT NULL,
+    status TEXT NOT NULL,
+    at REAL NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS evaluations (
+    key TEXT PRIMARY KEY,               -- HMAC over program, task, split, repetition, isolation
+    program_id TEXT NOT NULL REFERENCES programs (id),
+    task TEXT NOT NULL,
+    split TEXT NOT NULL,
+    repetition INTEGER NOT NULL,
+    score REAL NOT NULL,
+    status TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    isolation TEXT NOT NULL,
+    instances TEXT NOT NULL,            -- JSON: [[score, status, cpu_seconds, detail]]
+    events TEXT NOT NULL,               -- JSON: [[kind, level, detail]]
+    stdout TEXT NOT NULL,
+    stderr TEXT NOT NULL,
+    created REAL NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS rounds (
+    round INTEGER PRIMARY KEY,          -- 0: the seed improver
+    improver_id TEXT REFERENCES programs (id),  -- the candidate; NULL when none came of it
+    parent_id TEXT REFERENCES programs (id),
+    meta_utility REAL,
+    low REAL, high REAL,                -- 95 % interval of meta_utility
+    difference REAL,                    -- paired, to the parent's
+    difference_low REAL, difference_high REAL,
+    accepted INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    finished REAL NOT NULL
+);
+
+CREATE INDEX IF NOT EXISTS lm_calls_by_run ON lm_calls (improver_run);
+CREATE INDEX IF NOT EXISTS utility_calls_by_run ON utility_calls (improver_run);
+CREATE INDEX IF NOT EXISTS utility_calls_by_program ON utility_calls (program_id);
+CREATE INDEX IF NOT EXISTS evaluations_by_program ON evaluations (program_id);
+CREATE INDEX IF NOT EXISTS improver_runs_by_result ON improver_runs (result_id);
+"""

@@ -1,0 +1,304 @@
+"""Scoring solutions: a program × a task × a split → an evaluation.
+
+    program ──► sandbox: load, then one call per instance ──► outputs ──► Task.score on the host
+
+The guest sees inputs only; expected answers, seeds and scores stay here. A program that fails is a
+value with a status, never an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from stop.audit.rules import findings
+from stop.errors import SandboxBroken
+from stop.events import Level, SecurityEvent
+from stop.programs import program_id, syntax_problem
+from stop.sandbox.base import Answer, Guest, Job
+from stop.sandbox.pool import SandboxPool
+from stop.task import InvalidAnswer, Task
+
+Status = Literal["ok", "error", "timeout", "oom", "invalid", "syntax"]
+
+GIVE_UP_AFTER = 3
+"""So many instances in a row that had to be killed, and none good so far: the rest is not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceResult:
+    """One instance: its score (the range's lower end unless status is "ok") and CPU seconds."""
+
+    score: float
+    status: Status
+    cpu_seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One program on one split of one task.
+
+    Attributes:
+        score: mean over the instances; a failed instance counts the range's lower end.
+        status: "ok" when every instance is, else the status of the first one that is not.
+        detail: what went wrong, with how many instances.
+        isolation: where it ran, e.g. "docker/fork".
+    """
+
+    program_id: str
+    task: str
+    split: str
+    score: float
+    status: Status
+    detail: str
+    isolation: str
+    instances: tuple[InstanceResult, ...] = ()
+    events: tuple[SecurityEvent, ...] = ()
+    stdout: str = ""
+    stderr: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "program_id": self.program_id,
+            "task": self.task,
+            "split": self.split,
+            "score": self.score,
+            "status": self.status,
+            "detail": self.detail,
+            "isolation": self.isolation,
+            "instances": [
+                {"score": i.score, "status": i.status, "cpu_seconds": i.cpu_seconds}
+                for i in self.instances
+            ],
+            "events": [event.to_dict() for event in self.events],
+        }
+
+
+class EvaluationCache(Protocol):
+    """Where finished evaluations are found again."""
+
+    def find_evaluation(self, key: str) -> Evaluation | None: ...
+
+    def save_evaluation(self, key: str, evaluation: Evaluation, repetition: int) -> None: ...
+
+
+class NoCache:
+    """For single evaluations outside a run."""
+
+    def find_evaluation(self, key: str) -> Evaluation | None:
+        return None
+
+    def save_evaluation(self, key: str, evaluation: Evaluation, repetition: int) -> None:
+        pass
+
+
+class Evaluator:
+    """Evaluates programs in one pool, with instances derived from one secret.
+
+    Args:
+        pool: where programs run.
+        secret: of the run. All candidates meet the same instances (common random numbers), and
+            no program or model can derive them.
+        cache: finished evaluations by program, task, split, repetition and instances.
+        on_evaluation: told of each evaluation that was really carried out.
+    """
+
+    def __init__(
+        self,
+        pool: SandboxPool,
+        secret: bytes,
+        cache: EvaluationCache | None = None,
+        on_evaluation: Callable[[Evaluation], None] | None = None,
+    ) -> None:
+        self.pool = pool
+        self._secret = secret
+        self._cache = cache or NoCache()
+        self._on_evaluation = on_evaluation or (lambda _: None)
+        self._instances: dict[tuple[str, str, int, int], list[dict[str, Any]]] = {}
+        self._under_way: dict[str, asyncio.Task[Evaluation]] = {}
+
+    async def evaluate(
+        self, source: str, task: Task, split: str, *, repetition: int = 0, seed: int = 0
+    ) -> Evaluation:
+        """Score `source` on a split; asked twice at once, it runs once.
+
+        Args:
+            source: the program.
+            task: with its limits and instance counts.
+            split: "search", "meta" or "test".
+            repetition: which set of instances of that split.
+            seed: of random numbers in the guest.
+
+        Raises:
+            SandboxError: the host cannot run programs any more.
+        """
+        key = self._key(source, task, split, repetition, seed)
+        found = self._cache.find_evaluation(key)
+        if found is not None:
+            return found
+        if key not in self._under_way:
+            work = self._evaluate(source, task, split, repetition, seed)
+            job = asyncio.create_task(self._carry_out(work, key, repetition))
+            self._under_way[key] = job
+            job.add_done_callback(lambda _: self._under_way.pop(key, None))
+        return await asyncio.shield(self._under_way[key])
+
+    def _key(self, source: str, task: Task, split: str, repetition: int, seed: int) -> str:
+        parts = (program_id(source), task.digest, split, repetition, seed, self.pool.label)
+        return hmac.digest(self._secret, repr(parts).encode(), "sha256").hex()
+
+    async def _carry_out(self, work: Any, key: str, repetition: int) -> Evaluation:
+        evaluation: Evaluation = await work
+        self._cache.save_evaluation(key, evaluation, repetition)
+        self._on_evaluation(evaluation)
+        return evaluation
+
+    async def _evaluate(
+        self, source: str, task: Task, split: str, repetition: int, seed: int
+    ) -> Evaluation:
+        identity = program_id(source)
+        events = [
+            SecurityEvent(f.rule, f.level, f"line {f.line}: {f.evidence}", identity)
+            for f in findings(source)
+        ]
+        low = task.score_range[0]
+        head = (identity, task.name, split)
+        if problem := syntax_problem(source, task.entry_point):
+            return Evaluation(*head, low, "syntax", problem, self.pool.label, events=tuple(events))
+        instances = await self._instances_of(task, split, repetition)
+        job = _job(source, task, seed)
+        for attempt in (1, 2):
+            try:
+                async with self.pool.evaluation_guest() as guest:
+                    results, outputs = await _Session(guest, job, task).run(instances)
+            except SandboxBroken as error:
+                if attempt == 1:
+                    continue  # another program's doing, or the machine's: once more, elsewhere
+                verdict: Status = "oom" if "out of memory" in error.message else "error"
+                detail = f"the sandbox did not survive this program: {error.message}"
+                results, outputs = [InstanceResult(low, verdict, 0.0, detail)], ("", "")
+            break
+        events += [
+            SecurityEvent("frames", Level.TAMPERING, r.detail.removeprefix(_FORGED), identity)
+            for r in results
+            if r.detail.startswith(_FORGED)
+        ][:1]
+        status, detail = _summary(results)
+        score = sum(r.score for r in results) / len(results)
+        return Evaluation(
+            *head, score, status, detail, self.pool.label, tuple(results), tuple(events), *outputs
+        )
+
+    async def _instances_of(self, task: Task, split: str, repetition: int) -> list[dict[str, Any]]:
+        key = (task.digest, split, repetition, 0)
+        if key not in self._instances:
+            made = await asyncio.to_thread(task.instances, split, self._secret, repetition)
+            self._instances[key] = made
+        return self._instances[key]
+
+
+def _job(source: str, task: Task, seed: int) -> Job:
+    limits = task.limits
+    return Job(
+        source=source,
+        entry_point=task.entry_point,
+        seed=seed,
+        memory_mb=limits.memory_mb,
+        output_bytes=limits.output_kb << 10,
+    )
+
+
+_FORGED = "forged: "
+
+
+class _Session:
+    """One program over all instances; a killed program is started again for the rest."""
+
+    def __init__(self, guest: Guest, job: Job, task: Task) -> None:
+        self._guest = guest
+        self._job = job
+        self._task = task
+        self._running = False
+        self._out = ""
+        self._err = ""
+
+    async def run(
+        self, instances: list[dict[str, Any]]
+    ) -> tuple[list[InstanceResult], tuple[str, str]]:
+        results: list[InstanceResult] = []
+        killed = 0
+        for instance in instances:
+            if not self._running:
+                loaded = await self._guest.start(self._job)
+                if loaded.status != "ok":
+                    # It fails before the first question: so it would for every instance.
+                    results.append(self._failed(loaded, "at its top level: "))
+                    await self._end()
+                    break
+                self._running = True
+            result, alive = await self._one(instance)
+            results.append(result)
+            if not alive:
+                killed += 1
+                await self._end()
+                if killed >= GIVE_UP_AFTER and not any(r.status == "ok" for r in results):
+                    break
+        if self._running:
+            await self._end()
+        missing = len(instances) - len(results)
+        results += [
+            InstanceResult(r.score, r.status, 0.0, "not run: the ones before all failed")
+            for r in results[-1:] * missing
+        ]
+        return results, (self._out, self._err)
+
+    async def _one(self, instance: dict[str, Any]) -> tuple[InstanceResult, bool]:
+        limits = self._task.limits
+        moves = self._task.play(instance)
+        cpu = wall = 0.0
+        low = self._task.score_range[0]
+        try:
+            arguments = next(moves)
+            while True:
+                answer = await self._guest.call(
+                    arguments,
+                    cpu_seconds=limits.cpu_seconds - cpu,
+                    wall_seconds=limits.wall_seconds - wall,
+                )
+                cpu += answer.cpu_seconds
+                wall += answer.wall_seconds
+                if answer.status != "ok":
+                    return self._failed(answer, cpu=cpu), answer.alive
+                arguments = moves.send(answer.value)
+        except StopIteration as done:
+            output = done.value
+        except InvalidAnswer as error:
+            return InstanceResult(low, "invalid", cpu, str(error)), True
+        try:
+            return InstanceResult(self._task.score(instance, output), "ok", cpu), True
+        except InvalidAnswer as error:
+            return InstanceResult(low, "invalid", cpu, str(error)), True
+
+    def _failed(self, answer: Answer, where: str = "", cpu: float | None = None) -> InstanceResult:
+        detail = (_FORGED if answer.violation else where) + answer.detail
+        spent = answer.cpu_seconds if cpu is None else cpu
+        status: Status = answer.status
+        return InstanceResult(self._task.score_range[0], status, spent, detail)
+
+    async def _end(self) -> None:
+        self._running = False
+        output = await self._guest.end()
+        self._out, self._err = self._out or output.stdout, self._err or output.stderr
+
+
+def _summary(results: list[InstanceResult]) -> tuple[Status, str]:
+    bad = [r for r in results if r.status != "ok"]
+    if not bad:
+        return "ok", ""
+    first = bad[0]
+    share = "" if len(results) == 1 else f" ({len(bad)} of {len(results)} instances)"
+    return first.status, first.detail.removeprefix(_FORGED) + share
