@@ -118,7 +118,7 @@ class Evaluator:
         self._secret = secret
         self._cache = cache or NoCache()
         self._on_evaluation = on_evaluation or (lambda _: None)
-        self._instances: dict[tuple[str, str, int, int], list[dict[str, Any]]] = {}
+        self._instances: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
         self._under_way: dict[str, asyncio.Task[Evaluation]] = {}
 
     async def evaluate(
@@ -146,6 +146,13 @@ class Evaluator:
             self._under_way[key] = job
             job.add_done_callback(lambda _: self._under_way.pop(key, None))
         return await asyncio.shield(self._under_way[key])
+
+    async def aclose(self) -> None:
+        """Give up what is still under way."""
+        jobs = list(self._under_way.values())
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
 
     def _key(self, source: str, task: Task, split: str, repetition: int, seed: int) -> str:
         parts = (program_id(source), task.digest, split, repetition, seed, self.pool.label)
@@ -194,7 +201,7 @@ class Evaluator:
         )
 
     async def _instances_of(self, task: Task, split: str, repetition: int) -> list[dict[str, Any]]:
-        key = (task.digest, split, repetition, 0)
+        key = (task.digest, split, repetition)
         if key not in self._instances:
             made = await asyncio.to_thread(task.instances, split, self._secret, repetition)
             self._instances[key] = made

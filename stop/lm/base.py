@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
@@ -110,10 +109,3 @@ class LanguageModel(Protocol):
     async def aclose(self) -> None:
         """Give back what `start` took. Idempotent."""
         ...
-
-
-async def complete_all(lm: LanguageModel, requests: list[LMRequest]) -> list[LMResponse]:
-    """All requests concurrently; the first failure cancels the others and is raised."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(lm.complete(request)) for request in requests]
-    return [task.result() for task in tasks]

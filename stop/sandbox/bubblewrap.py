@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import IO
 
 from stop.errors import SandboxBroken, SandboxUnavailable
 from stop.sandbox import seccomp
@@ -114,7 +115,7 @@ def _command(binary: Path, rootfs: Path, limits: GuestLimits) -> list[str]:
 
 
 def _handlers(
-    process: asyncio.subprocess.Process, log: tempfile._TemporaryFileWrapper[bytes]
+    process: asyncio.subprocess.Process, log: IO[bytes]
 ) -> tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[str]]]:
     """(stop, why_gone) of one bwrap process."""
 

@@ -56,7 +56,7 @@ def pack(value: Any) -> tuple[Any, bytes]:
     return _pack(value, blobs, 0), bytes(blobs)
 
 
-def _pack(value: Any, blobs: bytearray, depth: int) -> Any:  # noqa: PLR0911 - one per type
+def _pack(value: Any, blobs: bytearray, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise FrameError(f"nested deeper than {MAX_DEPTH} levels")
     if value is None or value is True or value is False:

@@ -131,8 +131,13 @@ class StreamGuest:
         if not header["clean"]:
             await self.aclose()
             raise SandboxBroken(f"sandbox {self.name} could not be cleaned after its guest")
-        fields = ("stdout", "stderr", "stdout_bytes", "stderr_bytes")
-        return JobOutput(*(header[name] for name in fields), cpu_seconds=header["cpu"])
+        return JobOutput(
+            header["stdout"],
+            header["stderr"],
+            header["stdout_bytes"],
+            header["stderr_bytes"],
+            header["cpu"],
+        )
 
     async def aclose(self) -> None:
         if self.closed:
@@ -244,7 +249,7 @@ def _verdict(header: dict[str, Any], raw: bytes) -> Answer:
             return Answer("ok", None, "", cpu, wall)
         problem = claim if claim["op"] == "failed" else claim.get("problem")
         if problem is not None:
-            status = _STATUSES.get(problem.get("status"), "error")
+            status = _STATUSES.get(str(problem.get("status")), "error")
             alive = claim["op"] == "answer"
             return Answer(status, None, str(problem.get("detail", ""))[:1000], cpu, wall, alive)
         return Answer("ok", frames.unpack(claim["value"], blobs), "", cpu, wall)

@@ -7,8 +7,9 @@ have their own, so that an outer guest that waits never holds what an inner one 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from stop.errors import SandboxError
 from stop.sandbox.base import Guest, GuestLimits, Isolation, Sandbox
@@ -89,8 +90,8 @@ class SandboxPool:
         else:
             self._idle.append(guest)
 
-    def _later(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._forget)
 

@@ -286,6 +286,16 @@ def _evaluation(row: sqlite3.Row) -> Evaluation:
         SecurityEvent(kind, Level(level), detail, row["program_id"])
         for kind, level, detail in json.loads(row["events"])
     )
-    names = ("program_id", "task", "split", "score", "status", "detail", "isolation")
-    head = (row[name] for name in names)
-    return Evaluation(*head, instances, events, row["stdout"], row["stderr"])
+    return Evaluation(
+        program_id=row["program_id"],
+        task=row["task"],
+        split=row["split"],
+        score=row["score"],
+        status=row["status"],
+        detail=row["detail"],
+        isolation=row["isolation"],
+        instances=instances,
+        events=events,
+        stdout=row["stdout"],
+        stderr=row["stderr"],
+    )

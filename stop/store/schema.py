@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS improver_runs (
     improver_id TEXT NOT NULL REFERENCES programs (id),
     initial_id TEXT NOT NULL REFERENCES programs (id),
     result_id TEXT REFERENCES programs (id),
-    status TEXT NOT NULL,               -- 'running', 'ok', 'error', 'timeout', 'oom', 'invalid', 'syntax'
+    status TEXT NOT NULL,               -- 'running', then as of an evaluation
     detail TEXT NOT NULL DEFAULT '',
     utility_calls INTEGER NOT NULL DEFAULT 0,
     cpu_seconds REAL NOT NULL DEFAULT 0,

@@ -1,0 +1,37 @@
+"""Finding a run by what a user types: its folder, its name, a part of it, or `last`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from stop.errors import RunError
+
+DEFAULT_RUNS_DIR = "runs"
+
+
+def find_run(text: str, runs_dir: str | None = None) -> Path:
+    """The folder of a run.
+
+    Args:
+        text: a path, a folder's name in the runs folder, the beginning or end of one that fits
+            no other, or "last".
+        runs_dir: default: `STOP_RUNS_DIR`, else "runs".
+
+    Raises:
+        RunError: none or several fit.
+    """
+    folder = Path(text)
+    if (folder / "config.json").is_file():
+        return folder
+    base = Path(runs_dir or os.environ.get("STOP_RUNS_DIR", DEFAULT_RUNS_DIR))
+    names = sorted(p.parent.name for p in base.glob("*/config.json"))
+    if text == "last" and names:
+        return base / names[-1]
+    fitting = [n for n in names if n.startswith(text) or n.endswith(text)] if text else []
+    if len(fitting) == 1:
+        return base / fitting[0]
+    if fitting:
+        raise RunError(f"several runs fit {text!r}: {', '.join(fitting[:5])}")
+    hint = f"runs in {base}: {', '.join(names[-5:])}" if names else f"there are no runs in {base}"
+    raise RunError(f"there is no run {text!r}", hint=hint)

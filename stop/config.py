@@ -1,0 +1,146 @@
+"""What a run is asked to do: validated once, stored with the run, never changed.
+
+Also where the user's own things lie: runs, and the secret that keeps instances unforeseeable.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stop.budget import Budget, ImproverBudget
+from stop.errors import ConfigError
+
+Accept = Literal["better", "always"]
+
+
+class RunConfig(BaseModel):
+    """Everything that decides what a run does.
+
+    Attributes:
+        kind: "run" (rounds of self-improvement) or "improve" (one task, one improver run).
+        tasks: names of built-in tasks or paths of task folders.
+        rounds: rounds of self-improvement, T.
+        repetitions: improver runs per task in the meta-utility.
+        lm: the model that rewrites solutions; `meta_lm` the one that rewrites improvers.
+        base_url, meta_base_url: of an OpenAI-compatible server.
+        accept: "better" takes a new improver only when its meta-utility is higher in a paired
+            comparison on the same instances; "always" takes each one that works, as the paper.
+        task_budget, meta_budget: of each improver run on a task, and on an improver.
+        budget: of the whole run.
+        sandbox, isolation: where programs run.
+        image: docker only, an image of the user's own.
+        seed: the same seed gives the same instances; None draws new ones.
+        concurrency: evaluations and improver runs at once, on each level.
+        improver, program: source text to begin with; None: the seed improver, the task's seed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["run", "improve"] = "run"
+    tasks: tuple[str, ...] = Field(min_length=1)
+    rounds: int = Field(default=6, ge=0, le=1000)
+    repetitions: int = Field(default=5, ge=1, le=1000)
+    lm: str
+    meta_lm: str | None = None
+    base_url: str | None = None
+    meta_base_url: str | None = None
+    accept: Accept = "better"
+    task_budget: ImproverBudget = ImproverBudget()
+    meta_budget: ImproverBudget = ImproverBudget()
+    budget: Budget = Budget()
+    sandbox: Literal["auto", "docker", "bubblewrap"] = "auto"
+    isolation: Literal["fork", "container"] = "fork"
+    image: str | None = None
+    seed: int | None = None
+    concurrency: int = Field(default=2, ge=1, le=256)
+    improver: str | None = None
+    program: str | None = None
+    preset: str = ""
+
+    @classmethod
+    def checked(cls, **values: Any) -> RunConfig:
+        """As the constructor, with a `ConfigError` that a user can read."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            problems = (
+                f"{'.'.join(map(str, e['loc'])) or 'configuration'}: {e['msg']}"
+                for e in error.errors()
+            )
+            raise ConfigError("; ".join(problems)) from None
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The defaults of arXiv 2310.02304: its main task, n = 6, m = 4, 5 repetitions, 6 iterations.
+    "paper": {
+        "tasks": ("parity_noise",),
+        "rounds": 6,
+        "repetitions": 5,
+        "accept": "always",
+    },
+    # About ten minutes on two cores with the 1.5B local model.
+    "quick": {
+        "tasks": ("knapsack",),
+        "rounds": 1,
+        "repetitions": 1,
+        "task_budget": ImproverBudget(
+            lm_calls=1, responses_per_call=2, utility_calls=4, max_tokens=512, seconds=1800
+        ),
+        "meta_budget": ImproverBudget(
+            lm_calls=1, responses_per_call=2, utility_calls=4, max_tokens=900, seconds=7200
+        ),
+    },
+}
+
+
+def state_folder() -> Path:
+    """Where this user's secret lies; `STOP_STATE_DIR` overrides."""
+    if chosen := os.environ.get("STOP_STATE_DIR"):
+        return Path(chosen)
+    return Path(platformdirs.user_state_dir("stop-optimizer"))
+
+
+def run_secret(seed: int | None) -> bytes:
+    """32 bytes that the instances of a run derive from.
+
+    With a seed the same on this machine each time, and yet not to be guessed from the seed alone:
+    a secret of this machine goes into it. Without one, new random bytes.
+    """
+    if seed is None:
+        return secrets.token_bytes(32)
+    return hmac.digest(_machine_secret(), f"run {seed}".encode(), "sha256")
+
+
+def _machine_secret() -> bytes:
+    path = state_folder() / "secret"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _read_secret(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror}",
+            hint="set STOP_STATE_DIR to a folder of yours",
+        ) from error
+    with os.fdopen(descriptor, "wb") as file:
+        value = secrets.token_bytes(32)
+        file.write(value)
+    return value
+
+
+def _read_secret(path: Path) -> bytes:
+    value = path.read_bytes()
+    if len(value) != 32:
+        raise ConfigError(
+            f"{path} is damaged: it should hold 32 bytes",
+            hint="delete it; runs with a --seed will then meet other instances than before",
+        )
+    return value

@@ -1,0 +1,266 @@
+"""Rounds of self-improvement: I_t = I_{t-1}(û, I_{t-1}, L).
+
+    round 0: û(I_0)          the seed improver's meta-utility, to compare with
+    round t: I_{t-1} is applied to itself, with û as its utility ─► candidate ─► û(candidate)
+             accepted: it is the improver of the next round; else I_{t-1} goes on
+
+Each step is recorded when it ends, so that a run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from stop.broker import ENTRY_POINT
+from stop.budget import Spending
+from stop.errors import StopError
+from stop.events import Progress
+from stop.improver_run import Application
+from stop.improvers import load_improver
+from stop.meta_utility import MetaEvaluation, MetaUtility, TaskUtility
+from stop.session import Session
+from stop.statistics import Estimate, paired_difference
+from stop.store import RoundRecord
+from stop.utility import Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The improver that goes on, with its meta-utility."""
+
+    program_id: str
+    source: str
+    evaluation: MetaEvaluation
+
+
+async def run_rounds(session: Session) -> None:
+    """Carry out the rounds of the run's configuration that are not there yet.
+
+    Raises:
+        StopError: the run cannot go on; what is recorded stays, and `stop resume` goes on.
+    """
+    config, store = session.config, session.store
+    _set_status(session, "running")
+    meta_utility = _meta_utility(session)
+    try:
+        current = await _begin(session, meta_utility)
+        done = {record.round: record for record in store.rounds()}
+        for number in range(1, config.rounds + 1):
+            record = done.get(number)
+            if record is None:
+                record = await _round(session, meta_utility, number, current)
+            if record.accepted and record.improver_id is not None:
+                source = store.program(record.improver_id).source
+                evaluation = await meta_utility.evaluate(source)
+                current = Current(record.improver_id, source, evaluation)
+        _set_status(session, "done")
+    except StopError as error:
+        _set_status(session, _status_of(error))
+        raise
+    except BaseException:  # Ctrl-C, cancellation, a bug: recorded, then raised as it is
+        _set_status(session, "interrupted")
+        raise
+
+
+def _meta_utility(session: Session) -> MetaUtility:
+    return MetaUtility(
+        session.tasks,
+        session.config.repetitions,
+        evaluator=session.evaluator,
+        runner=session.runner,
+        store=session.store,
+        model=session.model,
+        budget=session.config.task_budget,
+        on_event=session.security,
+    )
+
+
+async def _begin(session: Session, meta_utility: MetaUtility) -> Current:
+    """Round 0: the seed improver's meta-utility."""
+    source = session.config.improver or load_improver("seed").source
+    identity = session.store.add_program(source, "improver")
+    session.progress(Progress("round_started", data={"round": 0, "rounds": session.config.rounds}))
+    evaluation = await meta_utility.evaluate(source)
+    if not any(record.round == 0 for record in session.store.rounds()):
+        record = _record(0, identity, None, evaluation, None, accepted=True)
+        session.store.save_round(record)
+        session.progress(Progress("round_finished", data=record.to_dict()))
+    return Current(identity, source, evaluation)
+
+
+async def _round(
+    session: Session, meta_utility: MetaUtility, number: int, current: Current
+) -> RoundRecord:
+    session.progress(
+        Progress("round_started", data={"round": number, "rounds": session.config.rounds})
+    )
+    what = Application(
+        key=f"round/{number}",
+        level="meta",
+        improver=current.source,
+        initial=current.source,
+        result_entry_point=ENTRY_POINT,
+        round=number,
+    )
+    run = await session.runner.run(
+        what, meta_utility, session.meta_model, session.config.meta_budget
+    )
+    if run.result_id is None:
+        record = _failed_round(number, current, run.status, run.detail)
+    elif run.result_id == current.program_id:
+        record = _record(
+            number,
+            run.result_id,
+            current,
+            current.evaluation,
+            None,
+            accepted=session.config.accept == "always",
+            detail="it returned itself: nothing better was found",
+        )
+    else:
+        source = session.store.program(run.result_id).source
+        evaluation = await meta_utility.evaluate(source)
+        difference = paired_difference(evaluation.cells, current.evaluation.cells)
+        accepted = _accepts(session.config.accept, evaluation, difference)
+        record = _record(number, run.result_id, current, evaluation, difference, accepted=accepted)
+    session.store.save_round(record)
+    session.progress(Progress("round_finished", data=record.to_dict()))
+    return record
+
+
+def _accepts(accept: str, evaluation: MetaEvaluation, difference: Estimate) -> bool:
+    return evaluation.works and (accept == "always" or difference.mean > 0)
+
+
+def _record(
+    number: int,
+    improver_id: str,
+    parent: Current | None,
+    evaluation: MetaEvaluation,
+    difference: Estimate | None,
+    *,
+    accepted: bool,
+    detail: str = "",
+) -> RoundRecord:
+    estimate = evaluation.estimate
+    return RoundRecord(
+        round=number,
+        improver_id=improver_id,
+        parent_id=parent.program_id if parent else None,
+        meta_utility=estimate.mean,
+        low=estimate.low,
+        high=estimate.high,
+        difference=difference.mean if difference else None,
+        difference_low=difference.low if difference else None,
+        difference_high=difference.high if difference else None,
+        accepted=accepted,
+        status="ok" if evaluation.works else "error",
+        detail=detail or evaluation.detail,
+        finished=time.time(),
+    )
+
+
+def _failed_round(number: int, parent: Current, status: str, detail: str) -> RoundRecord:
+    """The improver crashed or returned no program: the last good one goes on."""
+    return RoundRecord(
+        number, None, parent.program_id, None, None, None, None, None, None, False, status, detail,
+        time.time(),
+    )  # fmt: skip
+
+
+# --- one task
+
+
+@dataclass(frozen=True, slots=True)
+class Improvement:
+    """What `improve` came to: the program, scored on the `meta` split beside the initial one."""
+
+    program_id: str
+    source: str
+    before: Evaluation
+    after: Evaluation
+    status: str
+    detail: str
+    utility_calls: int
+    spent: Spending
+
+
+async def improve_once(session: Session) -> Improvement:
+    """Apply the configured improver once to the configured program.
+
+    The result is the improver's program, or the initial one when it returned none (then `status`
+    says why). Scores are on instances that the improver did not see.
+    """
+    config, (task,) = session.config, session.tasks
+    _set_status(session, "running")
+    initial = config.program or task.seed
+    try:
+        what = Application(
+            key=f"improve/{task.name}",
+            level="task",
+            improver=config.improver or load_improver("seed").source,
+            initial=initial,
+            result_entry_point=task.entry_point,
+            task=task.name,
+            repetition=0,
+        )
+        before = await session.evaluator.evaluate(initial, task, "meta")
+        utility = TaskUtility(session.evaluator, task, 0, session.security)
+        run = await session.runner.run(what, utility, session.model, config.task_budget)
+        source = session.store.program(run.result_id).source if run.result_id else initial
+        after = await session.evaluator.evaluate(source, task, "meta")
+    except StopError as error:
+        _set_status(session, _status_of(error))
+        raise
+    except BaseException:  # as in run_rounds
+        _set_status(session, "interrupted")
+        raise
+    _set_status(session, "done")
+    failed = run.status != "ok"
+    return Improvement(
+        program_id=after.program_id,
+        source=source,
+        before=before,
+        after=after,
+        status=run.status if failed else after.status,
+        detail=run.detail if failed else after.detail,
+        utility_calls=run.utility_calls,
+        spent=session.store.spending(),
+    )
+
+
+def _set_status(session: Session, status: str) -> None:
+    session.store.set_meta("status", status)
+
+
+def _status_of(error: StopError) -> str:
+    return {3: "budget", 6: "halted"}.get(error.exit_code, "failed")
+
+
+# --- what a run came to, read from its store
+
+
+def summary(store: Any, config: Any, folder: Any, security_events: int) -> dict[str, Any]:
+    """The result of a run as the machine-readable output has it."""
+    records = store.rounds()
+    accepted = [r for r in records if r.accepted]
+    best = max(accepted, key=lambda r: r.meta_utility or 0.0, default=None)
+    seed = next((r for r in records if r.round == 0), None)
+    return {
+        "run": str(folder),
+        "status": store.meta("status") or "new",
+        "tasks": list(config.tasks),
+        "seed": seed and seed.to_dict(),
+        "rounds": [r.to_dict() for r in records if r.round > 0],
+        "best": best
+        and {
+            "program_id": best.improver_id,
+            "meta_utility": best.meta_utility,
+            "interval": None if best.low is None else [best.low, best.high],
+            "round": best.round,
+        },
+        "lm": store.spending().to_dict(),
+        "security_events": security_events,
+    }

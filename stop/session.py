@@ -1,0 +1,204 @@
+"""An open run: its folder with everything in it, and the machinery that works on it.
+
+runs/<name>/   config.json   run.db   audit.jsonl   secret   lock
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from stop import __version__
+from stop.audit.log import AuditLog
+from stop.budget import Ledger
+from stop.config import RunConfig, run_secret
+from stop.errors import RunError
+from stop.events import Progress, ProgressListener, SecurityEvent
+from stop.improver_run import ImproverRunner
+from stop.lm import open_model
+from stop.lm.base import LanguageModel
+from stop.sandbox import open_sandbox
+from stop.sandbox.pool import SandboxPool
+from stop.store import Store
+from stop.task import Task, load_task
+from stop.utility import Evaluation, Evaluator
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What rounds and improve work with. Made by `open_session`."""
+
+    folder: Path
+    config: RunConfig
+    tasks: tuple[Task, ...]
+    store: Store
+    audit: AuditLog
+    ledger: Ledger
+    pool: SandboxPool
+    evaluator: Evaluator
+    runner: ImproverRunner
+    model: LanguageModel
+    meta_model: LanguageModel
+    progress: ProgressListener
+
+    def security(self, event: SecurityEvent) -> None:
+        self.audit.security(event)
+        self.progress(Progress("security", f"{event.kind}: {event.detail}", event.to_dict()))
+
+
+def create_run(config: RunConfig, runs_dir: Path) -> Path:
+    """A new run folder with its configuration; nothing is started.
+
+    Raises:
+        RunError: the folder cannot be made.
+    """
+    for task in config.tasks:
+        load_task(task)  # a mistyped name costs nothing yet
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    folder = runs_dir / f"{stamp}-{config.kind}-{secrets.token_hex(2)}"
+    try:
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(config.model_dump_json(indent=2) + "\n", "utf-8")
+        descriptor = os.open(folder / "secret", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(run_secret(config.seed))
+    except OSError as error:
+        raise RunError(
+            f"the run folder {folder} cannot be made: {error.strerror}",
+            hint="choose another place with --runs-dir",
+        ) from error
+    return folder
+
+
+def read_config(folder: Path) -> RunConfig:
+    """The configuration of a run; `RunError` when the folder holds no run."""
+    path = folder / "config.json"
+    try:
+        return RunConfig.checked(**json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise RunError(
+            f"there is no run in {folder}", hint="a run's folder holds config.json"
+        ) from None
+    except (ValueError, TypeError, OSError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Only one process may work on a run; the lock goes with the process, however it ends."""
+    with (folder / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise RunError(
+                f"another process (pid {file.read().strip() or 'unknown'}) works on {folder}",
+                hint="wait for it, or end it; reading commands work meanwhile",
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@asynccontextmanager
+async def open_session(
+    folder: Path, progress: ProgressListener, config: RunConfig | None = None
+) -> AsyncIterator[Session]:
+    """Open a run to work on it; everything is closed in order afterwards.
+
+    Args:
+        folder: of `create_run`, or of a run to go on with.
+        progress: told what happens.
+        config: takes the place of the stored one (a raised budget); what a run does stays.
+
+    Raises:
+        RunError: another process works on it, or its files are damaged.
+        SandboxUnavailable, LMUnavailable: something that it needs is missing.
+    """
+    config = config or read_config(folder)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(locked(folder))
+        tasks = tuple(load_task(name) for name in config.tasks)
+        store = Store(folder / "run.db")
+        stack.callback(store.close)
+        audit = AuditLog(folder / "audit.jsonl")
+        stack.callback(audit.close)
+        model = await _started(stack, config.lm, config.base_url)
+        meta_model = model
+        if config.meta_lm is not None:
+            meta_model = await _started(
+                stack, config.meta_lm, config.meta_base_url or config.base_url
+            )
+        progress(Progress("message", "preparing the sandbox"))
+        packages = tuple(sorted({p for task in tasks for p in task.packages}))
+        sandbox = await open_sandbox(config.sandbox, packages=packages, image=config.image)
+        pool = SandboxPool(
+            sandbox,
+            isolation=config.isolation,
+            evaluations=config.concurrency,
+            improver_runs=config.concurrency,
+        )
+        stack.push_async_callback(pool.aclose)
+        ledger = Ledger(config.budget)
+        ledger.spent = store.spending()
+        evaluator = Evaluator(
+            pool, (folder / "secret").read_bytes(), store, _evaluation_listener(progress)
+        )
+        stack.push_async_callback(evaluator.aclose)
+        runner = ImproverRunner(pool, store, audit, ledger, progress)
+        _note_versions(store, pool, model, meta_model)
+        audit.append("opened", pid=os.getpid(), sandbox=pool.label, version=__version__)
+        stack.callback(_note_head, store, audit)
+        yield Session(
+            folder, config, tasks, store, audit, ledger, pool, evaluator, runner, model, meta_model,
+            progress,
+        )  # fmt: skip
+
+
+async def _started(stack: AsyncExitStack, spec: str, base_url: str | None) -> LanguageModel:
+    model = open_model(spec, base_url=base_url)
+    stack.push_async_callback(model.aclose)
+    await model.start()
+    return model
+
+
+def _evaluation_listener(progress: ProgressListener) -> Callable[[Evaluation], None]:
+    def listen(evaluation: Evaluation) -> None:
+        data = {"task": evaluation.task, "score": evaluation.score, "status": evaluation.status}
+        progress(Progress("evaluation_finished", evaluation.program_id, data))
+
+    return listen
+
+
+def _note_versions(
+    store: Store, pool: SandboxPool, model: LanguageModel, meta_model: LanguageModel
+) -> None:
+    """What it takes to do the run again: versions, image, models."""
+    facts = {
+        "stop": __version__,
+        "python": platform.python_version(),
+        "numpy": metadata.version("numpy"),
+        "platform": platform.platform(),
+        "sandbox": pool.label,
+        "image": pool.sandbox.image_digest,
+        "lm": model.spec,
+        "meta_lm": meta_model.spec,
+    }
+    for key, value in facts.items():
+        store.set_meta(f"version.{key}", value)
+
+
+def _note_head(store: Store, audit: AuditLog) -> None:
+    """The store remembers where the log ended, so that a cut tail shows."""
+    audit.append("closed")
+    store.set_meta("audit.head", audit.head)
