@@ -3,6 +3,74 @@
 An improver, a Python program, asks a language model to rewrite programs; a meta-utility scores it
 by how good the programs are that it produces; then it is applied to itself, round after round.
 Everything a model wrote runs in a sandbox.
+
+    import stop
+    run = stop.run(tasks=["knapsack"], lm="openai:gpt-4o-mini", rounds=3, max_usd=2)
+    better = stop.improve(task="my_task/", improver=run)
+    stop.evaluate(better.source, task="my_task/", split="test").score
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stop.api import Improved, Run, evaluate, improve, open_run, resume, run
+    from stop.budget import Budget, ImproverBudget
+    from stop.errors import StopError
+    from stop.programs import Program
+    from stop.task import Task, list_tasks, load_task
+    from stop.utility import Evaluation
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Budget": "budget",
+    "Evaluation": "utility",
+    "ImproverBudget": "budget",
+    "Improved": "api",
+    "Program": "programs",
+    "Run": "api",
+    "StopError": "errors",
+    "Task": "task",
+    "evaluate": "api",
+    "improve": "api",
+    "list_tasks": "task",
+    "load_task": "task",
+    "open_run": "api",
+    "resume": "api",
+    "run": "api",
+}
+
+__all__ = [
+    "Budget",
+    "Evaluation",
+    "Improved",
+    "ImproverBudget",
+    "Program",
+    "Run",
+    "StopError",
+    "Task",
+    "evaluate",
+    "improve",
+    "list_tasks",
+    "load_task",
+    "open_run",
+    "resume",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load on first use: `import stop` itself stays quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # noqa: PLC0415
+
+    value = getattr(importlib.import_module(f"stop.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -20,6 +20,7 @@ from stop.events import Level, SecurityEvent
 from stop.programs import program_id, syntax_problem
 from stop.sandbox.base import Answer, Guest, Job
 from stop.sandbox.pool import SandboxPool
+from stop.statistics import Cell, stratified_mean
 from stop.task import InvalidAnswer, Task
 
 Status = Literal["ok", "error", "timeout", "oom", "invalid", "syntax"]
@@ -61,7 +62,14 @@ class Evaluation:
     stdout: str = ""
     stderr: str = ""
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of `score` over the instances; None with fewer than two."""
+        scores = tuple(i.score for i in self.instances)
+        return stratified_mean([Cell(self.task, 0, self.score, scores)]).interval
+
     def to_dict(self) -> dict[str, Any]:
+        """As `stop evaluate --json` prints it."""
         return {
             "program_id": self.program_id,
             "task": self.task,

@@ -1,0 +1,452 @@
+"""The library: what `import stop` offers. Synchronous, also where an event loop runs (notebooks).
+
+run = stop.run(tasks=["knapsack"], lm="openai:gpt-4o-mini", rounds=3, max_usd=2)
+better = stop.improve(task="my_task/", improver=run)
+stop.evaluate(better.source, task="my_task/", split="test").score
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from stop import rounds
+from stop.audit import log as audit_log
+from stop.budget import Budget, ImproverBudget
+from stop.concurrency import run_sync
+from stop.config import PRESETS, RunConfig, run_secret
+from stop.errors import ConfigError, StopError
+from stop.events import ProgressListener, ignore_progress
+from stop.improvers import load_improver
+from stop.lm import default_spec, open_model
+from stop.lm.base import LMRequest
+from stop.programs import Program
+from stop.sandbox import open_sandbox
+from stop.sandbox.pool import SandboxPool
+from stop.session import create_run, open_session, read_config
+from stop.store import ProgramRecord, Store
+from stop.task import load_task
+from stop.utility import Evaluation, Evaluator
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as it is on disk.
+
+    Attributes:
+        folder: where everything of it lies.
+        error: why it is not done, when `stop.run` ended early.
+    """
+
+    folder: Path
+    error: StopError | None = field(default=None, compare=False)
+
+    @property
+    def config(self) -> RunConfig:
+        return read_config(self.folder)
+
+    def store(self) -> Store:
+        """The run's records, read-only; close it after use."""
+        return Store(self.folder / "run.db", read_only=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as `stop run --json` prints it."""
+        store = self.store()
+        try:
+            events = len(self.security_events())
+            return rounds.summary(store, self.config, self.folder, events)
+        finally:
+            store.close()
+
+    @property
+    def best(self) -> ProgramRecord:
+        """The accepted improver with the highest meta-utility."""
+        best = self.to_dict()["best"]
+        if best is None:
+            raise StopError(f"{self.folder} has no improver with a meta-utility yet")
+        return self.program(best["program_id"])
+
+    def program(self, prefix: str) -> ProgramRecord:
+        """A program of the run by the beginning of its id."""
+        store = self.store()
+        try:
+            return store.program(prefix)
+        finally:
+            store.close()
+
+    def security_events(self) -> list[dict[str, Any]]:
+        """The security events of the run's audit log, oldest first."""
+        path = self.folder / "audit.jsonl"
+        if not path.exists():
+            return []
+        return [line for line in audit_log.read(path) if line.get("kind") == "security"]
+
+
+def open_run(folder: str | Path) -> Run:
+    """A run by its folder; `RunError` when there is none."""
+    run_folder = Path(folder)
+    read_config(run_folder)
+    return Run(run_folder)
+
+
+# --- rounds
+
+
+def run(
+    *,
+    runs_dir: str | Path = "runs",
+    progress: ProgressListener = ignore_progress,
+    **options: Any,
+) -> Run:
+    """Rounds of self-improvement; see `run_config` for the options.
+
+    A run that cannot go on (budget, model, sandbox) is returned with `error` set and keeps what it
+    has; `resume` goes on.
+    """
+    return run_from_config(run_config(**options), Path(runs_dir), progress)
+
+
+def run_from_config(config: RunConfig, runs_dir: Path, progress: ProgressListener) -> Run:
+    """As `run`, for a configuration that was made before."""
+    return _carry_on(create_run(config, runs_dir), config, progress)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    max_usd: float | None = None,
+    max_tokens: int | None = None,
+    max_lm_calls: int | None = None,
+    max_seconds: float | None = None,
+    progress: ProgressListener = ignore_progress,
+) -> Run:
+    """Go on with a run where it was. Limits that are given take the place of the run's own."""
+    config = read_config(Path(folder))
+    if config.kind != "run":
+        raise ConfigError(f"{folder} is no run of rounds", hint="only `stop run` can be resumed")
+    old = config.budget
+    raised = Budget(
+        usd=old.usd if max_usd is None else max_usd,
+        tokens=old.tokens if max_tokens is None else max_tokens,
+        lm_calls=old.lm_calls if max_lm_calls is None else max_lm_calls,
+        seconds=old.seconds if max_seconds is None else max_seconds,
+    )
+    config = config.model_copy(update={"budget": raised})
+    return _carry_on(Path(folder), config, progress)
+
+
+def _carry_on(folder: Path, config: RunConfig, progress: ProgressListener) -> Run:
+    async def work() -> None:
+        async with open_session(folder, progress, config) as session:
+            await rounds.run_rounds(session)
+
+    try:
+        run_sync(work())
+    except StopError as error:
+        if not (folder / "run.db").exists():
+            raise
+        return Run(folder, error)
+    return Run(folder)
+
+
+def run_config(
+    *,
+    tasks: str | Sequence[str] | None = None,
+    rounds: int | None = None,
+    preset: str | None = None,
+    lm: str | None = None,
+    base_url: str | None = None,
+    meta_lm: str | None = None,
+    meta_base_url: str | None = None,
+    improver: str | Run | Program | None = None,
+    accept: str | None = None,
+    repetitions: int | None = None,
+    calls: int | None = None,
+    responses: int | None = None,
+    utility_calls: int | None = None,
+    max_response_tokens: int | None = None,
+    max_usd: float | None = None,
+    max_tokens: int | None = None,
+    max_lm_calls: int | None = None,
+    max_seconds: float | None = None,
+    sandbox: str = "auto",
+    isolation: str = "fork",
+    image: str | None = None,
+    seed: int | None = None,
+    concurrency: int | None = None,
+    need_model: bool = True,
+    **_other: Any,
+) -> RunConfig:
+    """A configuration out of options: a preset first, what is given on top.
+
+    Args:
+        tasks: names or folders, as a sequence or with commas between them.
+        rounds: T.
+        preset: "quick" or "paper".
+        lm: model of the task level; None: what the environment offers.
+        meta_lm: model of the meta level; None: the same.
+        improver: "seed", a file, or a run whose best improver is taken.
+        accept: "better" or "always".
+        repetitions: improver runs per task in the meta-utility.
+        calls, responses, utility_calls: m, n and utility calls of an improver run (default
+            n * m + 1), on both levels.
+        max_response_tokens: completion tokens of one response, on both levels.
+        max_usd, max_tokens, max_lm_calls, max_seconds: of the whole run.
+        need_model: False leaves `lm` open, for plans.
+
+    Raises:
+        ConfigError, LMUnavailable: an option makes no sense, or no model can be found.
+    """
+    if preset is not None and preset not in PRESETS:
+        raise ConfigError(f"unknown preset {preset!r}", hint=f"one of: {', '.join(PRESETS)}")
+    values = dict(PRESETS.get(preset or "", {}), preset=preset or "")
+    if tasks is not None:
+        names = tasks.split(",") if isinstance(tasks, str) else tasks
+        values["tasks"] = tuple(name.strip() for name in names if name.strip())
+    if not values.get("tasks"):
+        raise ConfigError(
+            "no task was named", hint="--tasks A,B or --preset quick; `stop tasks list`"
+        )
+    for level in ("task_budget", "meta_budget"):
+        base = values.get(level, ImproverBudget())
+        values[level] = _improver_budget(base, calls, responses, utility_calls, max_response_tokens)
+    given = {
+        "rounds": rounds, "accept": accept, "repetitions": repetitions, "concurrency": concurrency,
+        "seed": seed, "base_url": base_url, "meta_lm": meta_lm, "meta_base_url": meta_base_url,
+        "image": image,
+    }  # fmt: skip
+    values.update({name: value for name, value in given.items() if value is not None})
+    values["lm"] = lm or (default_spec() if need_model else "unknown")
+    values["improver"] = _improver_source(improver)
+    values["budget"] = Budget(max_usd, max_tokens, max_lm_calls, max_seconds)
+    return RunConfig.checked(**values, sandbox=sandbox, isolation=isolation)
+
+
+def _improver_budget(
+    base: ImproverBudget,
+    calls: int | None,
+    responses: int | None,
+    utility_calls: int | None,
+    max_response_tokens: int | None,
+) -> ImproverBudget:
+    changed = replace(
+        base,
+        lm_calls=calls or base.lm_calls,
+        responses_per_call=responses or base.responses_per_call,
+        max_tokens=max_response_tokens or base.max_tokens,
+    )
+    if utility_calls is None and (calls or responses):
+        utility_calls = changed.lm_calls * changed.responses_per_call + 1
+    return replace(changed, utility_calls=utility_calls or changed.utility_calls)
+
+
+def _improver_source(improver: str | Run | Program | None) -> str:
+    """Source text of an improver: built-in, file, or the best of a run."""
+    if isinstance(improver, Run):
+        return improver.best.source
+    if isinstance(improver, Program):
+        return improver.source
+    name = improver or "seed"
+    if (Path(name) / "config.json").is_file():
+        return Run(Path(name)).best.source
+    return load_improver(name).source
+
+
+def plan(config: RunConfig) -> dict[str, Any]:
+    """What a run would do, and the most that it can cost. Nothing is started or asked."""
+    tasks = [load_task(name) for name in config.tasks]
+    improver = config.improver or load_improver("seed").source
+    cells = len(tasks) * config.repetitions
+    # Round 0 measures the seed; a round is one meta run whose utility calls each measure an
+    # improver, and the measure of what came out is one of these or one more.
+    measured = 1 + config.rounds * (config.meta_budget.utility_calls + 1)
+    runs = measured * cells
+    task_most = _most(config.task_budget, runs, max(len(t.seed + t.utility_text) for t in tasks))
+    meta_most = _most(config.meta_budget, config.rounds, len(improver) + 2000)
+    total = {name: task_most[name] + meta_most[name] for name in task_most}
+    limits = config.budget
+    if limits.lm_calls is not None:
+        total["lm_calls"] = min(total["lm_calls"], limits.lm_calls)
+    prices = [
+        _worst_price(config.lm, config.base_url, task_most, config.task_budget),
+        _worst_price(
+            config.meta_lm or config.lm, config.meta_base_url, meta_most, config.meta_budget
+        ),
+    ]
+    usd = None if None in prices else round(sum(p for p in prices if p is not None), 4)
+    if limits.usd is not None:
+        usd = limits.usd if usd is None else min(usd, limits.usd)
+    return {
+        "tasks": [task.name for task in tasks],
+        "rounds": config.rounds,
+        "repetitions": config.repetitions,
+        "lm": config.lm,
+        "meta_lm": config.meta_lm or config.lm,
+        "at_most": {"improver_runs": runs + config.rounds, **total, "usd": usd},
+    }
+
+
+def _most(budget: ImproverBudget, runs: int, prompt_characters: int) -> dict[str, int]:
+    calls = runs * budget.lm_calls
+    responses = calls * budget.responses_per_call
+    return {
+        "lm_calls": calls,
+        "responses": responses,
+        "completion_tokens": responses * budget.max_tokens,
+        "prompt_tokens": calls * (prompt_characters // 3 + 200),
+    }
+
+
+def _worst_price(
+    spec: str, base_url: str | None, most: dict[str, int], budget: ImproverBudget
+) -> float | None:
+    """Money for `most` at the model's prices; None where they are not known."""
+    if spec == "unknown":
+        return None
+    model = open_model(spec, base_url=base_url)
+    one = LMRequest("", "", n=1, max_tokens=budget.max_tokens)
+    price = model.worst_case(one).usd
+    if price is None:
+        return None
+    prompt = LMRequest("", "x " * 500, n=1, max_tokens=1)
+    read = model.worst_case(prompt)
+    per_read = (read.usd or 0.0) / max(1, read.prompt_tokens)
+    return price * most["responses"] + per_read * most["prompt_tokens"]
+
+
+# --- one program, one task
+
+
+@dataclass(frozen=True, slots=True)
+class Improved:
+    """What `improve` came to: a program and its score on the meta split, beside the initial one."""
+
+    source: str
+    program_id: str
+    score: float
+    status: str
+    detail: str
+    before: ProgramAndScore
+    lm: dict[str, Any]
+    utility_calls: int
+    events: tuple[dict[str, Any], ...]
+    run: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `stop improve --json` prints it."""
+        return {
+            "program_id": self.program_id,
+            "source": self.source,
+            "score": self.score,
+            "status": self.status,
+            "detail": self.detail,
+            "before": {"program_id": self.before.program_id, "score": self.before.score},
+            "lm": self.lm,
+            "utility_calls": self.utility_calls,
+            "events": list(self.events),
+            "run": str(self.run),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramAndScore:
+    program_id: str
+    source: str
+    score: float
+
+
+def improve(
+    program: str | None = None,
+    *,
+    task: str | Path,
+    improver: str | Run | Program = "seed",
+    lm: str | None = None,
+    base_url: str | None = None,
+    calls: int = 1,
+    responses: int = 4,
+    max_response_tokens: int = 1024,
+    runs_dir: str | Path = "runs",
+    progress: ProgressListener = ignore_progress,
+    **options: Any,
+) -> Improved:
+    """Apply an improver once.
+
+    Args:
+        program: source text to begin with; None: the task's seed.
+        task: a name or folder.
+        improver: "seed", a file, or a run whose best improver is taken.
+        lm, base_url: the language model.
+        calls, responses: LM calls, and responses in one call.
+        options: as of `run_config`: limits, sandbox, isolation, seed.
+
+    Raises:
+        StopError: no result. What was paid for is in the run folder.
+    """
+    config = run_config(
+        tasks=(str(task),), rounds=0, repetitions=1, improver=improver, lm=lm, base_url=base_url,
+        calls=calls, responses=responses, max_response_tokens=max_response_tokens, **options,
+    ).model_copy(update={"kind": "improve", "program": program})  # fmt: skip
+    folder = create_run(config, Path(runs_dir))
+
+    async def work() -> rounds.Improvement:
+        async with open_session(folder, progress, config) as session:
+            return await rounds.improve_once(session)
+
+    result = run_sync(work())
+    events = [
+        {"kind": e["event"], "level": e["level"], "detail": e["detail"]}
+        for e in Run(folder).security_events()
+    ]
+    initial = Run(folder).program(result.before.program_id)
+    return Improved(
+        source=result.source,
+        program_id=result.program_id,
+        score=result.after.score,
+        status=result.status,
+        detail=result.detail,
+        before=ProgramAndScore(initial.id, initial.source, result.before.score),
+        lm=result.spent.to_dict(),
+        utility_calls=result.utility_calls,
+        events=tuple(events),
+        run=folder,
+    )
+
+
+def evaluate(
+    source: str,
+    *,
+    task: str | Path,
+    split: str = "test",
+    count: int | None = None,
+    sandbox: str = "auto",
+    isolation: str = "fork",
+    image: str | None = None,
+    seed: int | None = None,
+) -> Evaluation:
+    """Score one program in the sandbox; a failing program is a result with a status.
+
+    Args:
+        source: the program's text.
+        task: a name or folder.
+        split: "search", "meta" or "test".
+        count: instances; default: the task's number for that split.
+        seed: the same seed gives the same instances on this machine; None draws new ones.
+
+    Raises:
+        TaskError, SandboxError: the host cannot score it.
+    """
+    loaded = load_task(task)
+    if count is not None:
+        loaded = loaded.with_count(split, count)
+
+    async def work() -> Evaluation:
+        backend = await open_sandbox(sandbox, packages=tuple(loaded.packages), image=image)
+        pool = SandboxPool(backend, isolation=isolation, evaluations=1)  # type: ignore[arg-type]
+        try:
+            return await Evaluator(pool, run_secret(seed)).evaluate(source, loaded, split)
+        finally:
+            await pool.aclose()
+
+    return run_sync(work())

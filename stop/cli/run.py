@@ -1,0 +1,187 @@
+"""`stop run` and `stop resume`: rounds of self-improvement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stop.cli.options import (
+    budget_options,
+    lm_options,
+    runs_dir_option,
+    sandbox_options,
+    seed_option,
+)
+from stop.cli.output import (
+    interval,
+    json_option,
+    note,
+    number,
+    say,
+    short,
+    show_json,
+    table,
+)
+
+if TYPE_CHECKING:
+    from stop.api import Run
+
+
+@click.command()
+@click.option("--tasks", metavar="A,B", help="Names or folders, with commas between them.")
+@click.option("--rounds", type=click.IntRange(min=0), help="Rounds, T.  [default: 6]")
+@click.option(
+    "--preset",
+    type=click.Choice(["quick", "paper"]),
+    help="quick: knapsack, about ten minutes with the local model; paper: the paper's parameters.",
+)
+@lm_options
+@click.option("--meta-lm", metavar="SPEC", help="A model of its own for rewriting improvers.")
+@click.option("--meta-base-url", metavar="URL", help="Of the meta model's server.")
+@click.option(
+    "--improver",
+    metavar="FILE|RUN",
+    default="seed",
+    show_default=True,
+    help="The improver to begin with.",
+)
+@click.option(
+    "--accept",
+    type=click.Choice(["better", "always"]),
+    help="better: only with a higher meta-utility in a paired comparison on the same instances; "
+    "always: each one that works, as in the paper.  [default: better]",
+)
+@click.option(
+    "--repetitions",
+    type=click.IntRange(min=1),
+    help="Improver runs per task in the meta-utility.  [default: 5]",
+)
+@click.option(
+    "--calls", type=click.IntRange(min=1), help="LM calls of one improver run, m.  [default: 4]"
+)
+@click.option(
+    "--responses", type=click.IntRange(min=1), help="Responses of one LM call, n.  [default: 6]"
+)
+@click.option(
+    "--utility-calls",
+    type=click.IntRange(min=1),
+    help="Utility calls of one improver run.  [default: n * m + 1]",
+)
+@click.option(
+    "--max-response-tokens",
+    type=click.IntRange(min=16),
+    help="Length of one response.  [default: 1024]",
+)
+@budget_options
+@sandbox_options
+@seed_option
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    help="Evaluations and improver runs at once, on each level.  [default: 2]",
+)
+@runs_dir_option
+@click.option("--dry-run", is_flag=True, help="Only say what it would do and cost at the most.")
+@json_option
+def run(as_json: bool, dry_run: bool, **options: Any) -> None:
+    """Rounds of self-improvement.
+
+    In round t the improver of round t-1 rewrites itself; what it makes is scored by the
+    meta-utility: how good are the programs that it makes of the tasks' seeds?
+
+    \b
+      stop run --preset quick
+      stop run --tasks maxcut,three_sat --rounds 3 --lm openai:gpt-4o-mini --max-usd 2
+      stop run --tasks knapsack --lm local:qwen2.5-coder-1.5b --meta-lm openai:gpt-4o
+    """
+    from stop import api
+    from stop.cli.display import RunProgress
+
+    config = api.run_config(**options, need_model=not dry_run)
+    if dry_run:
+        _show_plan(api.plan(config), as_json)
+        return
+    with RunProgress(quiet=as_json) as progress:
+        result = api.run_from_config(config, Path(options["runs_dir"]), progress)
+    _show_result(result, as_json)
+
+
+@click.command()
+@click.argument("run_name", metavar="RUN")
+@budget_options
+@runs_dir_option
+@json_option
+def resume(run_name: str, runs_dir: str, as_json: bool, **limits: Any) -> None:
+    """Go on with RUN where it was; limits given here take the place of its own.
+
+    RUN is a run's folder, its name, a part of it that fits no other, or `last`.
+    """
+    from stop import api
+    from stop.cli.display import RunProgress
+    from stop.cli.runs import find_run
+
+    folder = find_run(run_name, runs_dir)
+    with RunProgress(quiet=as_json) as progress:
+        result = api.resume(folder, progress=progress, **limits)
+    _show_result(result, as_json)
+
+
+def _show_result(result: Run, as_json: bool) -> None:
+    """The summary; then the reason why the run is not done, if it is not, as an error."""
+    document = result.to_dict()
+    if as_json:
+        show_json(document)
+    else:
+        _show_rounds(document)
+        note(f"\nrecorded in {result.folder}")
+        note(f"look closer: stop lineage {result.folder}")
+    if result.error is not None:
+        raise result.error
+
+
+def _show_rounds(document: dict[str, Any]) -> None:
+    rows = []
+    for each in [document["seed"], *document["rounds"]]:
+        if each is None:
+            continue
+        ends = each["interval"] or (None, None)
+        gain = "" if each["difference"] is None else f"{each['difference']:+.4f}"
+        verdict = "yes" if each["accepted"] else "no"
+        name = "seed" if each["round"] == 0 else str(each["round"])
+        rows.append(
+            [name, short(each["improver_id"]), number(each["meta_utility"]), interval(*ends), gain,
+             verdict, each["detail"][:60] or each["status"]]
+        )  # fmt: skip
+    if rows:
+        heads = ["round", "improver", "meta-utility", "95 % interval", "gain", "accepted", "note"]
+        table(heads, rows)
+        say()
+    best, lm = document["best"], document["lm"]
+    if best:
+        say(f"best      {short(best['program_id'])} of round {best['round']}, "
+            f"meta-utility {number(best['meta_utility'])}")  # fmt: skip
+    cost = "price unknown" if lm["usd"] is None else f"${lm['usd']:.4f}"
+    tokens = f"{lm['prompt_tokens']} + {lm['completion_tokens']} tokens"
+    say(f"cost      {lm['calls']} LM calls, {lm['responses']} responses, {tokens}, {cost}")
+    say(f"security  {document['security_events']} event(s)")
+    say(f"status    {document['status']}")
+
+
+def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        show_json(plan)
+        return
+    say(f"tasks              {', '.join(plan['tasks'])}")
+    say(f"rounds             {plan['rounds']}, {plan['repetitions']} repetition(s) per task")
+    say(f"models             {plan['lm']}; improvers: {plan['meta_lm']}")
+    say("\nat the most:")
+    most = plan["at_most"]
+    say(f"  improver runs    {most['improver_runs']}")
+    say(f"  LM calls         {most['lm_calls']}")
+    say(f"  responses        {most['responses']}")
+    say(f"  tokens           {most['completion_tokens']} written, "
+        f"{most['prompt_tokens']} read (prompts as long as the seed improver's)")  # fmt: skip
+    usd = "price unknown" if most["usd"] is None else f"${most['usd']:.2f}"
+    say(f"  money            {usd}")

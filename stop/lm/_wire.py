@@ -1,0 +1,186 @@
+"""What an OpenAI-compatible server says, read without trusting it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from stop.errors import LMError, LMRequestRefused, LMUnavailable
+from stop.lm.base import Choice
+from stop.lm.redact import valid_text
+
+_PASSING = {408, 409, 425, 429}
+_CONTEXT = re.compile(
+    r"context[ _](length|size|window)|maximum context|prompt is too long|too many (input )?tokens"
+    r"|exceeds? the (available|model'?s) context|input is too long",
+    re.IGNORECASE,
+)
+_FILTER = re.compile(r"content[ _](filter|policy|management)|responsible ai", re.IGNORECASE)
+_NO_CREDIT = re.compile(
+    r"insufficient_quota|exceeded your current quota|billing|no credit", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One attempt that brought no answer. `detail` is already redacted."""
+
+    reason: str  # "429", "500", "timeout", "connection", "malformed"
+    detail: str
+    retry: bool
+    status: int = 0
+    code: str = ""
+    param: str = ""
+    retry_after: float | None = None
+
+    @property
+    def text(self) -> str:
+        return f"{self.code} {self.detail}"
+
+    def is_about(self, pattern: re.Pattern[str]) -> bool:
+        return pattern.search(self.text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer. Token figures are None where the server gave none that make sense."""
+
+    choices: tuple[Choice, ...]
+    model: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cached_tokens: int
+
+
+def parse_reply(content: bytes, clean: Callable[[str], str]) -> Reply | Failure:
+    """A chat completion out of the body of a 200."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):  # bad JSON, bad UTF-8, nested without end
+        start = clean(content[:2000].decode("utf-8", "replace"))
+        return Failure("malformed", f"the body is not JSON: {start}", retry=True)
+    if not isinstance(body, dict):
+        return Failure("malformed", "the body is not a JSON object", retry=True)
+    error = body.get("error")
+    if error and "choices" not in body:  # some gateways put errors into a 200
+        code = error.get("code") if isinstance(error, dict) else None
+        status = code if isinstance(code, int) and 400 <= code < 600 else 502
+        return status_failure(status, body, {}, clean)
+    rows = body.get("choices")
+    if not isinstance(rows, list):
+        return Failure("malformed", "the body has no list of choices", retry=True)
+    usage = body.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return Reply(
+        choices=tuple(_choice(row) for row in rows if isinstance(row, dict)),
+        model=valid_text(body["model"]) if isinstance(body.get("model"), str) else "",
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
+        cached_tokens=_count(cached) or 0,
+    )
+
+
+def status_failure(
+    status: int, body: object, headers: Mapping[str, str], clean: Callable[[str], str]
+) -> Failure:
+    """What a 4xx or 5xx means. `body` is the decoded error, or text."""
+    inner = body
+    if isinstance(inner, dict) and "error" in inner:
+        inner = inner["error"]
+    fields: dict[str, Any] = inner if isinstance(inner, dict) else {}
+    message = fields.get("message") or fields.get("detail") or inner or ""
+    code = " ".join(str(fields[key]) for key in ("code", "type") if fields.get(key))
+    failure = Failure(
+        reason=str(status),
+        detail=clean(message if isinstance(message, str) else json.dumps(message, default=str)),
+        retry=status in _PASSING or (status >= 500 and status != 501),
+        status=status,
+        code=clean(code),
+        param=clean(str(fields.get("param") or "")),
+        retry_after=retry_after(headers),
+    )
+    if failure.is_about(_CONTEXT) and status != 429:
+        # llama.cpp says so with a 500: sending it again would not make it shorter
+        return _final(failure)
+    return _final(failure) if status == 429 and failure.is_about(_NO_CREDIT) else failure
+
+
+def _final(failure: Failure) -> Failure:
+    return Failure(
+        failure.reason, failure.detail, False, failure.status, failure.code, failure.param
+    )
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks us to wait: `retry-after-ms`, or `Retry-After` as seconds or
+    as a date. None where it says nothing usable."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        value = headers.get(name)
+        if value is None:
+            continue
+        try:
+            seconds = float(value) / unit
+        except ValueError:
+            try:
+                seconds = max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+            except (ValueError, OverflowError):
+                continue
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    return None
+
+
+def final_error(failure: Failure, *, model: str, url: str) -> LMError:
+    """The error for a failure that trying again would not mend."""
+    status = failure.status
+    kind: type[LMError] = LMUnavailable
+    if status in (401, 403):
+        message = f"{url} refused the key"
+        hint = "check OPENAI_API_KEY: whether it is complete, in force and may use this model"
+    elif status == 404:
+        message = f"{url} knows no model {model!r}"
+        hint = "check the name (openai:MODEL or OPENAI_MODEL); a base URL usually ends in /v1"
+    elif status == 402 or failure.is_about(_NO_CREDIT):
+        message = f"{url} has no credit left for this key"
+        hint = "add credit with the provider, or use another model: local:NAME costs nothing"
+    elif status == 413 or failure.is_about(_CONTEXT):
+        kind, message = LMRequestRefused, f"prompt and max_tokens are more than {model!r} can take"
+        hint = "shorten the programs or the task, lower max_tokens, or use a larger context"
+    elif failure.is_about(_FILTER):
+        kind, message = LMRequestRefused, f"the content filter of {url} refused the request"
+        hint = "other prompts may pass; a local model (local:NAME) has no filter"
+    elif 400 <= status < 500:
+        kind, message = LMRequestRefused, f"{url} refused the request to {model!r}"
+        hint = "the server's words name what it does not accept"
+    else:
+        message = f"{url} cannot serve the request"
+        hint = "check that the base URL is that of an OpenAI-compatible server"
+    said = f" The server says: {failure.detail}" if failure.detail else ""
+    return kind(f"{message} (HTTP {status}).{said}", hint=hint)
+
+
+def _choice(row: dict[str, Any]) -> Choice:
+    message = row.get("message")
+    content = message.get("content") if isinstance(message, dict) else row.get("text")
+    if isinstance(content, list):  # content parts
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        content = "".join(part for part in parts if isinstance(part, str))
+    reason = row.get("finish_reason")
+    return Choice(
+        text=valid_text(content) if isinstance(content, str) else "",
+        finish_reason=valid_text(reason) if isinstance(reason, str) and reason else "stop",
+    )
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        return None
+    return value

@@ -1,0 +1,76 @@
+"""From how the user names a model to the model."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from stop.errors import ConfigError, LMUnavailable
+from stop.lm.base import LanguageModel
+from stop.lm.models import pulled_models
+from stop.lm.options import LMOptions
+
+KINDS = {
+    "openai": "openai:MODEL (any OpenAI-compatible server)",
+    "local": "local:NAME (a pulled model, or a .gguf file)",
+    "scripted": "scripted:FILE (replies from a JSONL file)",
+    "manual": "manual:DIR (a person answers)",
+}
+DEFAULT_OPENAI_MODEL = "gpt-4o-mini"
+PREFERRED_LOCAL = "qwen2.5-coder-1.5b"
+
+
+def open_model(
+    spec: str, *, base_url: str | None = None, options: LMOptions | None = None
+) -> LanguageModel:
+    """The model that `spec` names, not yet started.
+
+    Args:
+        spec: `openai:MODEL`, `local:NAME`, `scripted:FILE` or `manual:DIR`.
+        base_url: the server of `openai`, before that of `options` and of OPENAI_BASE_URL.
+        options: timeouts, limits and prices.
+
+    Raises:
+        ConfigError: no such kind, an option without sense, a file of replies that is broken.
+        LMUnavailable: the local model is not pulled.
+    """
+    options = options or LMOptions()
+    if base_url is not None:
+        options = replace(options, base_url=base_url)
+    kind, _, name = spec.partition(":")
+    if kind not in KINDS or not name:
+        raise ConfigError(
+            f"{spec!r} names no language model",
+            hint="write one of: " + ", ".join(KINDS.values()),
+        )
+    if kind == "openai":
+        from stop.lm.openai_api import OpenAIModel  # noqa: PLC0415 - load what is used
+
+        return OpenAIModel(name, options)
+    if kind == "local":
+        from stop.lm.local import LocalModel  # noqa: PLC0415
+
+        return LocalModel(name, options)
+    if kind == "scripted":
+        from stop.lm.scripted import ScriptedLM  # noqa: PLC0415
+
+        return ScriptedLM.from_file(name)
+    from stop.lm.manual import ManualLM  # noqa: PLC0415
+
+    return ManualLM(name)
+
+
+def default_spec() -> str:
+    """What to use when the user named nothing: the environment's OpenAI variables (the model from
+    OPENAI_MODEL), else a pulled local model, else `LMUnavailable` that names the ways."""
+    if os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL"):
+        return f"openai:{os.environ.get('OPENAI_MODEL') or DEFAULT_OPENAI_MODEL}"
+    pulled = pulled_models()
+    if pulled:
+        return f"local:{PREFERRED_LOCAL if PREFERRED_LOCAL in pulled else min(pulled)}"
+    raise LMUnavailable(
+        "no language model is configured",
+        hint="one of: export OPENAI_API_KEY=… (and OPENAI_BASE_URL for another server); "
+        f"stop model pull {PREFERRED_LOCAL} and then local:{PREFERRED_LOCAL}; "
+        "scripted:FILE or manual:DIR for replies that are written by hand",
+    )

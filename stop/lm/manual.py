@@ -1,0 +1,184 @@
+"""A person answers: `manual:DIR`, one file for each request and one for each reply.
+
+complete ──► DIR/0001.request.md ──► a person reads it, thinks, writes
+         ◄── DIR/0001.reply.md   ◄── (n > 1: DIR/0001.1.reply.md, DIR/0001.2.reply.md, …)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+from collections import Counter
+from pathlib import Path
+
+from stop.errors import ConfigError, LMRequestRefused, LMUnavailable
+from stop.lm import tokens
+from stop.lm.base import Choice, LMRequest, LMResponse, Usage
+from stop.lm.redact import valid_text
+
+FIRST_POLL_SECONDS = 0.25
+LAST_POLL_SECONDS = 2.0
+_REQUEST_FILE = re.compile(r"(\d{4,})\.request\.md")
+_IDENTITY = re.compile(r"^<!-- stop request ([0-9a-f]{64}) -->")
+_log = logging.getLogger(__name__)
+
+
+class ManualLM:
+    """Writes each request into a folder and waits, without limit, for its reply files.
+
+    After a restart the replies that are there already are used: the k-th request with the same
+    text takes the k-th request file with that text.
+    """
+
+    def __init__(self, folder: str | Path, *, poll_seconds: float | None = None) -> None:
+        if not str(folder):
+            raise ConfigError("manual: needs a folder", hint="e.g. manual:answers")
+        self._folder = Path(folder)
+        self._shortest = FIRST_POLL_SECONDS if poll_seconds is None else poll_seconds
+        self._longest = LAST_POLL_SECONDS if poll_seconds is None else poll_seconds
+        self._seen: Counter[str] = Counter()
+
+    @property
+    def spec(self) -> str:
+        return f"manual:{self._folder}"
+
+    @property
+    def context_tokens(self) -> int | None:
+        return None
+
+    async def start(self) -> None:
+        """Make the folder. Raises `LMUnavailable` where that is not possible."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LMUnavailable(
+                f"cannot use the folder {self._folder}: {error.strerror or error}",
+                hint="manual:DIR needs a folder that we may write to",
+            ) from error
+
+    async def aclose(self) -> None:
+        """Nothing to give back; the files stay."""
+
+    async def complete(self, request: LMRequest) -> LMResponse:
+        await self.start()
+        number = self._number(request)
+        paths = [self._folder / name for name in _reply_names(number, request.n)]
+        texts = [await self._wait(path) for path in paths]
+        usage = Usage(
+            tokens.prompt_tokens_estimate(request),
+            sum(min(tokens.estimate_tokens(text), request.max_tokens) for text in texts),
+            usd=0.0,
+            estimated=True,
+        )
+        return LMResponse(tuple(Choice(text) for text in texts), usage, model="manual")
+
+    def worst_case(self, request: LMRequest) -> Usage:
+        return Usage(*tokens.worst_case_tokens(request), usd=0.0, estimated=True)
+
+    def _number(self, request: LMRequest) -> str:
+        """The number of this request's file, which is written unless it was before."""
+        identity = hashlib.sha256(f"{request.key}:{request.n}".encode()).hexdigest()
+        self._seen[identity] += 1
+        known = self._known(identity)
+        if len(known) >= self._seen[identity]:
+            number = known[self._seen[identity] - 1]
+        else:
+            number = self._write(request, identity)
+        if not all((self._folder / name).exists() for name in _reply_names(number, request.n)):
+            # A warning, so that it reaches a person who has not set up logging.
+            _log.warning("A request waits for your reply: %s", self._path(number))
+        return number
+
+    def _known(self, identity: str) -> list[str]:
+        found = []
+        for path in self._folder.glob("*.request.md"):
+            match = _REQUEST_FILE.fullmatch(path.name)
+            if match is None:
+                continue
+            with path.open(encoding="utf-8", errors="replace") as file:
+                head = _IDENTITY.match(file.readline())
+            if head and head.group(1) == identity:
+                found.append(match.group(1))
+        return sorted(found, key=int)
+
+    def _write(self, request: LMRequest, identity: str) -> str:
+        numbers = [_REQUEST_FILE.fullmatch(p.name) for p in self._folder.glob("*.request.md")]
+        highest = max((int(match.group(1)) for match in numbers if match), default=0)
+        while True:
+            highest += 1
+            number = f"{highest:04d}"
+            try:  # "x": another process may be writing into the same folder
+                with self._path(number).open("x", encoding="utf-8") as file:
+                    file.write(_request_text(request, identity, number))
+            except FileExistsError:
+                continue
+            return number
+
+    def _path(self, number: str) -> Path:
+        return self._folder / f"{number}.request.md"
+
+    async def _wait(self, path: Path) -> str:
+        pause = self._shortest
+        last: tuple[int, int] | None = None
+        while True:
+            state = _state(path)
+            if state is not None and state == last:
+                break
+            if state != last:
+                pause = self._shortest
+            last = state
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.3, self._longest)
+        return _read(path)
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Size and time of a file with something in it; equal twice in a row means: complete."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return (stat.st_size, stat.st_mtime_ns) if stat.st_size else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise LMRequestRefused(
+            f"the reply in {path} is not UTF-8 text", hint="save it as UTF-8 and resume the run"
+        ) from None
+
+
+def _reply_names(number: str, n: int) -> list[str]:
+    if n == 1:
+        return [f"{number}.reply.md"]
+    return [f"{number}.{index}.reply.md" for index in range(1, n + 1)]
+
+
+def _request_text(request: LMRequest, identity: str, number: str) -> str:
+    names = _reply_names(number, request.n)
+    files = ", ".join(f"`{name}`" for name in names)
+    wanted = "One reply is" if request.n == 1 else f"{request.n} independent replies are"
+    text = f"""<!-- stop request {identity} -->
+# Request {number}
+
+{wanted} wanted, each of at most {request.max_tokens} tokens (temperature {request.temperature}).
+
+How to answer: write into this folder {files}, as UTF-8 text, without this header. The whole
+file is the reply, as a language model would have written it; code goes into a fenced block. A
+file is read once it is not empty and has stopped growing; to be safe, write it under another
+name and rename it. The first line of this request must stay as it is: it lets a restarted run
+find the replies again.
+
+## System
+
+{request.system}
+
+## Message
+
+{request.message}
+"""
+    return valid_text(text)

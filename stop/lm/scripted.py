@@ -1,0 +1,114 @@
+"""Replies that were written beforehand: `scripted:FILE`, for tests, demos and teaching."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from stop.errors import ConfigError
+from stop.lm.base import Choice, LMRequest, LMResponse, Usage
+from stop.lm.redact import valid_text
+
+_BYTES_PER_TOKEN = 4
+
+
+class ScriptedLM:
+    """Gives its replies in order, one for each choice, and begins again when they end.
+
+    Replies are taken in the order in which `complete` is called, also when the calls run
+    concurrently. Tokens are counted by a fixed rule (four bytes each) and cost nothing.
+
+    Attributes:
+        requests: every request that was answered, in order.
+    """
+
+    def __init__(self, replies: Sequence[str], *, spec: str = "scripted:list") -> None:
+        if isinstance(replies, str) or not replies:
+            raise ConfigError("a scripted model needs a list with at least one reply")
+        self._replies = tuple(valid_text(reply) for reply in replies)
+        self._spec = spec
+        self._lock = threading.Lock()
+        self._next = 0
+        self.requests: list[LMRequest] = []
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> ScriptedLM:
+        """Replies from a JSONL file: one JSON string on each line, blank lines ignored."""
+        return cls(read_replies(path), spec=f"scripted:{path}")
+
+    @property
+    def spec(self) -> str:
+        return self._spec
+
+    @property
+    def context_tokens(self) -> int | None:
+        return None
+
+    async def start(self) -> None:
+        """Nothing to make ready."""
+
+    async def aclose(self) -> None:
+        """Nothing to give back. The next request goes on where the last one stopped."""
+
+    async def complete(self, request: LMRequest) -> LMResponse:
+        with self._lock:  # no await before this: the order of calls is the order of replies
+            texts = [
+                self._replies[(self._next + index) % len(self._replies)]
+                for index in range(request.n)
+            ]
+            self._next += request.n
+            self.requests.append(request)
+        # As a server would have counted that stops at max_tokens: reservations stay upper bounds.
+        completion = sum(min(_count(text), request.max_tokens) for text in texts)
+        return LMResponse(
+            choices=tuple(Choice(text) for text in texts),
+            usage=Usage(_prompt_tokens(request), completion, usd=0.0, estimated=True),
+            model="scripted",
+        )
+
+    def worst_case(self, request: LMRequest) -> Usage:
+        completion = request.max_tokens * request.n
+        return Usage(_prompt_tokens(request), completion, usd=0.0, estimated=True)
+
+
+def read_replies(path: str | Path) -> list[str]:
+    """The replies in a JSONL file. Raises `ConfigError` that names the line at fault."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the scripted replies in {path}: {error.strerror or error}",
+            hint="scripted:FILE wants a text file with one JSON string on each line",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the scripted replies in {path} are not UTF-8 text") from error
+    replies: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            reply = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(
+                f"{path}, line {number}: not JSON ({error})",
+                hint='write each reply as a JSON string on one line, e.g. "def f():\\n    pass"',
+            ) from error
+        if not isinstance(reply, str):
+            raise ConfigError(
+                f"{path}, line {number}: a {type(reply).__name__}, not a JSON string",
+                hint='write each reply as a JSON string on one line, e.g. "def f():\\n    pass"',
+            )
+        replies.append(reply)
+    if not replies:
+        raise ConfigError(f"{path} holds no replies", hint="one JSON string on each line")
+    return replies
+
+
+def _prompt_tokens(request: LMRequest) -> int:
+    return _count(request.system) + _count(request.message)
+
+
+def _count(text: str) -> int:
+    return -(-len(text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN)

@@ -1,0 +1,3 @@
+def algorithm(t, dist):
+    """Return the string itself, whatever the distance asked for."""
+    return t

@@ -1,0 +1,103 @@
+"""The local server's process; with real weights only where marked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stop.errors import LMUnavailable
+from stop.lm import LMOptions, LMRequest, LocalModel, local_server, pull_model
+from stop.lm import local as local_module
+
+
+async def test_a_file_that_is_no_model(tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    path = tmp_path / "broken.gguf"
+    path.write_bytes(b"not a model")
+    lm = LocalModel(str(path))
+    with pytest.raises(LMUnavailable, match="before it was ready") as caught:
+        await lm.start()
+    assert "gguf" in caught.value.message
+    await lm.aclose()
+
+
+async def test_a_missing_library_has_a_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.gguf"
+    path.touch()
+    script = tmp_path / "server.py"
+    script.write_text(f"raise SystemExit({local_server.MISSING_LIBRARY})")
+    monkeypatch.setattr(local_module.local_server, "__file__", str(script))
+    with pytest.raises(LMUnavailable, match="xllamacpp") as caught:
+        await LocalModel(str(path)).start()
+    assert "stop-optimizer[local]" in caught.value.hint
+
+
+async def test_a_server_that_is_never_ready_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.gguf"
+    path.touch()
+    script = tmp_path / "server.py"
+    script.write_text(
+        "import sys; sys.stderr.write('loading'); sys.stderr.flush(); sys.stdin.read()"
+    )
+    monkeypatch.setattr(local_module.local_server, "__file__", str(script))
+    monkeypatch.setattr(local_module, "START_SECONDS", 0.5)
+    with pytest.raises(LMUnavailable, match=r"not ready.*loading"):
+        await LocalModel(str(path)).start()
+
+
+@pytest.mark.model
+async def test_a_real_model() -> None:
+    pytest.importorskip("xllamacpp")
+    name = "qwen2.5-coder-0.5b"
+    pull_model(name)
+    lm = LocalModel(name, LMOptions(context_tokens=4096))
+    try:
+        request = LMRequest("You are a Python expert.", "Add two numbers.", n=2, max_tokens=40)
+        response = await lm.complete(request)
+        assert len(response.texts) == 2
+        assert all(response.texts)
+        usage = response.usage
+        assert not usage.estimated
+        assert usage.usd == 0
+        bound = lm.worst_case(request)
+        assert 0 < usage.prompt_tokens <= bound.prompt_tokens
+        for choice in response.choices:
+            assert choice.finish_reason in ("stop", "length")
+        if all(choice.finish_reason == "length" for choice in response.choices):
+            assert usage.completion_tokens == 80
+        assert 0 < usage.completion_tokens <= bound.completion_tokens
+        # More responses than slots are split, and a server that was killed comes back.
+        assert lm._server is not None
+        lm._server._process.kill()
+        many = await lm.complete(LMRequest("", "Say hi.", n=5, max_tokens=5))
+        assert len(many.texts) == 5
+        assert many.faults[0] == "server ended"
+    finally:
+        await lm.aclose()
+
+
+@pytest.mark.model
+def test_the_server_ends_with_its_parent() -> None:
+    pytest.importorskip("xllamacpp")
+    path = pull_model("qwen2.5-coder-0.5b")
+    with subprocess.Popen(
+        [sys.executable, "-P", local_server.__file__, "--model", str(path), "--context", "512"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert b"http://127.0.0.1:" in process.stdout.readline()
+        process.stdin.close()  # what the kernel does when the parent is killed
+        started = time.monotonic()
+        assert process.wait(10) == 0
+        assert time.monotonic() - started < 5
