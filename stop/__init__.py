@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from stop.api import Improved, Run, evaluate, improve, open_run, resume, run
     from stop.budget import Budget, ImproverBudget
     from stop.errors import StopError
+    from stop.evaluation import Evaluation
     from stop.programs import Program
     from stop.task import Task, list_tasks, load_task
-    from stop.utility import Evaluation
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Budget": "budget",
-    "Evaluation": "utility",
+    "Evaluation": "evaluation",
     "ImproverBudget": "budget",
     "Improved": "api",
     "Program": "programs",

@@ -18,6 +18,7 @@ from stop.budget import Budget, ImproverBudget
 from stop.concurrency import run_sync
 from stop.config import PRESETS, RunConfig, run_secret
 from stop.errors import ConfigError, StopError
+from stop.evaluation import Evaluation
 from stop.events import ProgressListener, ignore_progress
 from stop.improvers import load_improver
 from stop.lm import default_spec, open_model
@@ -28,7 +29,7 @@ from stop.sandbox.pool import SandboxPool
 from stop.session import create_run, open_session, read_config
 from stop.store import ProgramRecord, Store
 from stop.task import load_task
-from stop.utility import Evaluation, Evaluator
+from stop.utility import Evaluator
 
 
 @dataclass(frozen=True, slots=True)

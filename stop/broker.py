@@ -18,11 +18,11 @@ from typing import Any, Protocol
 from stop.budget import ImproverBudget
 from stop.concurrency import gather_or_cancel
 from stop.errors import LMRequestRefused
+from stop.evaluation import Status
 from stop.events import Level, SecurityEvent
 from stop.lm.base import LMRequest, LMResponse
 from stop.programs import program_id, syntax_problem
 from stop.sandbox.base import Answer, Guest, Job, JobOutput
-from stop.utility import Status
 
 ENTRY_POINT = "improve_algorithm"
 MAX_REFUSALS = 1000

@@ -14,6 +14,7 @@ from stop.audit.rules import findings
 from stop.broker import Broker, HostUtility, ImproverOutcome, Score
 from stop.budget import ImproverBudget, Ledger
 from stop.errors import SandboxBroken
+from stop.evaluation import Status
 from stop.events import Progress, ProgressListener, SecurityEvent
 from stop.lm.base import LanguageModel, LMRequest, LMResponse
 from stop.lm.tape import TapedModel
@@ -22,7 +23,6 @@ from stop.sandbox.base import JobOutput
 from stop.sandbox.pool import SandboxPool
 from stop.store import ImproverRunRecord, Store
 from stop.store.records import Level
-from stop.utility import Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 from stop.broker import ENTRY_POINT
 from stop.budget import Spending
 from stop.errors import StopError
+from stop.evaluation import Evaluation
 from stop.events import Progress
 from stop.improver_run import Application
 from stop.improvers import load_improver
@@ -23,7 +24,6 @@ from stop.meta_utility import MetaEvaluation, MetaUtility, TaskUtility
 from stop.session import Session
 from stop.statistics import Estimate, paired_difference
 from stop.store import RoundRecord
-from stop.utility import Evaluation
 
 
 @dataclass(frozen=True, slots=True)

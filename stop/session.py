@@ -22,6 +22,7 @@ from stop.audit.log import AuditLog
 from stop.budget import Ledger
 from stop.config import RunConfig, run_secret
 from stop.errors import RunError
+from stop.evaluation import Evaluation
 from stop.events import Progress, ProgressListener, SecurityEvent
 from stop.improver_run import ImproverRunner
 from stop.lm import open_model
@@ -30,7 +31,7 @@ from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
 from stop.store import Store
 from stop.task import Task, load_task
-from stop.utility import Evaluation, Evaluator
+from stop.utility import Evaluator
 
 
 @dataclass(frozen=True, slots=True)

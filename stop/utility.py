@@ -11,79 +11,19 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from stop.audit.rules import findings
 from stop.errors import SandboxBroken
+from stop.evaluation import Evaluation, InstanceResult, Status
 from stop.events import Level, SecurityEvent
 from stop.programs import program_id, syntax_problem
 from stop.sandbox.base import Answer, Guest, Job
 from stop.sandbox.pool import SandboxPool
-from stop.statistics import Cell, stratified_mean
 from stop.task import InvalidAnswer, Task
-
-Status = Literal["ok", "error", "timeout", "oom", "invalid", "syntax"]
 
 GIVE_UP_AFTER = 3
 """So many instances in a row that had to be killed, and none good so far: the rest is not run."""
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceResult:
-    """One instance: its score (the range's lower end unless status is "ok") and CPU seconds."""
-
-    score: float
-    status: Status
-    cpu_seconds: float
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """One program on one split of one task.
-
-    Attributes:
-        score: mean over the instances; a failed instance counts the range's lower end.
-        status: "ok" when every instance is, else the status of the first one that is not.
-        detail: what went wrong, with how many instances.
-        isolation: where it ran, e.g. "docker/fork".
-    """
-
-    program_id: str
-    task: str
-    split: str
-    score: float
-    status: Status
-    detail: str
-    isolation: str
-    instances: tuple[InstanceResult, ...] = ()
-    events: tuple[SecurityEvent, ...] = ()
-    stdout: str = ""
-    stderr: str = ""
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """95 % interval of `score` over the instances; None with fewer than two."""
-        scores = tuple(i.score for i in self.instances)
-        return stratified_mean([Cell(self.task, 0, self.score, scores)]).interval
-
-    def to_dict(self) -> dict[str, Any]:
-        """As `stop evaluate --json` prints it."""
-        return {
-            "program_id": self.program_id,
-            "task": self.task,
-            "split": self.split,
-            "score": self.score,
-            "status": self.status,
-            "detail": self.detail,
-            "isolation": self.isolation,
-            "instances": [
-                {"score": i.score, "status": i.status, "cpu_seconds": i.cpu_seconds}
-                for i in self.instances
-            ],
-            "events": [event.to_dict() for event in self.events],
-        }
 
 
 class EvaluationCache(Protocol):

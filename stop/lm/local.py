@@ -7,9 +7,11 @@ LocalModel ── starts ──► local_server (llama.cpp, 127.0.0.1, dies with
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -32,7 +34,8 @@ DEFAULT_TIMEOUT = 1200.0  # a core makes a few tokens a second
 DEFAULT_PATIENCE = 1800.0
 DEFAULT_CONTEXT = 16384
 START_SECONDS = 300.0
-_LOG_TAIL = 2000
+_LOG_TAIL = 8000
+_SHOWN = 600
 
 
 class LocalModel:
@@ -70,7 +73,10 @@ class LocalModel:
                 return
             await self._stop()
             patience = self._options.patience
-            threads = self._options.threads or os.cpu_count() or 1
+            # llama.cpp's threads wait for each other by spinning: where there are cores to spare
+            # one stays free for the sandbox. Of two, both serve: one alone is 1.8 times slower.
+            cores = os.cpu_count() or 2
+            threads = self._options.threads or max(min(2, cores), cores - 1)
             self._server = await _Server.start(
                 self._path, slots=self._options.slots, context=self._context, threads=threads
             )
@@ -79,7 +85,7 @@ class LocalModel:
                 replace(
                     self._options,
                     base_url=f"{self._server.address}/v1",
-                    api_key="none",
+                    api_key=self._server.key,
                     timeout=self._options.timeout or DEFAULT_TIMEOUT,
                     patience=DEFAULT_PATIENCE if patience is None else patience,
                     requests_per_minute=None,
@@ -100,9 +106,9 @@ class LocalModel:
             except LMRequestRefused:
                 raise
             except LMError as error:
-                if self._server is not None and self._server.alive:
+                if self._server is None or not await self._server.ended():
                     raise
-                tail = self._server.log_tail() if self._server else ""
+                tail = self._server.log_tail()
                 died = f"{error.message}\nThe model's server ended: {tail}"
             await self.start()
             try:
@@ -174,6 +180,7 @@ class _Server:
         self._process = process
         self._log = log
         self.address = ""
+        self.key = secrets.token_hex(16)
 
     @classmethod
     async def start(cls, path: Path, *, slots: int, context: int, threads: int) -> _Server:
@@ -193,6 +200,7 @@ class _Server:
         server = cls(process, log)
         try:
             async with asyncio.timeout(START_SECONDS):
+                server._send_key()
                 await server._ready(path)
         except TimeoutError:
             tail = server.log_tail()
@@ -210,17 +218,28 @@ class _Server:
     def alive(self) -> bool:
         return self._process.poll() is None
 
+    async def ended(self) -> bool:
+        """Whether the process is gone; a broken connection is seen a moment before its end is."""
+        try:
+            await asyncio.to_thread(self._process.wait, 1)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def log_tail(self) -> str:
         size = self._log.seek(0, os.SEEK_END)
         self._log.seek(max(size - _LOG_TAIL, 0))
-        return clean(self._log.read().decode("utf-8", "replace"), limit=_LOG_TAIL)
+        lines = self._log.read().decode("utf-8", "replace").splitlines()
+        errors = [line for line in lines if " E " in line]  # llama.cpp's mark
+        return clean("\n".join(errors[-4:] or lines[-8:]), self.key, limit=_SHOWN)
 
     async def count_tokens(self, text: str) -> int:
         return await asyncio.to_thread(self._count_tokens, text)
 
     def stop(self) -> None:
         if self._process.stdin is not None:
-            self._process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # what could not be flushed
+                self._process.stdin.close()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
@@ -229,6 +248,13 @@ class _Server:
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._log.close()
+
+    def _send_key(self) -> None:
+        """Over the pipe: arguments and environment of a process can be read by others."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it ended already: `_ready` says why
+            self._process.stdin.write(f"{self.key}\n".encode())
+            self._process.stdin.flush()
 
     async def _ready(self, path: Path) -> None:
         assert self._process.stdout is not None
@@ -252,7 +278,9 @@ class _Server:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         body = json.dumps({"content": valid_text(text)}).encode()
         request = urllib.request.Request(
-            f"{self.address}/tokenize", body, {"Content-Type": "application/json"}
+            f"{self.address}/tokenize",
+            body,
+            {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"},
         )
         try:
             with opener.open(request, timeout=60) as answer:

@@ -1,7 +1,8 @@
 """llama.cpp's server in a process of its own: `python -m stop.lm.local_server --model PATH`.
 
-Prints one line of JSON, {"address": "http://127.0.0.1:PORT"}, once it serves. Ends when its stdin
-is closed, so it never outlives the process that started it, however that one ended.
+Reads one line from stdin, the key that its clients must show. Prints one line of JSON,
+{"address": "http://127.0.0.1:PORT"}, once it serves. Ends when its stdin is closed, so it never
+outlives the process that started it, however that one ended.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--context", type=int, default=16384)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
+    key = sys.stdin.readline().strip()
     # llama.cpp writes to stdout as it likes: only our line may arrive there.
     ready = os.dup(1)
     os.dup2(2, 1)
@@ -37,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     parameters.port = 0
     parameters.cpuparams.n_threads = options.threads
     parameters.verbosity = 2  # warnings and errors
+    parameters.api_keys = [key]  # else every process and web page of this machine may use it
+    parameters.ui = False
     server = xllamacpp.Server(parameters)
     os.write(ready, json.dumps({"address": server.listening_address.rstrip("/")}).encode() + b"\n")
     os.close(ready)

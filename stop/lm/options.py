@@ -23,7 +23,7 @@ class LMOptions:
         price_per_million: US dollars for a million prompt and a million completion tokens,
             instead of the price list (openai).
         slots: responses that are generated side by side (local).
-        threads: processor threads (local); None takes all cores.
+        threads: processor threads (local); None takes all cores but one, and both of two.
     """
 
     base_url: str | None = None

@@ -54,7 +54,7 @@ _MAX_FRAME = 256 << 20
 def _modules() -> list[tuple[str, str]]:
     folder = resource_folder("sandbox") / "guest"
     texts = [("frames", Path(frames.__file__).read_text("utf-8"))]
-    for name in ("helpers", "services", "child", "relay", "boot"):
+    for name in ("helpers", "services", "child", "watch", "relay", "boot"):
         texts.append((name, (folder / f"{name}.py").read_text("utf-8")))
     return texts
 

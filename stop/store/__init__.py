@@ -15,12 +15,12 @@ from typing import Any
 
 from stop.budget import Spending
 from stop.errors import RunError
+from stop.evaluation import Evaluation, InstanceResult
 from stop.events import Level, SecurityEvent
 from stop.lm.base import Choice, LMRequest, LMResponse, Usage
 from stop.programs import program_id
 from stop.store.records import ImproverRunRecord, LMCallRecord, ProgramRecord, RoundRecord
 from stop.store.schema import TABLES, VERSION
-from stop.utility import Evaluation, InstanceResult
 
 __all__ = ["ImproverRunRecord", "LMCallRecord", "ProgramRecord", "RoundRecord", "Store"]
 

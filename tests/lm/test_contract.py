@@ -85,7 +85,8 @@ class TestLocal(LMContract):
 import json, sys
 sys.path.insert(0, {str(Path(stop.lm.__file__).parents[2])!r})
 from stop.testing.openai_server import OpenAIServer
-with OpenAIServer({list(replies)!r}, max_n=4, usage="one choice") as server:
+key = sys.stdin.readline().strip()
+with OpenAIServer({list(replies)!r}, key=key, max_n=4, usage="one choice") as server:
     print(json.dumps({{"address": server.base_url.removesuffix("/v1")}}), flush=True)
     sys.stdin.read()
 """

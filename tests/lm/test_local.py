@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -74,8 +77,12 @@ async def test_a_real_model() -> None:
         if all(choice.finish_reason == "length" for choice in response.choices):
             assert usage.completion_tokens == 80
         assert 0 < usage.completion_tokens <= bound.completion_tokens
-        # More responses than slots are split, and a server that was killed comes back.
         assert lm._server is not None
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            await asyncio.to_thread(
+                urllib.request.urlopen, f"{lm._server.address}/v1/chat/completions", b"{}"
+            )
+        # More responses than slots are split, and a server that was killed comes back.
         lm._server._process.kill()
         many = await lm.complete(LMRequest("", "Say hi.", n=5, max_tokens=5))
         assert len(many.texts) == 5
@@ -96,6 +103,8 @@ def test_the_server_ends_with_its_parent() -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
+        process.stdin.write(b"0123456789abcdef\n")
+        process.stdin.flush()
         assert b"http://127.0.0.1:" in process.stdout.readline()
         process.stdin.close()  # what the kernel does when the parent is killed
         started = time.monotonic()
