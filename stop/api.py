@@ -19,7 +19,7 @@ from stop.concurrency import run_sync
 from stop.config import PRESETS, RunConfig, run_secret
 from stop.errors import ConfigError, StopError
 from stop.evaluation import Evaluation
-from stop.events import ProgressListener, ignore_progress
+from stop.events import Progress, ProgressListener, ignore_progress
 from stop.improvers import load_improver
 from stop.lm import default_spec, open_model
 from stop.lm.base import LMRequest
@@ -143,8 +143,12 @@ def _carry_on(folder: Path, config: RunConfig, progress: ProgressListener) -> Ru
         async with open_session(folder, progress, config) as session:
             await rounds.run_rounds(session)
 
+    progress(Progress("message", f"recording in {folder}"))
     try:
         run_sync(work())
+    except KeyboardInterrupt:
+        progress(Progress("message", f"what is recorded stays; to go on: stop resume {folder}"))
+        raise
     except StopError as error:
         if not (folder / "run.db").exists():
             raise

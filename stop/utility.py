@@ -126,10 +126,13 @@ class Evaluator:
             return Evaluation(*head, low, "syntax", problem, self.pool.label, events=tuple(events))
         instances = await self._instances_of(task, split, repetition)
         job = _job(source, task, seed)
+        violations: list[str] = []
         for attempt in (1, 2):
             try:
                 async with self.pool.evaluation_guest() as guest:
-                    results, outputs = await _Session(guest, job, task).run(instances)
+                    session = _Session(guest, job, task)
+                    results, outputs = await session.run(instances)
+                    violations = session.violations
             except SandboxBroken as error:
                 if attempt == 1:
                     continue  # another program's doing, or the machine's: once more, elsewhere
@@ -137,11 +140,8 @@ class Evaluator:
                 detail = f"the sandbox did not survive this program: {error.message}"
                 results, outputs = [InstanceResult(low, verdict, 0.0, detail)], ("", "")
             break
-        events += [
-            SecurityEvent("frames", Level.TAMPERING, r.detail.removeprefix(_FORGED), identity)
-            for r in results
-            if r.detail.startswith(_FORGED)
-        ][:1]
+        violations += [r.detail.removeprefix(_FORGED) for r in results if _is_forged(r)]
+        events += [SecurityEvent("frames", Level.TAMPERING, v, identity) for v in violations[:1]]
         status, detail = _summary(results)
         score = sum(r.score for r in results) / len(results)
         return Evaluation(
@@ -180,6 +180,7 @@ class _Session:
         self._running = False
         self._out = ""
         self._err = ""
+        self.violations: list[str] = []
 
     async def run(
         self, instances: list[dict[str, Any]]
@@ -248,6 +249,12 @@ class _Session:
         self._running = False
         output = await self._guest.end()
         self._out, self._err = self._out or output.stdout, self._err or output.stderr
+        if output.violation:
+            self.violations.append(output.violation)
+
+
+def _is_forged(result: InstanceResult) -> bool:
+    return result.detail.startswith(_FORGED)
 
 
 def _summary(results: list[InstanceResult]) -> tuple[Status, str]:

@@ -13,9 +13,11 @@ registers them, and calls `main`.
 """
 
 import ctypes
+import gc
 import json
 import os
 import socket
+import time
 
 import child
 import relay
@@ -39,6 +41,8 @@ def main(config):
             os._exit(0)
     theirs.close()
     _silence()
+    gc.collect()
+    gc.freeze()  # a collection in a guest must not touch, and so copy, every page of ours
     serve(ours, relay_pid, config)
 
 
@@ -57,26 +61,38 @@ def serve(relay_socket, relay_pid, config):
         message, fds, _, _ = socket.recv_fds(relay_socket, 1024, 3)
         if not message:
             os._exit(0)
-        if message == b"spawn":
+        order = json.loads(message)
+        if order["do"] == "spawn":
             serial += 1
-            pid = child.fork(fds, serial, config, close=[relay_socket.fileno()])
-            answer = {"pid": pid}
-        else:  # b"drain": all guests were sent SIGKILL; collect them
-            answer = {"ends": _reap(relay_pid)}
+            uid = config["uid_base"] + serial % 500
+            answer = {"pid": child.fork(fds, uid, config, close=[relay_socket.fileno()])}
+            answer["uid"] = uid
+        else:  # "reap": that guest and all that it started were sent SIGKILL; collect them
+            answer = _reap(order["pid"], {1, relay_pid, order["spare"]})
         for fd in fds:
             os.close(fd)
         relay_socket.send(json.dumps(answer).encode())
 
 
-def _reap(relay_pid):
-    """Wait for all but the relay. Returns [pid, wait status, CPU seconds], the last 200."""
+def _reap(guest, ours, patience=1.0):
+    """Wait for `guest`, then for everything that is not ours; "clean" says that nothing is left.
+
+    "ends" are [pid, wait status, CPU seconds], the last 200.
+    """
+    deadline = time.monotonic() + patience
     ends = []
-    while any(p.isdigit() and int(p) not in (1, relay_pid) for p in os.listdir("/proc")):
+    wanted, flags = guest, 0
+    while True:
         try:
-            pid, status, usage = os.wait4(-1, 0)
+            pid, status, usage = os.wait4(wanted, flags)
         except ChildProcessError:
-            break
-        if pid == relay_pid:
-            os._exit(0)
-        ends.append([pid, status, usage.ru_utime + usage.ru_stime])
-    return ends[-200:]
+            pid = 0
+        if pid:
+            ends.append([pid, status, usage.ru_utime + usage.ru_stime])
+        wanted, flags = -1, os.WNOHANG
+        if pid not in (0, guest):
+            continue
+        left = any(p.isdigit() and int(p) not in ours for p in os.listdir("/proc"))
+        if not left or time.monotonic() > deadline:
+            return {"ends": ends[-200:], "clean": not left}
+        time.sleep(0.0005)

@@ -18,12 +18,14 @@ import frames
 import services
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_PYTHON = ctypes.PyDLL(None, use_errno=True)  # calls that keep Python's own lock
+_CLONE = {"x86_64": 56, "aarch64": 220}
 _CLONE_NEWNS, _CLONE_NEWPID, _CLONE_NEWIPC = 0x00020000, 0x20000000, 0x08000000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
 
 
-def fork(fds, serial, config, close):
+def fork(fds, uid, config, close):
     """Fork a guest that waits for its program on fds[0], with stdout and stderr on the others.
 
     In "namespace" mode the guest is the first process of a pid namespace of its own, with private
@@ -37,7 +39,8 @@ def fork(fds, serial, config, close):
         for fd in close:
             os.close(fd)
         _wire(fds)
-        _confine(serial, config, namespaces)
+        _confine(uid, config, namespaces)
+        _rehearse()
         _main(socket.socket(fileno=3))
     except BaseException:
         traceback.print_exc()
@@ -46,26 +49,21 @@ def fork(fds, serial, config, close):
 
 
 def _fork_into_pid_namespace():
-    """Fork by way of a child that makes the namespace: ours stays as it is. 0 in the guest.
+    """`os.fork` whose child is the first process of a new pid namespace, by one system call.
 
-    The one between has ended when this returns; its child is then the zygote's to reap.
+    `unshare` would do it by way of a second process, and moves our own later children as well.
+    Python is told what `os.fork` tells it. This process has one thread, so that no lock of the C
+    library is held by another.
     """
-    read, write = os.pipe()
-    between = os.fork()
-    if between:
-        os.close(write)
-        pid = int(os.read(read, 20) or b"0")
-        os.close(read)
-        os.waitpid(between, 0)
-        if not pid:
-            raise OSError("no pid namespace for the guest")
-        return pid
-    _check(_LIBC.unshare(_CLONE_NEWPID), "unshare")
-    pid = os.fork()
-    if pid:
-        os.write(write, b"%d" % pid)
-        os._exit(0)
-    return 0
+    _PYTHON.PyOS_BeforeFork()
+    pid = _PYTHON.syscall(_CLONE[os.uname().machine], _CLONE_NEWPID | signal.SIGCHLD, 0, 0, 0, 0)
+    if pid == 0:
+        _PYTHON.PyOS_AfterFork_Child()
+        return 0
+    _PYTHON.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(ctypes.get_errno(), "no pid namespace for the guest")
+    return pid
 
 
 def _wire(fds):
@@ -91,7 +89,7 @@ def _check(result, what):
         raise OSError(ctypes.get_errno(), f"{what} failed")
 
 
-def _confine(serial, config, namespaces):
+def _confine(uid, config, namespaces):
     os.setsid()
     _LIBC.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE 1: the zygote's 0 would lock us out of /proc/self
     with open("/proc/self/oom_score_adj", "w") as f:  # die before the relay does
@@ -113,7 +111,7 @@ def _confine(serial, config, namespaces):
     limit(resource.RLIMIT_NPROC, (config["pids"],) * 2)
     limit(resource.RLIMIT_MEMLOCK, (0, 0))
     limit(resource.RLIMIT_MSGQUEUE, (0, 0))
-    _drop_privileges(config["uid_base"] + serial % 500, namespaces)
+    _drop_privileges(uid, namespaces)
     if config["seccomp"]:
         _install_filter(config["seccomp"])
     os.environ.clear()
@@ -162,7 +160,7 @@ def _main(channel):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _seed(job["seed"])
-    entry, problem = _execute(job, channel)
+    entry, problem = _execute(job)
     if problem:
         services.send(channel, {"op": "failed", **problem})
         return
@@ -170,6 +168,16 @@ def _main(channel):
     while True:
         call = services.receive(channel)
         services.send(channel, *_answer(entry, call, job, channel))
+
+
+def _rehearse():
+    """Do once what a job will do, so that the pages it writes to are copied before anyone waits."""
+    _seed(0)
+    _execute({"source": "def algorithm(x):\n    return x\n", "entry": "algorithm"})
+    node, blobs = frames.pack(({"text": [1, 2.5, None, True]},))
+    text = frames.encode({"op": "answer", "value": node}, blobs)[frames.PREFIX.size :]
+    frames.unpack(frames.decode_header(text)["value"], blobs)
+    _own_size()
 
 
 def _own_size():
@@ -186,7 +194,7 @@ def _seed(seed):
     numpy.random.seed(seed % 2**32)
 
 
-def _execute(job, channel):
+def _execute(job):
     """Run the program's top level. Returns (entry point, None) or (None, what is wrong)."""
     module = types.ModuleType("program")
     sys.modules["program"] = sys.modules["__main__"] = module

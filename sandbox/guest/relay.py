@@ -10,22 +10,17 @@ every process that is not ours; clocks inside the guest do not count.
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
 import time
 
 import frames
+from watch import Guest, Inbox, Violation, private_bytes, wipe
 
-_TICK = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGESIZE")
 _OUTPUT_CAP = 64 << 10
-
-
-def guest_pids():
-    """Every process but the zygote (process 1) and this one."""
-    return [int(n) for n in os.listdir("/proc") if n.isdigit() and int(n) not in (1, os.getpid())]
+_BACKLOG = 64 << 20  # bytes that a guest may leave unread before it counts as tampering
+_GLANCE = 0.02  # seconds between two looks at what a guest uses
 
 
 def main(zygote, config):
@@ -36,98 +31,29 @@ class HostGone(Exception):
     """stdin ended: the host is dead or done with us."""
 
 
-class Violation(Exception):
-    """The guest sent what no guest sends."""
-
-
-class Inbox:
-    """Cuts a byte stream into frames of at most `cap` bytes each."""
-
-    def __init__(self, cap):
-        self.cap = cap
-        self._data = bytearray()
-
-    def feed(self, data):
-        self._data += data
-
-    def frames(self):
-        """Yield (header bytes, blobs) for each complete frame."""
-        size = frames.PREFIX.size
-        while len(self._data) >= size:
-            header, blobs = frames.PREFIX.unpack(self._data[:size])
-            if header + blobs > self.cap:
-                raise Violation(f"too_large: {header + blobs} bytes; at most {self.cap} are taken")
-            if len(self._data) < size + header + blobs:
-                return
-            end = size + header
-            piece = bytes(self._data[size:end]), bytes(self._data[end : end + blobs])
-            del self._data[: end + blobs]
-            yield piece
-
-
-class Guest:
-    """The running candidate as the relay sees it."""
-
-    def __init__(self, pid, channel, pipes, baseline):
-        self.pid = pid
-        self.channel = channel
-        self.inbox = Inbox(64 << 20)
-        self.outbox = bytearray()
-        self.pipes = {fd: [bytearray(), 0] for fd in pipes}  # kept bytes, bytes seen
-        self.order = list(pipes)
-        self.baseline = baseline
-        self.memory_limit = 1 << 40
-        self.process_limit = 1 << 20
-        self.alive = True
-        self._last_clock = 0.0
-
-    def usage(self):
-        """(CPU seconds, private resident bytes, processes) of everything that is not ours."""
-        cpu, memory, count = 0.0, 0, 0
-        for pid in guest_pids():
-            try:
-                with open(f"/proc/{pid}/stat", "rb") as f:
-                    fields = f.read().rpartition(b")")[2].split()
-                with open(f"/proc/{pid}/statm", "rb") as f:
-                    pages = f.read().split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            own, children = fields[11:13], fields[13:15]
-            if pid == self.pid:
-                cpu += self._clock()
-            else:
-                cpu += sum(map(int, own)) / _TICK
-            cpu += sum(map(int, children)) / _TICK
-            memory += max(0, (int(pages[1]) - int(pages[2])) * _PAGE - self.baseline)
-            count += 1
-        return cpu, memory, count
-
-    def _clock(self):
-        """The precise CPU clock of the guest's main process (clock_getcpuclockid)."""
-        try:
-            self._last_clock = time.clock_gettime((~self.pid << 3) | 2)
-        except OSError:
-            pass  # it has just died: its last reading stands
-        return self._last_clock
-
-
 class Relay:
     def __init__(self, zygote, config):
         self.zygote = zygote
-        self.config = config
+        self.namespaces = config["confine"] == "namespace"
+        self.process_limit = config["pids"]
         self.host_inbox = Inbox(1 << 30)
         self.poll = select.poll()
         self.poll.register(0, select.POLLIN)
+        self.poll.register(zygote.fileno(), select.POLLIN)
         self.guest = None
+        self.spare = None  # the next guest, confined and waiting
+        self.ordered = None  # what the next guest gets, while the zygote makes it
         self.call = None  # {"kind", "cpu", "wall", "cpu_start", "wall_start"} while one is pending
-        self.ended_by = None
-        with open("/proc/self/statm") as f:
-            pages = f.read().split()
-        self.baseline = (int(pages[1]) - int(pages[2])) * _PAGE
+        self.ends, self.clean = [], True
+        self.looked = 0.0
+        self._oom_at_start = 0
+        self.baseline = private_bytes()
+        if not self.namespaces:  # see Guest.kill
+            os.setresuid(config["uid_base"] + 511, 0, 0)
 
     def serve(self):
         self._tell({"op": "ready", "python": sys.version.split()[0], "pid": os.getpid()})
-        self._spawn()
+        self._take_guest()
         try:
             while True:
                 self._step()
@@ -141,54 +67,79 @@ class Relay:
 
     # --- the life of a guest
 
-    def _ask_zygote(self, word, fds=()):
-        socket.send_fds(self.zygote, [word], list(fds))
-        return json.loads(self.zygote.recv(1 << 20))
-
-    def _spawn(self):
-        """Have the next guest ready before it is asked for."""
+    def _order_guest(self):
+        """Have the zygote make the next guest; `_collect` takes it in."""
         ours, theirs = socket.socketpair()
         out_r, out_w = os.pipe()
         err_r, err_w = os.pipe()
-        answer = self._ask_zygote(b"spawn", [theirs.fileno(), out_w, err_w])
+        fds = [theirs.fileno(), out_w, err_w]
+        socket.send_fds(self.zygote, [b'{"do":"spawn"}'], fds)
         theirs.close()
         os.close(out_w)
         os.close(err_w)
         ours.setblocking(False)
         for fd in (out_r, err_r):
             os.set_blocking(fd, False)
+        self.ordered = (ours, (out_r, err_r))
+
+    def _collect(self):
+        if self.ordered is not None:
+            answer = self._hear_zygote()
+            uid = None if self.namespaces else answer["uid"]
+            self.spare = Guest(answer["pid"], uid, *self.ordered, self.baseline)
+            self.ordered = None
+
+    def _hear_zygote(self):
+        data = self.zygote.recv(1 << 20)
+        if not data:
+            raise HostGone  # the zygote is gone, and all of us with it
+        return json.loads(data)
+
+    def _take_guest(self):
+        """The prepared guest, or a new one, becomes the one that the host talks to."""
+        self._collect()
+        while self.spare is None or not _runs(self.spare.pid):
+            if self.spare is not None:  # the kernel ended it, short of memory
+                self._reap(self.spare)
+                self._close(self.spare)
+            self._order_guest()
+            self._collect()
+        self.guest, self.spare = self.spare, None
+        self.call, self.ends, self.clean = None, [], True
+        for fd in (self.guest.channel.fileno(), *self.guest.pipes):
             self.poll.register(fd, select.POLLIN)
-        self.poll.register(ours.fileno(), select.POLLIN)
-        self.guest = Guest(answer["pid"], ours, (out_r, err_r), self.baseline)
-        self.call = self.ended_by = None
+
+    def _reap(self, guest):
+        self._collect()
+        spare = self.spare.pid if self.spare else 0
+        self.zygote.send(json.dumps({"do": "reap", "pid": guest.pid, "spare": spare}).encode())
+        return self._hear_zygote()
 
     def _kill_all(self):
-        """SIGKILL to every process but process 1 and us, again until none is left."""
+        """Kill all of the guest, again until none is left."""
         deadline = time.monotonic() + 5
-        ends = []
-        while time.monotonic() < deadline:
-            try:
-                os.kill(-1, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            ends += self._ask_zygote(b"drain")["ends"]
-            if not guest_pids():
-                return ends, True
-        return ends, False
+        ends, clean = [], False
+        while not clean and time.monotonic() < deadline:
+            self.guest.kill()
+            answer = self._reap(self.guest)
+            ends += answer["ends"]
+            clean = answer["clean"]
+        return ends, clean
 
     def _end_guest(self, verdict, detail=""):
-        """Kill the guest; `verdict` is the answer to the pending call, if there is one."""
+        """Kill the guest; `verdict` answers the pending call, else the next question."""
         guest = self.guest
-        cpu, wall = self._spent()
-        oom_before = self._oom_kills()
-        ends, clean = self._kill_all()
+        cpu, wall = self._spent() if self.call is not None else (0.0, 0.0)
+        oom_before = self._oom_kills() if verdict == "died" else 0
+        self.ends, self.clean = self._kill_all()
         guest.alive = False
         self._drain_pipes()
-        self.ended_by = {"ends": ends, "clean": clean}
         if verdict == "died":
-            verdict, detail = self._cause(ends, oom_before)
+            verdict, detail = self._cause(self.ends, oom_before)
         if self.call is not None:
             self._answer({"status": verdict, "detail": detail}, cpu, wall)
+        elif verdict != "ended":
+            guest.fate = (verdict, detail)
 
     def _cause(self, ends, oom_before):
         status = next((s for pid, s, _ in ends if pid == self.guest.pid), 0)
@@ -204,9 +155,10 @@ class Relay:
         code = os.waitstatus_to_exitcode(status)
         return "error", f"the process ended (exit status {code}) before it answered"
 
-    @staticmethod
-    def _oom_kills():
+    def _oom_kills(self):
         """Kernel OOM kills in our cgroup, where the cgroup can be read (v2, then v1)."""
+        if self.namespaces:
+            return 0
         for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
             try:
                 with open(path) as f:
@@ -218,44 +170,44 @@ class Relay:
         return 0
 
     def _finish(self):
-        """Answer "end": what the guest printed, its CPU time; wipe; prepare the next one."""
+        """Answer "end": what the guest printed, its CPU time; wipe; the next guest is there."""
         guest = self.guest
-        cpu = guest.usage()[0] if guest.alive else 0.0
+        if guest.alive:
+            self._hear_last_words()
         if guest.alive:
             self._end_guest("ended")
-        for fd in guest.pipes:
-            self._forget(fd)
-            os.close(fd)
-        self._forget(guest.channel.fileno())
-        guest.channel.close()
-        wiped = self._wipe()
+        wiped = self.namespaces or all([wipe("/tmp"), wipe("/dev/shm")])
         out, err = (guest.pipes[fd] for fd in guest.order)
+        violation = guest.fate[1] if guest.fate and guest.fate[0] == "violation" else ""
         header = {
             "op": "ended",
             "stdout": out[0].decode("utf-8", "replace"),
             "stderr": err[0].decode("utf-8", "replace"),
             "stdout_bytes": out[1],
             "stderr_bytes": err[1],
-            "cpu": max([cpu, *(c for pid, _, c in self.ended_by["ends"] if pid == guest.pid)]),
-            "clean": self.ended_by["clean"] and wiped,
+            "cpu": max([guest.cpu, *(c for pid, _, c in self.ends if pid == guest.pid)]),
+            "clean": self.clean and wiped,
+            "violation": violation,
         }
-        self.guest = None
+        self._close(guest)
         self._tell(header)
-        self._spawn()
+        self._take_guest()
 
-    def _wipe(self):
-        if self.config["confine"] == "namespace":
-            return True  # its /tmp and /dev/shm went with its mount namespace
-        for place in ("/tmp", "/dev/shm"):
-            for name in os.listdir(place):
-                path = os.path.join(place, name)
-                if os.path.isdir(path) and not os.path.islink(path):
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    os.unlink(path)
-            if os.listdir(place):
-                return False
-        return True
+    def _hear_last_words(self):
+        """Between an answer and the next question an honest guest has nothing to say."""
+        try:
+            said = self.guest.channel.recv(1)
+        except (BlockingIOError, ConnectionResetError):
+            said = b""
+        if self.call is None and self.guest.started and (said or self.guest.inbox):
+            self._end_guest("violation", "a frame after the answer")
+
+    def _close(self, guest):
+        for fd in (guest.channel.fileno(), *guest.pipes):
+            self._forget(fd)
+        for fd in guest.pipes:
+            os.close(fd)
+        guest.channel.close()
 
     # --- passing frames
 
@@ -263,19 +215,25 @@ class Relay:
         for fd, events in self.poll.poll(self._patience()):
             if fd == 0:
                 self._from_host()
-            elif self.guest and fd == self.guest.channel.fileno():
+            elif fd == self.zygote.fileno():
+                self._collect()
+            elif fd == self.guest.channel.fileno():
                 self._guest_ready(events)
-            elif self.guest and fd in self.guest.pipes:
+            elif fd in self.guest.pipes:
                 self._read_pipe(fd)
-        if self.call is not None:
-            self._check_limits()
+        if self.guest.started and self.guest.alive:
+            if time.monotonic() - self.looked > _GLANCE / 2:
+                self._check_limits()
 
     def _patience(self):
         """Milliseconds until limits must be looked at again."""
-        if self.call is None:
+        if not self.guest.started or not self.guest.alive:
             return None
-        cpu, wall = self._spent()
-        left = min(self.call["wall"] - wall, (self.call["cpu"] - cpu) / 2, 0.02)
+        if self.call is None:  # its threads go on between two questions
+            return int(_GLANCE * 1000)
+        wall = time.monotonic() - self.call["wall_start"]
+        cpu = self.guest.clock() - self.call["cpu_start"]
+        left = min(self.call["wall"] - wall, (self.call["cpu"] - cpu) / 2, _GLANCE)
         return max(1, int(left * 1000))
 
     def _from_host(self):
@@ -298,25 +256,35 @@ class Relay:
 
     def _start(self, header):
         job = header["job"]
+        guest = self.guest
         self._oom_at_start = self._oom_kills()
-        self.guest.inbox.cap = job["output_bytes"]
-        self.guest.memory_limit = job["memory_bytes"]
-        self.guest.process_limit = self.config["pids"]
+        guest.inbox.cap = job["output_bytes"]
+        guest.memory_limit = job["memory_bytes"]
+        guest.process_limit = self.process_limit
+        guest.cpu = guest.clock()  # what it took to confine it is not the candidate's
         self._begin("loaded", header)
         self._to_guest(json.dumps(job).encode(), b"")
+        guest.started = True
+        if self.spare is None and self.ordered is None:
+            self._order_guest()  # meanwhile, on another processor
 
     def _begin(self, kind, header):
+        """A question is pending from now on; what was used since the last one counts for it."""
         self.call = {"kind": kind, "cpu": header["cpu"], "wall": header["wall"]}
         self.call["wall_start"] = time.monotonic()
-        self.call["cpu_start"] = self.guest.usage()[0] if self.guest.alive else 0.0
+        self.call["cpu_start"] = self.guest.cpu
         if not self.guest.alive:
-            self._answer({"status": "error", "detail": "the program has already ended"}, 0.0, 0.0)
+            status, detail = self.guest.fate or ("error", "the program has already ended")
+            self.guest.fate = None
+            self._answer({"status": status, "detail": detail}, 0.0, 0.0)
 
     def _spent(self):
-        if self.call is None:
-            return 0.0, 0.0
-        cpu = self.guest.usage()[0] - self.call["cpu_start"]
+        cpu = self._usage()[0] - self.call["cpu_start"]
         return max(0.0, cpu), time.monotonic() - self.call["wall_start"]
+
+    def _usage(self):
+        ours = {1, os.getpid(), self.spare.pid if self.spare else 0}
+        return self.guest.usage(ours, passing=self.ordered is not None)
 
     def _answer(self, header, cpu, wall, blobs=b""):
         kind, self.call = self.call["kind"], None
@@ -326,6 +294,8 @@ class Relay:
         if self.guest.alive:
             self.guest.outbox += frames.PREFIX.pack(len(text), len(blobs)) + text + blobs
             self._flush()
+            if len(self.guest.outbox) > _BACKLOG + len(text) + len(blobs):
+                self._end_guest("violation", "it asks and never reads the replies")
 
     def _flush(self):
         guest = self.guest
@@ -370,7 +340,7 @@ class Relay:
         raw = frames.PREFIX.pack(len(text), len(blobs)) + text + blobs
         if op == "request" and self.call is not None:
             self._tell({"op": "request"}, raw)
-        elif op == "halt" and self.call is not None:
+        elif op == "halt" and self.call is not None and len(raw) < 64:
             self._to_guest(text, blobs)
         elif op in ("loaded", "failed", "answer") and self.call is not None:
             if (self.call["kind"] == "loaded") != (op in ("loaded", "failed")):
@@ -406,14 +376,24 @@ class Relay:
             pass
 
     def _check_limits(self):
-        cpu, memory, count = self.guest.usage()
-        cpu -= self.call["cpu_start"]
-        wall = time.monotonic() - self.call["wall_start"]
-        if cpu > self.call["cpu"]:
-            self._end_guest("timeout", f"more than {self.call['cpu']:g} s of CPU time")
-        elif wall > self.call["wall"]:
-            self._end_guest("timeout", f"more than {self.call['wall']:g} s by the clock")
-        elif memory > self.guest.memory_limit:
-            self._end_guest("oom", f"more than {self.guest.memory_limit >> 20} MB of memory")
-        elif count > self.guest.process_limit:
-            self._end_guest("error", f"more than {self.guest.process_limit} processes")
+        self.looked = time.monotonic()
+        guest, call = self.guest, self.call
+        cpu, memory, count = self._usage()
+        if memory > guest.memory_limit:
+            self._end_guest("oom", f"more than {guest.memory_limit >> 20} MB of memory")
+        elif count > guest.process_limit:
+            self._end_guest("error", f"more than {guest.process_limit} processes")
+        elif guest.gone:
+            self._end_guest("died")
+        elif call is not None and cpu - call["cpu_start"] > call["cpu"]:
+            self._end_guest("timeout", f"more than {call['cpu']:g} s of CPU time")
+        elif call is not None and self.looked - call["wall_start"] > call["wall"]:
+            self._end_guest("timeout", f"more than {call['wall']:g} s by the clock")
+
+
+def _runs(pid):
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as f:
+            return f.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -76,6 +76,8 @@ class Connection:
         self._waiting[number] = slot
         header = {"op": "request", "id": number, "service": operation, "value": node}
         with self._send_lock:
+            if self._stopped:
+                raise RuntimeError("the improver has returned: nobody answers any more")
             send(self._channel, header, blobs)
         slot[0].wait()
         del self._waiting[number]
@@ -94,8 +96,8 @@ class Connection:
     def stop(self):
         """The relay echoes "halt" so that the listening thread gives the channel back."""
         if not self._stopped:
-            self._stopped = True
             with self._send_lock:
+                self._stopped = True
                 send(self._channel, {"op": "halt"})
             self._thread.join()
 

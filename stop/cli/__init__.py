@@ -71,12 +71,10 @@ def main() -> None:
     """Entry point: runs a command and turns errors into one message and an exit code."""
     try:
         code = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = INTERRUPTED_EXIT_CODE
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the one into the other
         show_error("interrupted")
         code = INTERRUPTED_EXIT_CODE
     except StopError as error:

@@ -73,13 +73,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class JobOutput:
-    """What a job leaves: its prints (the first 64 KiB of each stream), never a result."""
+    """What a job leaves: its prints (the first 64 KiB of each stream), never a result.
+
+    `violation` says how it broke the frame protocol after its last answer, else "".
+    """
 
     stdout: str = ""
     stderr: str = ""
     stdout_bytes: int = 0
     stderr_bytes: int = 0
     cpu_seconds: float = 0.0
+    violation: str = ""
 
 
 RequestHandler = Callable[[str, Any], Awaitable[Any]]

@@ -181,11 +181,28 @@ def _import_rootfs(client: Any, rootfs: Rootfs, tag: str) -> None:
         )
 
 
-def build_from_dockerfile(client: Any, folder: Path, base: str) -> str:
-    """`sandbox/Dockerfile` on top of the image `base`; returns the image id."""
+def build_from_dockerfile(
+    client: Any,
+    folder: Path,
+    base: str | None = None,
+    packages: tuple[str, ...] = (),
+    *,
+    rebuild: bool = False,
+) -> str:
+    """The id of the image that `folder/Dockerfile` makes of the image `base`.
+
+    Raises:
+        SandboxError: a base that cannot be had, or a step that failed, with its last words.
+    """
+    arguments = {"PACKAGES": " ".join(packages)} | ({"BASE": base} if base else {})
     with _engine_errors("the Dockerfile could not be built"):
         image, _ = client.images.build(
-            path=str(folder), tag=f"{_REPOSITORY}:dockerfile", buildargs={"BASE": base}, rm=True
+            path=str(folder),
+            tag=f"{_REPOSITORY}:dockerfile",
+            buildargs=arguments,
+            nocache=rebuild,
+            rm=True,
+            forcerm=True,
         )
     return str(image.id)
 

@@ -23,6 +23,9 @@ from typing import Any
 
 PREFIX = struct.Struct("!II")
 MAX_DEPTH = 64
+MAX_NODES = 2_000_000
+"""Values in one header: each may take 64 bytes of memory where it took three on the way."""
+
 _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
 
 
@@ -38,6 +41,8 @@ def encode(header: dict[str, Any], blobs: bytes = b"") -> bytes:
 
 def decode_header(text: bytes) -> dict[str, Any]:
     """The header of a frame; `FrameError` for anything that is not a JSON object."""
+    if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_NODES:
+        raise FrameError(f"frame header: more than {MAX_NODES} values")
     try:
         header = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -137,6 +142,8 @@ def _array(body: Any, blobs: memoryview) -> Any:
     dtype, shape, offset, length = body
     if type(dtype) is not str or not _DTYPE.fullmatch(dtype):
         raise FrameError("malformed value: dtype")
+    if type(shape) is not list or len(shape) > 8:
+        raise FrameError("malformed value: array bounds")
     numbers = [*shape, offset, length]
     if any(type(number) is not int or number < 0 for number in numbers):
         raise FrameError("malformed value: array bounds")
@@ -144,7 +151,7 @@ def _array(body: Any, blobs: memoryview) -> Any:
     size = kind.itemsize
     for extent in shape:
         size *= extent
-    if size != length or offset + length > len(blobs) or len(shape) > 8:
+    if size != length or offset + length > len(blobs):
         raise FrameError("malformed value: array bounds")
     array = np.frombuffer(blobs[offset : offset + length], dtype=kind).reshape(shape)
     if kind.kind == "b":  # a byte that is neither 0 nor 1 is no bool

@@ -48,6 +48,9 @@ _MARGIN_SECONDS = 20.0
 """How much longer than its limits a guest may take before the sandbox counts as broken."""
 
 _MAX_FRAME = 256 << 20
+_MAX_REQUESTS = 128
+_MAX_REQUEST_BYTES = 64 << 20
+"""Requests of one guest that wait for their replies: how many (it has fewer threads), how large."""
 
 
 @cache
@@ -137,6 +140,7 @@ class StreamGuest:
             header["stdout_bytes"],
             header["stderr_bytes"],
             header["cpu"],
+            str(header.get("violation", "")),
         )
 
     async def aclose(self) -> None:
@@ -160,30 +164,40 @@ class StreamGuest:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wall_seconds + _MARGIN_SECONDS
-        served: list[asyncio.Task[None]] = []
+        waiting: dict[asyncio.Task[None], int] = {}
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
                     header, blobs = await self._receive(deadline - loop.time())
                     if header.get("op") == expected:
-                        for task in served:  # threads that the guest did not wait for
+                        for task in waiting:  # threads that the guest did not wait for
                             task.cancel()
                         return _verdict(header, blobs)
-                    if header.get("op") == "request" and on_request is not None:
-                        served.append(group.create_task(self._serve(blobs, on_request)))
+                    if header.get("op") == "request":
+                        # Checked here, at the end of a frame: what is raised in a task would cut
+                        # this loop off within one.
+                        request = _request(blobs)
+                        size = len(blobs)
+                        if on_request is None:
+                            raise _Forged("a request of a program that has no services")
+                        if (
+                            len(waiting) >= _MAX_REQUESTS
+                            or sum(waiting.values()) + size > _MAX_REQUEST_BYTES
+                        ):
+                            raise _Forged("more requests at once than its client can send")
+                        task = group.create_task(self._serve(*request, on_request))
+                        waiting[task] = size
+                        task.add_done_callback(lambda done: waiting.pop(done, None))
+                        del request, blobs, task
         except BaseExceptionGroup as errors:
             first = errors.exceptions[0]
             if isinstance(first, _Forged):
                 return Answer("invalid", None, str(first)[:200], alive=False, violation=True)
             raise first from None
 
-    async def _serve(self, raw: bytes, on_request: RequestHandler) -> None:
-        try:
-            header, blobs = _split(raw)
-            number, service = header["id"], header["service"]
-            value = frames.unpack(header["value"], blobs)
-        except (frames.FrameError, KeyError) as error:
-            raise _Forged(f"a request that the client of the guest never sends: {error}") from None
+    async def _serve(
+        self, number: int, service: str, value: Any, on_request: RequestHandler
+    ) -> None:
         node, data = frames.pack(await on_request(service, value))
         await self._send(frames.encode({"op": "reply", "id": number, "value": node}, data))
 
@@ -226,6 +240,18 @@ def _split(raw: bytes) -> tuple[dict[str, Any], bytes]:
     return frames.decode_header(raw[frames.PREFIX.size : end]), raw[end:]
 
 
+def _request(raw: bytes) -> tuple[int, str, Any]:
+    """(id, service, value) of a guest's request, in plain types; `_Forged` for anything else."""
+    try:
+        header, blobs = _split(raw)
+        number, service = header["id"], header["service"]
+        if type(number) is not int or not 0 < number < 1 << 63 or type(service) is not str:
+            raise frames.FrameError("id or service")
+        return number, service, frames.unpack(header["value"], blobs)
+    except (frames.FrameError, KeyError, RecursionError) as error:
+        raise _Forged(f"a request that the client of the guest never sends: {error}") from None
+
+
 _STATUSES: dict[str, GuestStatus] = {
     "error": "error",
     "timeout": "timeout",
@@ -249,10 +275,12 @@ def _verdict(header: dict[str, Any], raw: bytes) -> Answer:
             return Answer("ok", None, "", cpu, wall)
         problem = claim if claim["op"] == "failed" else claim.get("problem")
         if problem is not None:
-            status = _STATUSES.get(str(problem.get("status")), "error")
+            word, detail = problem.get("status"), problem.get("detail", "")
+            if type(word) is not str or type(detail) is not str:
+                raise frames.FrameError("status or detail")
             alive = claim["op"] == "answer"
-            return Answer(status, None, str(problem.get("detail", ""))[:1000], cpu, wall, alive)
+            return Answer(_STATUSES.get(word, "error"), None, detail[:1000], cpu, wall, alive)
         return Answer("ok", frames.unpack(claim["value"], blobs), "", cpu, wall)
-    except (frames.FrameError, KeyError, AttributeError, TypeError) as error:
+    except (frames.FrameError, KeyError, AttributeError, TypeError, RecursionError) as error:
         detail = f"the answer is malformed: {error}"[:200]
         return Answer("invalid", None, detail, cpu, wall, alive=False, violation=True)

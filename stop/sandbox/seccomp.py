@@ -57,7 +57,7 @@ def compiled() -> list[list[int]]:
 
 
 def _rule(number: int, rule: dict[str, Any]) -> list[list[int]]:
-    """Code for one system call; falls through when the number is another's."""
+    """Code for one system call; falls through when the number or the argument is another."""
     if rule["action"] == "SCMP_ACT_ERRNO":
         action = _ERRNO | rule["errnoRet"]
     elif rule["action"] == "SCMP_ACT_ALLOW":
@@ -75,7 +75,7 @@ def _rule(number: int, rule: dict[str, Any]) -> list[list[int]]:
         test = [load, masked, [_JUMP_EQ, 0, 1, condition["valueTwo"]]]
     else:
         raise ValueError(f"seccomp profile: unknown condition {condition['op']}")
-    body = [*test, [_RETURN, 0, 0, action], [_RETURN, 0, 0, _ERRNO | 1]]
+    body = [*test, [_RETURN, 0, 0, action], [_LOAD, 0, 0, 0]]  # the next rule may be its, too
     return [[_JUMP_EQ, 0, len(body), number], *body]
 
 

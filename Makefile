@@ -1,0 +1,45 @@
+# Two commands do everything from a clean checkout: `make run` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+STOP = $(VENV)/bin/stop
+MODEL ?= qwen2.5-coder-1.5b
+
+.PHONY: run test lint environment engine clean
+
+run: environment
+	@$(VENV)/bin/python -m stop doctor || true
+	@echo "\n== the sandbox ==" && $(STOP) sandbox build
+	@echo "\n== the language model (about 1.1 GB, once) ==" && $(STOP) model pull $(MODEL)
+	@echo "\n== one improvement: the knapsack seed, rewritten by the model (two or three minutes) =="
+	$(STOP) improve --task knapsack --lm local:$(MODEL)
+	@echo "\n== self-improvement: the improver rewrites itself (about ten minutes) =="
+	$(STOP) run --preset quick --lm local:$(MODEL)
+	@echo "\n== what came of it =="
+	$(STOP) lineage last --solutions
+	@cat docs/reading-a-run.txt
+
+test: environment engine
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e '.[local,dev]'
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/python -m pytest
+
+environment: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; choose one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "python3 -m venv does not work here; on Debian: sudo apt-get install python3-venv"; exit 1; }
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e '.[local]'
+	@touch $@
+
+# Tests want a container engine. As root on a Debian-like machine one is installed and started;
+# STOP_INSTALL_ENGINE=0 tells it not to, and the Docker tests are then skipped by name.
+engine: environment
+	@PYTHON=$(VENV)/bin/python sh scripts/ensure-engine.sh
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,106 @@
+"""`stop model`: the local models that we know, and getting one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import click
+
+from stop.cli.output import clean, is_terminal, json_option, note, say, show_json, table
+
+
+@click.group()
+def model() -> None:
+    """Local models: list and pull."""
+
+
+@model.command("list")
+@json_option
+def list_models(as_json: bool) -> None:
+    """The models that can be pulled, and those that are here.
+
+    A .gguf file in the models folder is listed, too, and can be used as local:NAME.
+    """
+    from stop.lm.models import MODELS, pulled_models, store_folder
+
+    pulled = pulled_models()
+    rows = [
+        {
+            "name": m.name,
+            "bytes": m.size,
+            "licence": m.licence,
+            "source": m.repo,
+            "pulled": m.name in pulled,
+            "path": str(pulled[m.name]) if m.name in pulled else None,
+        }
+        for m in MODELS.values()
+    ]
+    rows += [
+        {
+            "name": name,
+            "bytes": path.stat().st_size,
+            "licence": None,
+            "source": "your own file",
+            "pulled": True,
+            "path": str(path),
+        }
+        for name, path in pulled.items()
+        if name not in MODELS
+    ]
+    if as_json:
+        show_json({"folder": str(store_folder()), "models": rows})
+        return
+    table(
+        ["model", "size", "licence", "here", "source"],
+        [
+            [
+                f"local:{row['name']}",
+                f"{row['bytes'] // 1_000_000} MB",  # type: ignore[operator]
+                row["licence"] or "-",
+                "yes" if row["pulled"] else "no",
+                row["source"],
+            ]
+            for row in rows
+        ],
+    )
+
+
+@model.command()
+@click.argument("name")
+@json_option
+def pull(name: str, as_json: bool) -> None:
+    """Fetch a model, check its SHA-256 and keep it. Goes on where an earlier pull stopped."""
+    from stop.lm.pull import pull_model
+
+    path = pull_model(name, _reporter())
+    if as_json:
+        show_json({"name": name, "path": str(path), "bytes": path.stat().st_size})
+    else:
+        say(f"local:{name}  {path}")
+
+
+def _reporter() -> Callable[[int, int, str], None]:
+    """Progress on stderr: one line that is rewritten, or where nobody watches a few plain ones."""
+    watched = is_terminal()
+    step = 0.2 if watched else 10.0
+    last_time, last_words = -step, ""
+
+    def report(done: int, total: int, what: str) -> None:
+        nonlocal last_time, last_words
+        now = time.monotonic()
+        finished = total > 0 and done >= total
+        if now - last_time < step and what == last_words and not finished:
+            return
+        if finished and what == last_words and now - last_time < step and not watched:
+            return
+        share = f"{100 * done // total:3d} %" if total else ""
+        line = f"{share}  {done // 1_000_000} of {total // 1_000_000} MB  {clean(what)}"
+        if watched:
+            end = "\n" if finished and what != last_words else ""
+            click.echo(f"\r\x1b[K{line}{end}", nl=False, err=True)
+        else:
+            note(line)
+        last_time, last_words = now, what
+
+    return report

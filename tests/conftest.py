@@ -1,0 +1,93 @@
+"""What all tests share: a network that is closed but for loopback, and folders of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No test touches the user's runs, keys or secret. Images and models are shared: they are big."""
+    monkeypatch.setenv("STOP_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("STOP_RUNS_DIR", str(tmp_path / "runs"))
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _closed_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections leave this machine only in tests that pull a model."""
+    if request.node.get_closest_marker("model"):
+        return
+    real = socket.socket.connect
+
+    def connect(self: socket.socket, address: object) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            host = str(address[0]) if isinstance(address, tuple) else str(address)
+            if not host.startswith("127.") and host not in ("localhost", "::1"):
+                raise AssertionError(f"a test tried to reach {host}")
+        return real(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+def engine_answers() -> bool:
+    """Whether a container engine answers here."""
+    import docker
+
+    try:
+        client = docker.from_env(timeout=5)
+        client.ping()
+    except Exception:  # whatever it is, there is no engine to test with
+        return False
+    client.close()
+    return True
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Docker tests are skipped by name where no engine is, unless one is demanded."""
+    wanted = [item for item in items if item.get_closest_marker("docker")]
+    if not wanted or os.environ.get("STOP_TEST_REQUIRE_ENGINE") == "1" or engine_answers():
+        return
+    for item in wanted:
+        item.add_marker(pytest.mark.skip(reason="no container engine answers here"))
+
+
+@pytest.fixture
+def scripted(tmp_path: Path):
+    """scripted("reply", ...) -> the SPEC of a model that gives these replies in turn."""
+    count = 0
+
+    def make(*replies: str) -> str:
+        nonlocal count
+        count += 1
+        path = tmp_path / f"replies-{count}.jsonl"
+        path.write_text("".join(json.dumps(reply) + "\n" for reply in replies), "utf-8")
+        return f"scripted:{path}"
+
+    return make
+
+
+GREEDY = '''def algorithm(weights, values, capacity):
+    order = sorted(range(len(weights)), key=lambda i: -values[i] / weights[i])
+    chosen = []
+    for i in order:
+        if weights[i] <= capacity:
+            chosen.append(i)
+            capacity -= weights[i]
+    return chosen
+'''
+
+
+def fenced(source: str) -> str:
+    """A model's answer that holds one program."""
+    return f"Here it is:\n\n```python\n{source}```\n"
