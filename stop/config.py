@@ -88,13 +88,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     # About ten minutes on two cores with the 1.5B local model.
     "quick": {
         "tasks": ("knapsack",),
-        "rounds": 1,
+        "rounds": 2,
         "repetitions": 1,
         "task_budget": ImproverBudget(
-            lm_calls=1, responses_per_call=2, utility_calls=4, max_tokens=512, seconds=1800
+            lm_calls=1, responses_per_call=3, utility_calls=4, max_tokens=512
         ),
         "meta_budget": ImproverBudget(
-            lm_calls=1, responses_per_call=2, utility_calls=4, max_tokens=900, seconds=7200
+            lm_calls=1, responses_per_call=2, utility_calls=3, max_tokens=900
         ),
     },
 }

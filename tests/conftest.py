@@ -77,7 +77,7 @@ def scripted(tmp_path: Path):
     return make
 
 
-GREEDY = '''def algorithm(weights, values, capacity):
+GREEDY = """def algorithm(weights, values, capacity):
     order = sorted(range(len(weights)), key=lambda i: -values[i] / weights[i])
     chosen = []
     for i in order:
@@ -85,7 +85,7 @@ GREEDY = '''def algorithm(weights, values, capacity):
             chosen.append(i)
             capacity -= weights[i]
     return chosen
-'''
+"""
 
 
 def fenced(source: str) -> str:

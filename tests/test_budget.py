@@ -61,9 +61,14 @@ def _close(one):
 
 def test_what_is_under_way_counts():
     ledger = Ledger(Budget(lm_calls=2))
-    with ledger.reserve(Spending(lm_calls=1)), ledger.reserve(Spending(lm_calls=1)):
-        with pytest.raises(BudgetExceeded) as error, ledger.reserve(Spending(lm_calls=1)):
-            pass
+    one = Spending(lm_calls=1)
+    with (
+        ledger.reserve(one),
+        ledger.reserve(one),
+        pytest.raises(BudgetExceeded) as error,
+        ledger.reserve(one),
+    ):
+        pass
     assert error.value.resource == "lm_calls"
     assert error.value.exit_code == 3
 

@@ -37,8 +37,11 @@ def test_coverage_of_the_interval():
     rng = np.random.default_rng(7)
     hits = 0
     for _ in range(400):
-        cells = [Cell(t, r, rng.normal(m, s)) for t, m, s in (("a", 0.3, 0.2), ("b", 0.7, 0.05))
-                 for r in range(5)]  # fmt: skip
+        cells = [
+            Cell(t, r, rng.normal(m, s))
+            for t, m, s in (("a", 0.3, 0.2), ("b", 0.7, 0.05))
+            for r in range(5)
+        ]
         low, high = stratified_mean(cells).interval
         hits += low <= 0.5 <= high
     assert 0.91 <= hits / 400 <= 0.985

@@ -1,0 +1,71 @@
+"""What the documentation says of commands and options is true."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import pytest
+
+from stop.cli import _COMMANDS, cli
+from tests.conftest import REPOSITORY
+
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+
+def _commands(text):
+    """`stop …` lines of code blocks and of inline code."""
+    lines = re.findall(r"^\s*(stop [a-z].*)$", text, re.M) + re.findall(r"`(stop [^`]+)`", text)
+    for line in lines:
+        yield line.split("#")[0].split()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_and_options_exist(page):
+    import click
+
+    for words in _commands(page.read_text("utf-8")):
+        name = words[1].rstrip(",.;:")
+        assert name in _COMMANDS, words
+        command = cli.get_command(click.Context(cli), name)
+        if isinstance(command, click.Group) and len(words) > 2 and words[2].isalpha():
+            command = command.commands.get(words[2])
+            assert command is not None, words
+        known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
+        for word in words[2:]:
+            if word.startswith("--"):
+                assert word.rstrip(",.;:)") in known | {"--help"}, (word, words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_make_targets_of_the_readme_exist():
+    makefile = (REPOSITORY / "Makefile").read_text()
+    for target in re.findall(r"`?make (\w+)`?", (REPOSITORY / "README.md").read_text()):
+        if target in ("run", "test"):
+            assert f"\n{target}:" in makefile
+
+
+def test_the_version_is_one():
+    import stop
+
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert project["version"] == stop.__version__
+    assert f"## {stop.__version__}" in (REPOSITORY / "CHANGELOG.md").read_text()
+
+
+def test_python_blocks_of_the_documentation_parse_and_name_what_exists():
+    import ast
+
+    import stop
+
+    for page in PAGES:
+        for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.S):
+            for node in ast.walk(ast.parse(block)):
+                if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "stop":
+                    assert node.attr in stop.__all__, node.attr
