@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from stop.audit.log import AuditLog
 from stop.audit.rules import findings
 from stop.broker import Broker, HostUtility, ImproverOutcome, Score
 from stop.budget import ImproverBudget, Ledger
@@ -49,8 +48,8 @@ class ImproverRunner:
     Args:
         pool: lends sandboxes.
         store: records and tape.
-        audit: security events.
         ledger: budget of the whole run.
+        on_event: told of security events.
         progress: told what happens.
     """
 
@@ -58,16 +57,15 @@ class ImproverRunner:
         self,
         pool: SandboxPool,
         store: Store,
-        audit: AuditLog,
         ledger: Ledger,
+        on_event: Callable[[SecurityEvent], None],
         progress: ProgressListener,
     ) -> None:
         self._pool = pool
         self._store = store
-        self._audit = audit
         self._ledger = ledger
+        self._on_event = on_event
         self._progress = progress
-        self._scanned: set[str] = set()
 
     async def run(
         self,
@@ -116,14 +114,11 @@ class ImproverRunner:
         self._scan(what)
 
     def _scan(self, what: Application) -> None:
-        """Static findings of an improver, logged once for each program."""
+        """What the text of an improver shows."""
         identity = program_id(what.improver)
-        if identity in self._scanned:
-            return
-        self._scanned.add(identity)
         for finding in findings(what.improver):
             detail = f"line {finding.line}: {finding.evidence}"
-            self._security(SecurityEvent(finding.rule, finding.level, detail, identity, what.key))
+            self._on_event(SecurityEvent(finding.rule, finding.level, detail, identity, what.key))
 
     async def _apply(
         self,
@@ -183,13 +178,9 @@ class ImproverRunner:
         identity = program_id(what.improver)
 
         def listen(event: SecurityEvent) -> None:
-            self._security(replace(event, program_id=identity, improver_run=what.key))
+            self._on_event(replace(event, program_id=identity, improver_run=what.key))
 
         return listen
-
-    def _security(self, event: SecurityEvent) -> None:
-        self._audit.security(event)
-        self._progress(Progress("security", f"{event.kind}: {event.detail}", event.to_dict()))
 
     def _utility_recorder(self, what: Application) -> Callable[[str | None, Score], None]:
         def record(source: str | None, score: Score) -> None:

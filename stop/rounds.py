@@ -15,7 +15,7 @@ from typing import Any
 
 from stop.broker import ENTRY_POINT
 from stop.budget import Spending
-from stop.errors import StopError
+from stop.errors import LMRequestRefused, RunError
 from stop.evaluation import Evaluation
 from stop.events import Progress
 from stop.improver_run import Application
@@ -42,9 +42,8 @@ async def run_rounds(session: Session) -> None:
         StopError: the run cannot go on; what is recorded stays, and `stop resume` goes on.
     """
     config, store = session.config, session.store
-    _set_status(session, "running")
     meta_utility = _meta_utility(session)
-    try:
+    async with session.working():
         current = await _begin(session, meta_utility)
         done = {record.round: record for record in store.rounds()}
         for number in range(1, config.rounds + 1):
@@ -55,13 +54,6 @@ async def run_rounds(session: Session) -> None:
                 source = store.program(record.improver_id).source
                 evaluation = await meta_utility.evaluate(source)
                 current = Current(record.improver_id, source, evaluation)
-        _set_status(session, "done")
-    except StopError as error:
-        _set_status(session, _status_of(error))
-        raise
-    except BaseException:  # Ctrl-C, cancellation, a bug: recorded, then raised as it is
-        _set_status(session, "interrupted")
-        raise
 
 
 def _meta_utility(session: Session) -> MetaUtility:
@@ -83,6 +75,12 @@ async def _begin(session: Session, meta_utility: MetaUtility) -> Current:
     identity = session.store.add_program(source, "improver")
     session.progress(Progress("round_started", data={"round": 0, "rounds": session.config.rounds}))
     evaluation = await meta_utility.evaluate(source)
+    if not evaluation.works:
+        _raise_if_refused(evaluation.detail)
+        raise RunError(
+            f"the improver to begin with returned no program on any task: {evaluation.detail}",
+            hint="try it alone: stop improve --task T --improver FILE",
+        )
     if not any(record.round == 0 for record in session.store.rounds()):
         record = _record(0, identity, None, evaluation, None, accepted=True)
         session.store.save_round(record)
@@ -194,9 +192,8 @@ async def improve_once(session: Session) -> Improvement:
     says why). Scores are on instances that the improver did not see.
     """
     config, (task,) = session.config, session.tasks
-    _set_status(session, "running")
     initial = config.program or task.seed
-    try:
+    async with session.working():
         what = Application(
             key=f"improve/{task.name}",
             level="task",
@@ -210,14 +207,8 @@ async def improve_once(session: Session) -> Improvement:
         utility = TaskUtility(session.evaluator, task, 0, session.security)
         run = await session.runner.run(what, utility, session.model, config.task_budget)
         source = session.store.program(run.result_id).source if run.result_id else initial
+        _raise_if_refused(run.detail)
         after = await session.evaluator.evaluate(source, task, "meta")
-    except StopError as error:
-        _set_status(session, _status_of(error))
-        raise
-    except BaseException:  # as in run_rounds
-        _set_status(session, "interrupted")
-        raise
-    _set_status(session, "done")
     failed = run.status != "ok"
     return Improvement(
         program_id=after.program_id,
@@ -231,12 +222,14 @@ async def improve_once(session: Session) -> Improvement:
     )
 
 
-def _set_status(session: Session, status: str) -> None:
-    session.store.set_meta("status", status)
-
-
-def _status_of(error: StopError) -> str:
-    return {3: "budget", 6: "halted"}.get(error.exit_code, "failed")
+def _raise_if_refused(detail: str) -> None:
+    """A refusal by the model server is the user's to mend, not a weakness of the improver."""
+    if "LanguageModelError" in detail:
+        raise LMRequestRefused(
+            detail,
+            hint="a model with more room, a shorter program or utility text, or a smaller "
+            "--max-response-tokens",
+        )
 
 
 # --- what a run came to, read from its store
@@ -252,6 +245,7 @@ def summary(store: Any, config: Any, folder: Any, security_events: int) -> dict[
         "run": str(folder),
         "status": store.meta("status") or "new",
         "tasks": list(config.tasks),
+        "repetitions": config.repetitions,
         "seed": seed and seed.to_dict(),
         "rounds": [r.to_dict() for r in records if r.round > 0],
         "best": best

@@ -5,6 +5,7 @@ runs/<name>/   config.json   run.db   audit.jsonl   secret   lock
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -18,12 +19,12 @@ from importlib import metadata
 from pathlib import Path
 
 from stop import __version__
-from stop.audit.log import AuditLog
+from stop.audit.log import AuditLog, read
 from stop.budget import Ledger
 from stop.config import RunConfig, run_secret
-from stop.errors import RunError
+from stop.errors import BudgetExceeded, RunError, StopError
 from stop.evaluation import Evaluation
-from stop.events import Progress, ProgressListener, SecurityEvent
+from stop.events import Level, Progress, ProgressListener, SecurityEvent
 from stop.improver_run import ImproverRunner
 from stop.lm import open_model
 from stop.lm.base import LanguageModel
@@ -46,14 +47,54 @@ class Session:
     ledger: Ledger
     pool: SandboxPool
     evaluator: Evaluator
-    runner: ImproverRunner
     model: LanguageModel
     meta_model: LanguageModel
     progress: ProgressListener
+    findings: set[tuple[str, str, str]]
+
+    @property
+    def runner(self) -> ImproverRunner:
+        """Carries out this run's improver runs."""
+        return ImproverRunner(self.pool, self.store, self.ledger, self.security, self.progress)
 
     def security(self, event: SecurityEvent) -> None:
+        """Log an event and show it. What a program's text shows is logged once per program."""
+        if event.level <= Level.INTENT:
+            finding = (event.program_id, event.kind, event.detail)
+            if finding in self.findings:
+                return
+            self.findings.add(finding)
         self.audit.security(event)
         self.progress(Progress("security", f"{event.kind}: {event.detail}", event.to_dict()))
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Keeps the run's status true, and its limit of wall-clock time, over all its sessions."""
+        used = float(self.store.meta("seconds") or 0)
+        limit = self.config.budget.seconds
+        started = time.monotonic()
+        status = "interrupted"  # Ctrl-C, cancellation, a bug: recorded, then raised as it is
+        self.store.set_meta("status", "running")
+        try:
+            async with asyncio.timeout(None if limit is None else max(0.0, limit - used)) as clock:
+                yield
+            status = "done"
+        except TimeoutError:
+            status = "failed"
+            if not clock.expired():
+                raise
+            status = "budget"
+            raise BudgetExceeded(
+                f"the run's {limit:g} seconds are used up",
+                resource="seconds",
+                hint=f"go on with more: stop resume {self.folder} --max-seconds N",
+            ) from None
+        except StopError as error:
+            status = {3: "budget", 6: "halted"}.get(error.exit_code, "failed")
+            raise
+        finally:
+            self.store.set_meta("status", status)
+            self.store.set_meta("seconds", f"{used + time.monotonic() - started:.3f}")
 
 
 def create_run(config: RunConfig, runs_dir: Path) -> Path:
@@ -156,14 +197,32 @@ async def open_session(
             pool, (folder / "secret").read_bytes(), store, _evaluation_listener(progress)
         )
         stack.push_async_callback(evaluator.aclose)
-        runner = ImproverRunner(pool, store, audit, ledger, progress)
         _note_versions(store, pool, model, meta_model)
         audit.append("opened", pid=os.getpid(), sandbox=pool.label, version=__version__)
         stack.callback(_note_head, store, audit)
         yield Session(
-            folder, config, tasks, store, audit, ledger, pool, evaluator, runner, model, meta_model,
-            progress,
-        )  # fmt: skip
+            folder=folder,
+            config=config,
+            tasks=tasks,
+            store=store,
+            audit=audit,
+            ledger=ledger,
+            pool=pool,
+            evaluator=evaluator,
+            model=model,
+            meta_model=meta_model,
+            progress=progress,
+            findings=_logged_findings(folder / "audit.jsonl"),
+        )
+
+
+def _logged_findings(path: Path) -> set[tuple[str, str, str]]:
+    """What earlier sessions of the run found in programs' texts."""
+    return {
+        (line["program_id"], line["event"], line["detail"])
+        for line in read(path)
+        if line.get("kind") == "security" and line["level"] <= Level.INTENT
+    }
 
 
 async def _started(stack: AsyncExitStack, spec: str, base_url: str | None) -> LanguageModel:

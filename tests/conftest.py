@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def _own_folders(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No test touches the user's runs, keys or secret. Images and models are shared: they are big."""
+    """No test touches the user's runs, keys or secret. Images and models, big, are shared."""
     monkeypatch.setenv("STOP_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("STOP_RUNS_DIR", str(tmp_path / "runs"))
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
@@ -42,12 +42,12 @@ def _closed_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 
 def engine_answers() -> bool:
     """Whether a container engine answers here."""
-    import docker
+    from stop.errors import SandboxUnavailable
+    from stop.sandbox.docker import connect
 
     try:
-        client = docker.from_env(timeout=5)
-        client.ping()
-    except Exception:  # whatever it is, there is no engine to test with
+        client = connect()
+    except SandboxUnavailable:
         return False
     client.close()
     return True

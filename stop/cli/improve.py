@@ -16,6 +16,7 @@ from stop.cli.options import (
     seed_option,
 )
 from stop.cli.output import clean, json_option, note, number, say, short, show_json
+from stop.errors import ConfigError
 
 
 @click.command()
@@ -61,10 +62,14 @@ def improve(as_json: bool, output: str | None, **options: Any) -> None:
     """
     from stop.api import improve as improve_program
     from stop.cli.display import RunProgress
+    from stop.cli.runs import find_improver
     from stop.programs import Program
 
     if options["program"] is not None:
         options["program"] = Program.from_file(options["program"]).source
+    options["improver"] = find_improver(options["improver"], options["runs_dir"])
+    if output is not None:
+        _check_writable(Path(output))
     with RunProgress(quiet=as_json) as progress:
         result = improve_program(progress=progress, **options)
     if output is not None:
@@ -86,3 +91,11 @@ def improve(as_json: bool, output: str | None, **options: Any) -> None:
     tokens = f"{lm['prompt_tokens']} + {lm['completion_tokens']} tokens"
     say(f"cost     {lm['calls']} LM call(s), {lm['responses']} responses, {tokens}, {cost}")
     note(f"recorded in {result.run}" + (f"; program in {output}" if output else ""))
+
+
+def _check_writable(path: Path) -> None:
+    """Before a model is asked: afterwards it would be too late."""
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None

@@ -98,7 +98,9 @@ def run(as_json: bool, dry_run: bool, **options: Any) -> None:
     """
     from stop import api
     from stop.cli.display import RunProgress
+    from stop.cli.runs import find_improver
 
+    options["improver"] = find_improver(options["improver"], options["runs_dir"])
     config = api.run_config(**options, need_model=not dry_run)
     if dry_run:
         _show_plan(api.plan(config), as_json)
@@ -158,6 +160,12 @@ def _show_rounds(document: dict[str, Any]) -> None:
         heads = ["round", "improver", "meta-utility", "95 % interval", "gain", "accepted", "note"]
         table(heads, rows)
         say()
+        if document["repetitions"] == 1:
+            say(
+                "one repetition: the intervals are over instances and leave out how much the model's"
+            )
+            say("answers vary from one time to the next; --repetitions 5 measures that as well")
+            say()
     best, lm = document["best"], document["lm"]
     if best:
         say(f"best      {short(best['program_id'])} of round {best['round']}, "

@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from stop.errors import RunError
+from stop.errors import ProgramError, RunError
+
+if TYPE_CHECKING:
+    from stop.api import Run
 
 DEFAULT_RUNS_DIR = "runs"
+
+
+def find_improver(text: str, runs_dir: str | None = None) -> str | Run:
+    """What `--improver` names: a built-in improver, a file, or a run (its best improver)."""
+    from stop.api import Run
+    from stop.improvers import load_improver
+
+    try:
+        load_improver(text)
+    except ProgramError as error:
+        try:
+            return Run(find_run(text, runs_dir))
+        except RunError:
+            raise error from None
+    return text
 
 
 def find_run(text: str, runs_dir: str | None = None) -> Path:

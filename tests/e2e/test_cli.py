@@ -14,7 +14,10 @@ import pytest
 from tests.conftest import GREEDY, REPOSITORY, fenced
 
 SEED_IMPROVER = (REPOSITORY / "stop/improvers/seed.py").read_text()
-RUN = ("run", "--preset", "quick", "--sandbox", "bubblewrap", "--seed", "1")
+RUN = (
+    *("run", "--tasks", "knapsack", "--rounds", "1", "--repetitions", "1", "--calls", "1"),
+    *("--responses", "2", "--utility-calls", "3", "--sandbox", "bubblewrap", "--seed", "1"),
+)
 pytestmark = pytest.mark.bubblewrap
 
 
