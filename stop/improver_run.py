@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 from stop.audit.rules import findings
 from stop.broker import Broker, HostUtility, ImproverOutcome, Score
-from stop.budget import ImproverBudget, Ledger
+from stop.budget import ImproverBudget
 from stop.errors import SandboxBroken
 from stop.evaluation import Status
 from stop.events import Progress, ProgressListener, SecurityEvent
 from stop.lm.base import LanguageModel, LMRequest, LMResponse
-from stop.lm.tape import TapedModel
+from stop.lm.tape import Tape, TapedModel
 from stop.programs import program_id
 from stop.sandbox.base import JobOutput
 from stop.sandbox.pool import SandboxPool
@@ -38,6 +38,11 @@ class Application:
     repetition: int | None = None
 
     @property
+    def scope(self) -> str:
+        """Improvers are compared on a task and a repetition, or within a round."""
+        return self.key if self.task is None else f"{self.task}/{self.repetition}"
+
+    @property
     def result_kind(self) -> str:
         return "improver" if self.level == "meta" else "solution"
 
@@ -47,8 +52,8 @@ class ImproverRunner:
 
     Args:
         pool: lends sandboxes.
-        store: records and tape.
-        ledger: budget of the whole run.
+        store: records.
+        tape: responses, and the budget of the whole run.
         on_event: told of security events.
         progress: told what happens.
     """
@@ -57,13 +62,13 @@ class ImproverRunner:
         self,
         pool: SandboxPool,
         store: Store,
-        ledger: Ledger,
+        tape: Tape,
         on_event: Callable[[SecurityEvent], None],
         progress: ProgressListener,
     ) -> None:
         self._pool = pool
         self._store = store
-        self._ledger = ledger
+        self._tape = tape
         self._on_event = on_event
         self._progress = progress
 
@@ -129,7 +134,13 @@ class ImproverRunner:
     ) -> ImproverOutcome:
         seed = int(program_id(what.key)[:8], 16)
         for attempt in (1, 2):
-            taped = TapedModel(model, self._store, what.key, self._ledger, self._lm_progress)
+            taped = TapedModel(
+                model,
+                self._tape,
+                scope=what.scope,
+                improver_run=what.key,
+                on_call=self._lm_progress,
+            )
             broker = Broker(
                 utility,
                 taped,

@@ -28,6 +28,7 @@ from stop.events import Level, Progress, ProgressListener, SecurityEvent
 from stop.improver_run import ImproverRunner
 from stop.lm import open_model
 from stop.lm.base import LanguageModel
+from stop.lm.tape import Tape
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
 from stop.store import Store
@@ -44,7 +45,7 @@ class Session:
     tasks: tuple[Task, ...]
     store: Store
     audit: AuditLog
-    ledger: Ledger
+    tape: Tape
     pool: SandboxPool
     evaluator: Evaluator
     model: LanguageModel
@@ -55,7 +56,7 @@ class Session:
     @property
     def runner(self) -> ImproverRunner:
         """Carries out this run's improver runs."""
-        return ImproverRunner(self.pool, self.store, self.ledger, self.security, self.progress)
+        return ImproverRunner(self.pool, self.store, self.tape, self.security, self.progress)
 
     def security(self, event: SecurityEvent) -> None:
         """Log an event and show it. What a program's text shows is logged once per program."""
@@ -206,7 +207,7 @@ async def open_session(
             tasks=tasks,
             store=store,
             audit=audit,
-            ledger=ledger,
+            tape=Tape(store, ledger),
             pool=pool,
             evaluator=evaluator,
             model=model,

@@ -1,11 +1,14 @@
 """The tape: every response is on disk before anyone uses it, and found again on resume.
 
-A recording model is made for one improver run. The n-th time that run makes the same request, it
-gets its n-th recorded response; only what is not on the tape is asked of the model and paid.
+A scope is one place where improvers are compared: a task and a repetition, or a round. The n-th
+time that an improver run makes the same request, it gets the scope's n-th response to it: recorded,
+or asked for and paid now. So a run that goes on pays nothing twice, and improvers that ask the same
+meet the same luck: their difference is not the model's sampling (common random numbers).
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections import Counter
@@ -17,47 +20,69 @@ from stop.budget import Ledger, Spending
 from stop.errors import LMRequestRefused
 from stop.lm.base import LanguageModel, LMRequest, LMResponse, Usage
 
+CallListener = Callable[[LMRequest, LMResponse | None], None]
+"""Told of each request that is really made: before with None, afterwards with the response."""
 
-class Tape(Protocol):
-    """Where responses are kept."""
 
-    def recorded(
-        self, improver_run: str, request: LMRequest, occurrence: int
-    ) -> LMResponse | None: ...
+class TapeRecords(Protocol):
+    """Where responses are kept, by scope, request, number of responses and occurrence."""
+
+    def recorded(self, scope: str, request: LMRequest, occurrence: int) -> LMResponse | None: ...
 
     def record(
         self,
+        scope: str,
         improver_run: str,
         request: LMRequest,
         occurrence: int,
         response: LMResponse,
+        *,
         started: float,
     ) -> None: ...
 
 
+class Tape:
+    """The tape of one run.
+
+    Args:
+        records: durable.
+        ledger: the run's budget; `BudgetExceeded` is raised before anything is sent.
+    """
+
+    def __init__(self, records: TapeRecords, ledger: Ledger) -> None:
+        self.records = records
+        self.ledger = ledger
+        self._locks: dict[tuple[str, str, int, int], asyncio.Lock] = {}
+
+    def lock(self, scope: str, request: LMRequest, occurrence: int) -> asyncio.Lock:
+        """Held while a response is fetched: who asks the same meanwhile waits for it."""
+        return self._locks.setdefault((scope, request.key, request.n, occurrence), asyncio.Lock())
+
+
 class TapedModel:
-    """A language model as one improver run uses it: recorded, and paid from the run's ledger.
+    """A language model as one improver run uses it.
 
     Args:
         model: asked for what the tape does not hold.
-        tape: durable records.
-        improver_run: key of the improver run.
-        ledger: the run's budget; `BudgetExceeded` is raised before anything is sent.
-        on_call: told (request, response or None) before and after each real request.
+        tape: of the run.
+        scope: where this improver run's responses are shared.
+        improver_run: its key; noted with what it pays for.
+        on_call: told of real requests.
     """
 
     def __init__(
         self,
         model: LanguageModel,
         tape: Tape,
+        *,
+        scope: str,
         improver_run: str,
-        ledger: Ledger,
-        on_call: Callable[[LMRequest, LMResponse | None], None],
+        on_call: CallListener,
     ) -> None:
         self._model = model
         self._tape = tape
+        self._scope = scope
         self._improver_run = improver_run
-        self._ledger = ledger
         self._on_call = on_call
         self._occurrences: Counter[tuple[str, int]] = Counter()
 
@@ -71,24 +96,28 @@ class TapedModel:
         slot = (request.key, request.n)
         occurrence = self._occurrences[slot]
         self._occurrences[slot] += 1
-        found = self._tape.recorded(self._improver_run, request, occurrence)
-        if found is not None:
-            return found
+        async with self._tape.lock(self._scope, request, occurrence):
+            found = self._tape.records.recorded(self._scope, request, occurrence)
+            return found or await self._ask(request, occurrence)
+
+    async def _ask(self, request: LMRequest, occurrence: int) -> LMResponse:
         request = replace(request, seed=self._seed(request, occurrence))
         self._check_context(request)
         started = time.time()
         worst = _spending(request, self._model.worst_case(request))
-        with self._ledger.reserve(worst) as reservation:
+        with self._tape.ledger.reserve(worst) as reservation:
             self._on_call(request, None)
             response = await self._model.complete(request)
             reservation.settle(_spending(request, response.usage))
-            self._tape.record(self._improver_run, request, occurrence, response, started)
+            self._tape.records.record(
+                self._scope, self._improver_run, request, occurrence, response, started=started
+            )
         self._on_call(request, response)
         return response
 
     def _seed(self, request: LMRequest, occurrence: int) -> int:
-        """The same request in the same place of the same run samples the same way, if it can."""
-        text = f"{self._improver_run}\0{request.key}\0{occurrence}"
+        """The same request in the same place of a run samples the same way, if the server can."""
+        text = f"{self._scope}\0{request.key}\0{occurrence}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
     def _check_context(self, request: LMRequest) -> None:

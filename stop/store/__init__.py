@@ -160,13 +160,13 @@ class Store:
         with self._writing() as db:
             db.execute("DELETE FROM utility_calls WHERE improver_run = ?", (improver_run,))
 
-    # --- the tape
+    # --- the tape (stop.lm.tape.TapeRecords)
 
-    def recorded(self, improver_run: str, request: LMRequest, occurrence: int) -> LMResponse | None:
+    def recorded(self, scope: str, request: LMRequest, occurrence: int) -> LMResponse | None:
         row = self._db.execute(
-            "SELECT * FROM lm_calls WHERE improver_run = ? AND request_key = ? AND n = ? "
+            "SELECT * FROM lm_calls WHERE scope = ? AND request_key = ? AND n = ? "
             "AND occurrence = ?",
-            (improver_run, request.key, request.n, occurrence),
+            (scope, request.key, request.n, occurrence),
         ).fetchone()
         if row is None:
             return None
@@ -179,15 +179,18 @@ class Store:
 
     def record(
         self,
+        scope: str,
         improver_run: str,
         request: LMRequest,
         occurrence: int,
         response: LMResponse,
+        *,
         started: float,
     ) -> None:
         """Durable when this returns: only then may anyone use the response."""
         choices = [{"text": c.text, "finish_reason": c.finish_reason} for c in response.choices]
         row = {
+            "scope": scope,
             "improver_run": improver_run,
             "request_key": request.key,
             "occurrence": occurrence,

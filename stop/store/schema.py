@@ -38,7 +38,8 @@ CREATE TABLE IF NOT EXISTS improver_runs (
 
 CREATE TABLE IF NOT EXISTS lm_calls (
     id INTEGER PRIMARY KEY,
-    improver_run TEXT NOT NULL REFERENCES improver_runs (key),
+    scope TEXT NOT NULL,                -- improver runs of one scope share responses
+    improver_run TEXT NOT NULL REFERENCES improver_runs (key),  -- the one that paid
     request_key TEXT NOT NULL,
     occurrence INTEGER NOT NULL,        -- the same request again, in the same improver run
     model TEXT NOT NULL,
@@ -56,7 +57,7 @@ CREATE TABLE IF NOT EXISTS lm_calls (
     faults TEXT NOT NULL,               -- JSON list
     started REAL NOT NULL,
     finished REAL NOT NULL,
-    UNIQUE (improver_run, request_key, n, occurrence)
+    UNIQUE (scope, request_key, n, occurrence)
 );
 
 CREATE TABLE IF NOT EXISTS utility_calls (

@@ -1,0 +1,117 @@
+"""The tape: nothing is paid twice, and improvers that ask the same meet the same luck."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from stop.budget import Budget, Ledger
+from stop.errors import BudgetExceeded, LMRequestRefused
+from stop.lm import ScriptedLM
+from stop.lm.base import LMRequest
+from stop.lm.tape import Tape, TapedModel
+from stop.programs import program_id
+from stop.store import ImproverRunRecord, Store
+
+
+def _begin(store, key):
+    identity = store.add_program("x", "improver")
+    store.start_improver_run(
+        ImproverRunRecord(
+            key=key,
+            level="task",
+            round=None,
+            task="t",
+            repetition=0,
+            improver_id=identity,
+            initial_id=identity,
+            result_id=None,
+            status="running",
+            detail="",
+            utility_calls=0,
+            cpu_seconds=0.0,
+            stdout="",
+            stderr="",
+            started=0.0,
+            finished=None,
+        )
+    )
+
+
+@pytest.fixture
+def world(tmp_path):
+    """make(key, scope) -> a taped model; all share one store and one scripted model."""
+    store = Store(tmp_path / "run.db")
+    model = ScriptedLM([f"reply {i}" for i in range(100)])
+    ledger = Ledger(Budget(lm_calls=20))
+
+    def make(key, scope="t/0", tape=None):
+        _begin(store, key)
+        return TapedModel(
+            model,
+            tape or Tape(store, ledger),
+            scope=scope,
+            improver_run=key,
+            on_call=lambda *_: None,
+        )
+
+    make.store, make.model, make.ledger = store, model, ledger
+    yield make
+    store.close()
+
+
+ASK = LMRequest("", "hello")
+
+
+async def test_executed_again_it_meets_its_responses_in_order(world):
+    first = world("a")
+    texts = [(await first.complete(ASK)).texts for _ in range(3)]
+    assert texts == [["reply 0"], ["reply 1"], ["reply 2"]]
+    again = world("a")
+    assert [(await again.complete(ASK)).texts for _ in range(3)] == texts
+    assert (await again.complete(ASK)).texts == ["reply 3"]
+    assert world.ledger.spent.lm_calls == 4
+    assert len(world.store.lm_calls()) == 4
+
+
+async def test_another_improver_in_the_same_place_meets_the_same_luck(world):
+    assert (await world("a").complete(ASK)).texts == (await world("b").complete(ASK)).texts
+    assert (await world("c", scope="t/1").complete(ASK)).texts == ["reply 1"]
+
+
+async def test_who_asks_the_same_at_once_waits_and_does_not_pay(world):
+    tape = Tape(world.store, world.ledger)
+    models = [world(key, tape=tape) for key in "abcdef"]
+    responses = await asyncio.gather(*(model.complete(ASK) for model in models))
+    assert {tuple(r.texts) for r in responses} == {("reply 0",)}
+    assert world.ledger.spent.lm_calls == 1
+
+
+async def test_the_response_is_durable_before_it_is_used(world, tmp_path):
+    await world("a").complete(ASK)
+    reader = Store(tmp_path / "run.db", read_only=True)
+    assert reader.recorded("t/0", ASK, 0).texts == ["reply 0"]
+    reader.close()
+
+
+async def test_concurrent_calls_at_the_limit_exactly_n_succeed(world):
+    requests = [LMRequest("", f"message {i}") for i in range(30)]
+    model = world("a")
+    results = await asyncio.gather(*map(model.complete, requests), return_exceptions=True)
+    refused = [r for r in results if isinstance(r, BudgetExceeded)]
+    assert len(refused) == 10
+    assert world.ledger.spent.lm_calls == 20
+
+
+async def test_a_prompt_without_room_is_refused_before_it_costs(world, monkeypatch):
+    monkeypatch.setattr(ScriptedLM, "context_tokens", 100)
+    with pytest.raises(LMRequestRefused, match="100 tokens"):
+        await world("a").complete(LMRequest("", "x" * 10_000))
+    assert world.ledger.spent.lm_calls == 0
+
+
+def test_the_store_keeps_what_a_guest_sends_beside_unicode(world):
+    identity = world.store.add_program("'\ud800'", "solution")
+    assert identity == program_id("'\ud800'")
+    assert world.store.program(identity).source == "'\\ud800'"
