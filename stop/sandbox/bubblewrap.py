@@ -26,7 +26,7 @@ from stop.errors import SandboxBroken, SandboxUnavailable
 from stop.sandbox import seccomp
 from stop.sandbox.base import GuestConfig, GuestLimits
 from stop.sandbox.guest import BOOTSTRAP, StreamGuest
-from stop.sandbox.image import PYTHON, Rootfs, build_rootfs, cache_folder
+from stop.sandbox.image import ENVIRONMENT, PYTHON, Rootfs, build_rootfs, cache_folder
 
 _UID_RANGE = range(0x70000000, 0x7000FFFF)
 """Host user ids for sandboxes that root starts: as root itself, process limits would not count."""
@@ -107,9 +107,7 @@ def _command(binary: Path, rootfs: Path, limits: GuestLimits) -> list[str]:
         "--size", size, "--tmpfs", "/dev/shm",
         "--remount-ro", "/dev",
         "--chdir", "/",
-        "--setenv", "LD_LIBRARY_PATH", "/opt/python/lib",
-        "--setenv", "OPENBLAS_NUM_THREADS", "1", "--setenv", "OMP_NUM_THREADS", "1",
-        "--setenv", "PYTHONHASHSEED", "0",
+        *(word for pair in ENVIRONMENT.items() for word in ("--setenv", *pair)),
         PYTHON, "-B", "-s", "-P", "-X", "utf8", "-c", BOOTSTRAP,
     ]  # fmt: skip
 

@@ -33,7 +33,7 @@ import platformdirs
 
 from stop.errors import SandboxError, SandboxUnavailable
 
-_FORMAT = "3"  # raise when the layout changes: old folders are then left alone
+_FORMAT = "4"  # raise when the layout changes: old folders are then left alone
 _SKIP = {
     "__pycache__", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3",
     "site-packages", "dist-packages", "pydoc_data", "venv",
@@ -41,6 +41,16 @@ _SKIP = {
 _SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 PYTHON = "/opt/python/bin/python3"
 """Where the interpreter lies in the image."""
+PACKAGES = "/opt/python/packages"
+"""Where numpy and others lie; named by PYTHONPATH, as distributions move their site-packages."""
+ENVIRONMENT = {
+    "LD_LIBRARY_PATH": "/opt/python/lib",
+    "PYTHONPATH": PACKAGES,
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+}
+"""What the interpreter in the image is started with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +169,9 @@ def _build(folder: Path, distributions: dict[str, importlib.metadata.Distributio
         lib = work / "opt/python" / sys.platlibdir / version
         _copy_interpreter(work, lib, version)
         for distribution in distributions.values():
-            _copy_distribution(distribution, lib / "site-packages")
+            _copy_distribution(distribution, work / PACKAGES.lstrip("/"))
         _copy_libraries(work)
-        _compile(work, lib)
+        _compile(work)
         _furnish(work)
         _make_readable(work)
         if folder.exists():
@@ -242,10 +252,18 @@ def _ldd(binary: Path, work: Path) -> list[str]:
     return [word for word in words if word.startswith("/")]
 
 
-def _compile(work: Path, lib: Path) -> None:
+def _compile(work: Path) -> None:
     """Byte code beside the sources: a sandbox starts four times faster. Holds no path of ours."""
     command = [sys.executable, "-I", "-m", "compileall", "-q", "-j", "0"]
-    command += ["--invalidation-mode", "unchecked-hash", "-s", str(work), "-p", "/", str(lib)]
+    command += [
+        "--invalidation-mode",
+        "unchecked-hash",
+        "-s",
+        str(work),
+        "-p",
+        "/",
+        str(work / "opt"),
+    ]
     # Files that are no valid Python (templates in packages) make it return 1: they stay sources.
     subprocess.run(command, capture_output=True, check=False)
 
