@@ -21,7 +21,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from stop._task_checks import InvalidAnswer, plain_data_problem, static_problems
 from stop._task_files import (
     InstanceCounts,
     Limits,
@@ -31,6 +30,7 @@ from stop._task_files import (
     read_task_file,
     read_text,
 )
+from stop.answers import InvalidAnswer, plain_data_problem
 from stop.errors import ConfigError, TaskError
 from stop.resources import resource_folder
 
@@ -43,7 +43,6 @@ __all__ = [
     "load_task",
     "new_task",
     "plain_data_problem",
-    "static_problems",
     "tasks_root",
 ]
 

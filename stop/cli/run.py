@@ -99,11 +99,12 @@ def run(as_json: bool, dry_run: bool, **options: Any) -> None:
     from stop import api
     from stop.cli.display import RunProgress
     from stop.cli.runs import find_improver
+    from stop.plan import plan
 
     options["improver"] = find_improver(options["improver"], options["runs_dir"])
     config = api.run_config(**options, need_model=not dry_run)
     if dry_run:
-        _show_plan(api.plan(config), as_json)
+        _show_plan(plan(config), as_json)
         return
     with RunProgress(quiet=as_json) as progress:
         result = api.run_from_config(config, Path(options["runs_dir"]), progress)
@@ -177,15 +178,17 @@ def _show_rounds(document: dict[str, Any]) -> None:
     say(f"status    {document['status']}")
 
 
-def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
+def _show_plan(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        show_json(plan)
+        show_json(document)
         return
-    say(f"tasks              {', '.join(plan['tasks'])}")
-    say(f"rounds             {plan['rounds']}, {plan['repetitions']} repetition(s) per task")
-    say(f"models             {plan['lm']}; improvers: {plan['meta_lm']}")
+    say(f"tasks              {', '.join(document['tasks'])}")
+    say(
+        f"rounds             {document['rounds']}, {document['repetitions']} repetition(s) per task"
+    )
+    say(f"models             {document['lm']}; improvers: {document['meta_lm']}")
     say("\nat the most:")
-    most = plan["at_most"]
+    most = document["at_most"]
     say(f"  improver runs    {most['improver_runs']}")
     say(f"  LM calls         {most['lm_calls']}")
     say(f"  responses        {most['responses']}")

@@ -61,7 +61,8 @@ def check(task: str, as_json: bool, **options: Any) -> None:
     Exit code 2 when something is wrong.
     """
     from stop.api import evaluate
-    from stop.task import load_task, static_problems
+    from stop.task import load_task
+    from stop.task_checks import static_problems
 
     loaded = load_task(task)
     problems = static_problems(loaded)

@@ -19,9 +19,9 @@ from stop.task import (
     load_task,
     new_task,
     plain_data_problem,
-    static_problems,
     tasks_root,
 )
+from stop.task_checks import static_problems
 
 TOML = """
 name = "small"
