@@ -10,7 +10,6 @@ What the guest believes of its budgets, of the sandbox flag or of itself does no
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from itertools import islice
@@ -77,6 +76,10 @@ class ImproverOutcome:
     scores: dict[str, float] = field(default_factory=dict)
 
 
+class _TooManyRefusals(Exception):
+    """The guest does not take no for an answer."""
+
+
 class Broker:
     """Serves one improver run. Make a new one for each.
 
@@ -125,12 +128,17 @@ class Broker:
             return self._outcome("syntax", problem, None, JobOutput())
         answer = await guest.start(self._job(improver, seed))
         if answer.status == "ok":
-            answer = await guest.call(
-                (initial_solution,),
-                cpu_seconds=self._budget.cpu_seconds,
-                wall_seconds=self._budget.seconds,
-                on_request=self._serve,
-            )
+            try:
+                answer = await guest.call(
+                    (initial_solution,),
+                    cpu_seconds=self._budget.cpu_seconds,
+                    wall_seconds=self._budget.seconds,
+                    on_request=self._serve,
+                )
+            except _TooManyRefusals:  # the guest is in the middle of a call: `end` is for others
+                detail = f"made {MAX_REFUSALS} requests that could not be served"
+                self._event("refusals", Level.TAMPERING, detail)
+                return self._outcome("error", detail, None, JobOutput())
         output = await guest.end()
         if answer.violation or output.violation:
             self._event("frames", Level.TAMPERING, answer.detail or output.violation)
@@ -177,13 +185,13 @@ class Broker:
         if service == "language_model" and isinstance(value, dict):
             return await self._lm_call(value)
         self._event("frames", Level.TAMPERING, f"a request for {str(service)[:50]!r}")
-        return await self._refused({"refused": "there is no such service"})
+        return self._refused({"refused": "there is no such service"})
 
     async def _utility_call(self, value: dict[str, Any]) -> dict[str, Any]:
         self._tripwire(value.get("flags"))
         source = value.get("program")
         if self._utility_calls >= self._budget.utility_calls:  # as in the reference: 0, no error
-            return await self._refused({"score": 0.0, "uses": self._utility_calls})
+            return self._refused({"score": 0.0, "uses": self._utility_calls})
         self._utility_calls += 1
         if isinstance(source, str):
             score = await self._utility.score(source)
@@ -210,10 +218,10 @@ class Broker:
         most = self._budget.responses_per_call
         problem = _lm_request_problem(expertise, messages, n, temperature, most)
         if problem:
-            return await self._refused({"refused": problem, "times_used": self._lm_calls})
+            return self._refused({"refused": problem, "times_used": self._lm_calls})
         if self._lm_calls >= self._budget.lm_calls:
             text = f"the budget of {self._budget.lm_calls} language model calls is used up"
-            return await self._refused({"over_budget": text, "times_used": self._lm_calls})
+            return self._refused({"over_budget": text, "times_used": self._lm_calls})
         self._lm_calls += 1
         used = self._lm_calls
         try:
@@ -237,13 +245,11 @@ class Broker:
         queues = {r.message: list(a.texts) for r, a in zip(requests, responses, strict=True)}
         return [queues[message].pop(0) for message in messages for _ in range(n)]
 
-    async def _refused(self, reply: dict[str, Any]) -> dict[str, Any]:
-        """A guest that swallows refusals and asks again is slowed down, then left waiting."""
+    def _refused(self, reply: dict[str, Any]) -> dict[str, Any]:
+        """A guest that swallows refusals and asks again and again is ended."""
         self._refusals += 1
-        if self._refusals == MAX_REFUSALS:
-            self._event("refusals", Level.TAMPERING, f"{MAX_REFUSALS} requests beyond its budgets")
         if self._refusals >= MAX_REFUSALS:
-            await asyncio.sleep(self._budget.seconds)
+            raise _TooManyRefusals
         return reply
 
     def _event(self, kind: str, level: Level, detail: str) -> None:

@@ -162,10 +162,8 @@ def _show_rounds(document: dict[str, Any]) -> None:
         table(heads, rows)
         say()
         if document["repetitions"] == 1:
-            say(
-                "one repetition: the intervals are over instances and leave out how much the model's"
-            )
-            say("answers vary from one time to the next; --repetitions 5 measures that as well")
+            say("one repetition: the intervals are over instances and leave out how much the")
+            say("model's answers vary from time to time; --repetitions 5 measures that as well")
             say()
     best, lm = document["best"], document["lm"]
     if best:
