@@ -30,6 +30,7 @@ def main(config):
 
     for name in ("random", "math", "heapq", "itertools", "collections", "threading", "traceback"):
         __import__(name)
+    ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX: arenas would eat threads' address space
     ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE 0: no guest may read our memory
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     relay_pid = os.fork()
@@ -62,16 +63,18 @@ def serve(relay_socket, relay_pid, config):
         if not message:
             os._exit(0)
         order = json.loads(message)
+        answer = None
         if order["do"] == "spawn":
             serial += 1
             uid = config["uid_base"] + serial % 500
             answer = {"pid": child.fork(fds, uid, config, close=[relay_socket.fileno()])}
             answer["uid"] = uid
-        else:  # "reap": that guest and all that it started were sent SIGKILL; collect them
+        elif order["do"] == "reap":  # it and all it started were sent SIGKILL
             answer = _reap(order["pid"], {1, relay_pid, order["spare"]})
+        if answer is not None:  # "drop" has none: closing what came with it is all
+            relay_socket.send(json.dumps(answer).encode())
         for fd in fds:
             os.close(fd)
-        relay_socket.send(json.dumps(answer).encode())
 
 
 def _reap(guest, ours, patience=1.0):

@@ -167,7 +167,8 @@ def _main(channel):
     services.send(channel, {"op": "loaded"})
     while True:
         call = services.receive(channel)
-        services.send(channel, *_answer(entry, call, job, channel))
+        header, blobs = _answer(entry, call, job, channel)
+        services.send(channel, {**header, "number": call["number"]}, blobs)
 
 
 def _rehearse():

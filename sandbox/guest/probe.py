@@ -229,8 +229,6 @@ def no_stray_descriptors(_question):
     return f"{strays}" if strays else ""
 
 
-
-
 CHECKS = (
     no_network,
     socket_families,

@@ -10,13 +10,12 @@ every process that is not ours; clocks inside the guest do not count.
 import json
 import os
 import select
-import signal
-import socket
 import sys
 import time
 
 import frames
-from watch import Guest, Inbox, Violation, private_bytes, wipe
+from nursery import Nursery, ZygoteGone
+from watch import Inbox, Violation, oom_kills, wipe
 
 _OUTPUT_CAP = 64 << 10
 _BACKLOG = 64 << 20  # bytes that a guest may leave unread before it counts as tampering
@@ -36,18 +35,16 @@ class Relay:
         self.zygote = zygote
         self.namespaces = config["confine"] == "namespace"
         self.process_limit = config["pids"]
+        self.nursery = Nursery(zygote, self.namespaces)
         self.host_inbox = Inbox(1 << 30)
         self.poll = select.poll()
         self.poll.register(0, select.POLLIN)
         self.poll.register(zygote.fileno(), select.POLLIN)
         self.guest = None
-        self.spare = None  # the next guest, confined and waiting
-        self.ordered = None  # what the next guest gets, while the zygote makes it
         self.call = None  # {"kind", "cpu", "wall", "cpu_start", "wall_start"} while one is pending
         self.ends, self.clean = [], True
         self.looked = 0.0
         self._oom_at_start = 0
-        self.baseline = private_bytes()
         if not self.namespaces:  # see Guest.kill
             os.setresuid(config["uid_base"] + 511, 0, 0)
 
@@ -57,7 +54,7 @@ class Relay:
         try:
             while True:
                 self._step()
-        except (HostGone, BrokenPipeError):
+        except (HostGone, ZygoteGone, BrokenPipeError):
             return
 
     def _tell(self, header, blobs=b""):
@@ -67,107 +64,27 @@ class Relay:
 
     # --- the life of a guest
 
-    def _order_guest(self):
-        """Have the zygote make the next guest; `_collect` takes it in."""
-        ours, theirs = socket.socketpair()
-        out_r, out_w = os.pipe()
-        err_r, err_w = os.pipe()
-        fds = [theirs.fileno(), out_w, err_w]
-        socket.send_fds(self.zygote, [b'{"do":"spawn"}'], fds)
-        theirs.close()
-        os.close(out_w)
-        os.close(err_w)
-        ours.setblocking(False)
-        for fd in (out_r, err_r):
-            os.set_blocking(fd, False)
-        self.ordered = (ours, (out_r, err_r))
-
-    def _collect(self):
-        if self.ordered is not None:
-            answer = self._hear_zygote()
-            uid = None if self.namespaces else answer["uid"]
-            self.spare = Guest(answer["pid"], uid, *self.ordered, self.baseline)
-            self.ordered = None
-
-    def _hear_zygote(self):
-        data = self.zygote.recv(1 << 20)
-        if not data:
-            raise HostGone  # the zygote is gone, and all of us with it
-        return json.loads(data)
-
     def _take_guest(self):
-        """The prepared guest, or a new one, becomes the one that the host talks to."""
-        self._collect()
-        while self.spare is None or not _runs(self.spare.pid):
-            if self.spare is not None:  # the kernel ended it, short of memory
-                self._reap(self.spare)
-                self._close(self.spare)
-            self._order_guest()
-            self._collect()
-        self.guest, self.spare = self.spare, None
+        self.guest = self.nursery.take()
         self.call, self.ends, self.clean = None, [], True
         for fd in (self.guest.channel.fileno(), *self.guest.pipes):
             self.poll.register(fd, select.POLLIN)
-
-    def _reap(self, guest):
-        self._collect()
-        spare = self.spare.pid if self.spare else 0
-        self.zygote.send(json.dumps({"do": "reap", "pid": guest.pid, "spare": spare}).encode())
-        return self._hear_zygote()
-
-    def _kill_all(self):
-        """Kill all of the guest, again until none is left."""
-        deadline = time.monotonic() + 5
-        ends, clean = [], False
-        while not clean and time.monotonic() < deadline:
-            self.guest.kill()
-            answer = self._reap(self.guest)
-            ends += answer["ends"]
-            clean = answer["clean"]
-        return ends, clean
 
     def _end_guest(self, verdict, detail=""):
         """Kill the guest; `verdict` answers the pending call, else the next question."""
         guest = self.guest
         cpu, wall = self._spent() if self.call is not None else (0.0, 0.0)
-        oom_before = self._oom_kills() if verdict == "died" else 0
-        self.ends, self.clean = self._kill_all()
+        oom = verdict == "died" and oom_kills() > self._oom_at_start
+        self.ends, self.clean = self.nursery.end(guest)
         guest.alive = False
         self._drain_pipes()
         if verdict == "died":
-            verdict, detail = self._cause(self.ends, oom_before)
+            oom = oom or oom_kills() > self._oom_at_start
+            verdict, detail = guest.cause_of_death(self.ends, oom)
         if self.call is not None:
             self._answer({"status": verdict, "detail": detail}, cpu, wall)
         elif verdict != "ended":
             guest.fate = (verdict, detail)
-
-    def _cause(self, ends, oom_before):
-        status = next((s for pid, s, _ in ends if pid == self.guest.pid), 0)
-        if os.WIFSIGNALED(status):
-            number = os.WTERMSIG(status)
-            if number == signal.SIGKILL and (
-                self._oom_kills() > self._oom_at_start or oom_before > self._oom_at_start
-            ):
-                return "oom", "killed by the kernel at the memory limit"
-            if number == signal.SIGXCPU:
-                return "timeout", "the CPU time limit of the whole job"
-            return "error", f"died of signal {number} ({signal.Signals(number).name})"
-        code = os.waitstatus_to_exitcode(status)
-        return "error", f"the process ended (exit status {code}) before it answered"
-
-    def _oom_kills(self):
-        """Kernel OOM kills in our cgroup, where the cgroup can be read (v2, then v1)."""
-        if self.namespaces:
-            return 0
-        for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
-            try:
-                with open(path) as f:
-                    for line in f:
-                        if line.startswith("oom_kill "):
-                            return int(line.split()[1])
-            except OSError:
-                continue
-        return 0
 
     def _finish(self):
         """Answer "end": what the guest printed, its CPU time; wipe; the next guest is there."""
@@ -189,8 +106,10 @@ class Relay:
             "clean": self.clean and wiped,
             "violation": violation,
         }
-        self._close(guest)
+        for fd in (guest.channel.fileno(), *guest.pipes):
+            self._forget(fd)
         self._tell(header)
+        self.nursery.bury(guest)
         self._take_guest()
 
     def _hear_last_words(self):
@@ -202,13 +121,6 @@ class Relay:
         if self.call is None and self.guest.started and (said or self.guest.inbox):
             self._end_guest("violation", "a frame after the answer")
 
-    def _close(self, guest):
-        for fd in (guest.channel.fileno(), *guest.pipes):
-            self._forget(fd)
-        for fd in guest.pipes:
-            os.close(fd)
-        guest.channel.close()
-
     # --- passing frames
 
     def _step(self):
@@ -216,14 +128,14 @@ class Relay:
             if fd == 0:
                 self._from_host()
             elif fd == self.zygote.fileno():
-                self._collect()
+                self.nursery.collect()
             elif fd == self.guest.channel.fileno():
                 self._guest_ready(events)
             elif fd in self.guest.pipes:
                 self._read_pipe(fd)
-        if self.guest.started and self.guest.alive:
-            if time.monotonic() - self.looked > _GLANCE / 2:
-                self._check_limits()
+        due = time.monotonic() - self.looked > _GLANCE / 2
+        if due and self.guest.started and self.guest.alive:
+            self._check_limits()
 
     def _patience(self):
         """Milliseconds until limits must be looked at again."""
@@ -257,22 +169,24 @@ class Relay:
     def _start(self, header):
         job = header["job"]
         guest = self.guest
-        self._oom_at_start = self._oom_kills()
+        self._oom_at_start = oom_kills()
         guest.inbox.cap = job["output_bytes"]
         guest.memory_limit = job["memory_bytes"]
         guest.process_limit = self.process_limit
-        guest.cpu = guest.clock()  # what it took to confine it is not the candidate's
+        guest.cpu = guest.charged = (
+            guest.clock()
+        )  # what it took to confine it is not the candidate's
         self._begin("loaded", header)
         self._to_guest(json.dumps(job).encode(), b"")
         guest.started = True
-        if self.spare is None and self.ordered is None:
-            self._order_guest()  # meanwhile, on another processor
+        self.nursery.order()  # meanwhile, on another processor
 
     def _begin(self, kind, header):
         """A question is pending from now on; what was used since the last one counts for it."""
         self.call = {"kind": kind, "cpu": header["cpu"], "wall": header["wall"]}
         self.call["wall_start"] = time.monotonic()
-        self.call["cpu_start"] = self.guest.cpu
+        self.call["cpu_start"] = self.guest.charged
+        self.call["number"] = header.get("number")
         if not self.guest.alive:
             status, detail = self.guest.fate or ("error", "the program has already ended")
             self.guest.fate = None
@@ -283,11 +197,11 @@ class Relay:
         return max(0.0, cpu), time.monotonic() - self.call["wall_start"]
 
     def _usage(self):
-        ours = {1, os.getpid(), self.spare.pid if self.spare else 0}
-        return self.guest.usage(ours, passing=self.ordered is not None)
+        return self.guest.usage(self.nursery.our_pids(), passing=self.nursery.unborn)
 
     def _answer(self, header, cpu, wall, blobs=b""):
         kind, self.call = self.call["kind"], None
+        self.guest.charged = self.guest.cpu
         self._tell({"op": kind, "cpu": cpu, "wall": wall, **header}, blobs)
 
     def _to_guest(self, text, blobs):
@@ -336,7 +250,8 @@ class Relay:
             self._end_guest("violation", str(error))
 
     def _from_guest(self, text, blobs):
-        op = frames.decode_header(text).get("op")
+        header = frames.decode_header(text)
+        op = header.get("op")
         raw = frames.PREFIX.pack(len(text), len(blobs)) + text + blobs
         if op == "request" and self.call is not None:
             self._tell({"op": "request"}, raw)
@@ -345,6 +260,10 @@ class Relay:
         elif op in ("loaded", "failed", "answer") and self.call is not None:
             if (self.call["kind"] == "loaded") != (op in ("loaded", "failed")):
                 raise Violation("an answer to a question that was not asked")
+            if op == "answer" and header.get("number") != self.call["number"]:
+                raise Violation("an answer to another question")
+            if self.namespaces and self.guest.mounts is None:
+                self.guest.hold_mounts()
             cpu, wall = self._spent()
             if cpu > self.call["cpu"]:
                 self._end_guest("timeout", f"{cpu:.3f} s of CPU time")
@@ -389,11 +308,3 @@ class Relay:
             self._end_guest("timeout", f"more than {call['cpu']:g} s of CPU time")
         elif call is not None and self.looked - call["wall_start"] > call["wall"]:
             self._end_guest("timeout", f"more than {call['wall']:g} s by the clock")
-
-
-def _runs(pid):
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as f:
-            return f.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-    except (FileNotFoundError, ProcessLookupError):
-        return False

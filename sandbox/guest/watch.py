@@ -7,6 +7,7 @@ import time
 import frames
 
 _TICK = os.sysconf("SC_CLK_TCK")
+_ABSURD = 1 << 30  # no frame of an honest client: its memory ends before
 _PAGE = os.sysconf("SC_PAGESIZE")
 
 
@@ -32,6 +33,8 @@ class Inbox:
         size = frames.PREFIX.size
         while len(self._data) >= size:
             header, blobs = frames.PREFIX.unpack(self._data[:size])
+            if header + blobs > _ABSURD:
+                raise Violation(f"a frame of {header + blobs} bytes")
             if header + blobs > self.cap:
                 raise Violation(f"too_large: {header + blobs} bytes; at most {self.cap} are taken")
             if len(self._data) < size + header + blobs:
@@ -70,7 +73,9 @@ class Guest:
         self.gone = False  # its first process is dead; others may hold the channel open
         self.started = False
         self.fate = None
-        self.cpu = 0.0
+        self.mounts = None
+        self.cpu = 0.0  # used so far, as last seen
+        self.charged = 0.0  # of that, what earlier questions have paid for
         self._baseline = baseline
         self._last_clock = 0.0
 
@@ -133,6 +138,47 @@ class Guest:
             pass  # nothing of that id is left
         finally:
             os.seteuid(0)
+
+    def cause_of_death(self, ends, oom):
+        """(status, detail) from how it ended; `oom`: the kernel killed someone for memory."""
+        status = next((s for pid, s, _ in ends if pid == self.pid), 0)
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            if number == signal.SIGKILL and oom:
+                return "oom", "killed by the kernel at the memory limit"
+            if number == signal.SIGXCPU:
+                return "timeout", "the CPU time limit of the whole job"
+            return "error", f"died of signal {number} ({signal.Signals(number).name})"
+        code = os.waitstatus_to_exitcode(status)
+        return "error", f"the process ended (exit status {code}) before it answered"
+
+    def hold_mounts(self):
+        """Keep its mount namespace past its death: taking it apart is slow, and can wait.
+
+        Best effort: a guest that closes itself off dies as slowly as it likes to.
+        """
+        try:
+            self.mounts = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY)
+        except OSError:
+            pass
+
+    def close(self):
+        for fd in self.pipes:
+            os.close(fd)
+        self.channel.close()
+
+
+def oom_kills():
+    """Kernel OOM kills in our cgroup, where the cgroup can be read (v2, then v1), else 0."""
+    for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
+        try:
+            with open(path) as f:
+                for line in f:
+                    if line.startswith("oom_kill "):
+                        return int(line.split()[1])
+        except OSError:
+            continue
+    return 0
 
 
 def wipe(place):

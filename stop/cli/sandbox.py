@@ -156,7 +156,8 @@ def prune(everything: bool, images: bool, as_json: bool) -> None:
     Every run does this when it starts; bubblewrap leaves nothing. With --all, runs that are going
     on lose their containers: their work is tried again, and may fail.
     """
-    from stop.sandbox.docker import connect, prune as remove
+    from stop.sandbox.docker import connect
+    from stop.sandbox.docker import prune as remove
 
     if everything:
         note("--all: runs that are going on lose their containers, too")

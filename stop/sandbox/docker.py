@@ -14,7 +14,6 @@ import contextlib
 import os
 import random
 import socket
-import threading
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -22,9 +21,10 @@ from typing import Any
 
 from stop.errors import SandboxError, SandboxUnavailable
 from stop.sandbox import seccomp
+from stop.sandbox._attach import plain_socket
 from stop.sandbox.base import GuestConfig, GuestLimits
 from stop.sandbox.guest import BOOTSTRAP, StreamGuest
-from stop.sandbox.image import PYTHON, Rootfs, build_rootfs, tar_of
+from stop.sandbox.image import ENVIRONMENT, PYTHON, Rootfs, build_rootfs, tar_of
 from stop.sandbox.owner import owner_is_dead, owner_mark
 
 LABEL = "stop-optimizer"
@@ -103,12 +103,7 @@ class DockerSandbox:
             user="0:0",
             working_dir="/",
             labels={LABEL: "guest", f"{LABEL}.owner": owner_mark()},
-            environment={
-                "LD_LIBRARY_PATH": "/opt/python/lib",
-                "OPENBLAS_NUM_THREADS": "1",
-                "OMP_NUM_THREADS": "1",
-                "PYTHONHASHSEED": "0",
-            },
+            environment=ENVIRONMENT,
             stdin_open=True,
             network_mode="none",
             ipc_mode="none",
@@ -128,7 +123,7 @@ class DockerSandbox:
             attached = container.attach_socket(
                 params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             )
-            return container, _plain_socket(attached)
+            return container, plain_socket(attached)
         except BaseException:
             container.remove(force=True)
             raise
@@ -146,8 +141,9 @@ def connect() -> Any:
     import docker  # noqa: PLC0415 - slow import
     import requests  # noqa: PLC0415
 
-    place = os.environ.get("DOCKER_HOST", "the default socket")
+    place = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     try:
+        _knock(place)
         client = docker.from_env(timeout=60)
         client.ping()
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
@@ -157,6 +153,13 @@ def connect() -> Any:
             "or use --sandbox bubblewrap",
         ) from None
     return client
+
+
+def _knock(place: str) -> None:
+    """Try a socket file before docker-py does, which would leave its end open if none listens."""
+    if place.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as attempt:
+            attempt.connect(place.removeprefix("unix://"))
 
 
 def ensure_image(client: Any, packages: tuple[str, ...] = (), *, rebuild: bool = False) -> str:
@@ -195,15 +198,20 @@ def build_from_dockerfile(
         SandboxError: a base that cannot be had, or a step that failed, with its last words.
     """
     arguments = {"PACKAGES": " ".join(packages)} | ({"BASE": base} if base else {})
-    with _engine_errors("the Dockerfile could not be built"):
-        image, _ = client.images.build(
-            path=str(folder),
-            tag=f"{_REPOSITORY}:dockerfile",
-            buildargs=arguments,
-            nocache=rebuild,
-            rm=True,
-            forcerm=True,
-        )
+    try:
+        with _engine_errors("the Dockerfile could not be built"):
+            image, _ = client.images.build(
+                path=str(folder),
+                tag=f"{_REPOSITORY}:dockerfile",
+                buildargs=arguments,
+                nocache=rebuild,
+                rm=True,
+                forcerm=True,
+            )
+    except SandboxError as error:
+        log = getattr(error.__cause__, "build_log", ())
+        last = " ".join("".join(line.get("stream", "") for line in log).split())[-400:]
+        raise SandboxError(f"{error.message[:200]} … {last}", hint=error.hint) from error
     return str(image.id)
 
 
@@ -315,48 +323,3 @@ def _engine_errors(what: str) -> Any:
 
 def _short(error: BaseException) -> str:
     return " ".join(str(getattr(error, "explanation", None) or error).split())[:300]
-
-
-def _plain_socket(attached: Any) -> socket.socket:
-    """A socket with the container's raw stdin and stdout, from docker-py's attached stream.
-
-    The engine interleaves stdout and stderr in packets with an 8-byte head; two threads take them
-    apart. They also make TLS and SSH transports look like plain sockets to asyncio.
-    """
-    raw = getattr(attached, "_sock", attached)
-    if hasattr(raw, "settimeout"):
-        raw.settimeout(None)  # docker-py's time-out would end a silent container after a minute
-    ours, theirs = socket.socketpair()
-
-    def upstream() -> None:
-        with contextlib.suppress(OSError):
-            while data := theirs.recv(1 << 16):
-                raw.sendall(data)
-        with contextlib.suppress(OSError):
-            raw.shutdown(socket.SHUT_RDWR)
-
-    def downstream() -> None:
-        with contextlib.suppress(OSError, EOFError):
-            while True:
-                head = _exactly(raw, 8)
-                data = _exactly(raw, int.from_bytes(head[4:], "big"))
-                if head[0] == 1:  # stderr of the supervisor is not for us
-                    theirs.sendall(data)
-        with contextlib.suppress(OSError):
-            theirs.shutdown(socket.SHUT_RDWR)
-        theirs.close()
-        attached.close()
-
-    for pump in (upstream, downstream):
-        threading.Thread(target=pump, daemon=True, name=f"stop-{pump.__name__}").start()
-    return ours
-
-
-def _exactly(raw: Any, count: int) -> bytes:
-    data = bytearray()
-    while len(data) < count:
-        piece = raw.recv(min(count - len(data), 1 << 18))
-        if not piece:
-            raise EOFError
-        data += piece
-    return bytes(data)

@@ -57,7 +57,7 @@ _MAX_REQUEST_BYTES = 64 << 20
 def _modules() -> list[tuple[str, str]]:
     folder = resource_folder("sandbox") / "guest"
     texts = [("frames", Path(frames.__file__).read_text("utf-8"))]
-    for name in ("helpers", "services", "child", "watch", "relay", "boot"):
+    for name in ("helpers", "services", "child", "watch", "nursery", "relay", "boot"):
         texts.append((name, (folder / f"{name}.py").read_text("utf-8")))
     return texts
 
@@ -86,6 +86,8 @@ class StreamGuest:
         self._why_gone = why_gone
         self._stop = stop
         self.closed = False
+        self._calls = 0
+        self._adrift = False  # the wait for an answer was cut off, maybe within a frame
 
     async def boot(self, config: GuestConfig, seconds: float = 60.0) -> None:
         """Send the code and wait until the relay says that it is ready."""
@@ -121,7 +123,14 @@ class StreamGuest:
         on_request: RequestHandler | None = None,
     ) -> Answer:
         node, blobs = frames.pack(args)
-        header = {"op": "call", "args": node, "cpu": cpu_seconds, "wall": wall_seconds}
+        self._calls += 1  # an answer repeats it, so that a late one is not taken for the next
+        header = {
+            "op": "call",
+            "number": self._calls,
+            "args": node,
+            "cpu": cpu_seconds,
+            "wall": wall_seconds,
+        }
         await self._send(frames.encode(header, blobs))
         return await self._outcome("answer", wall_seconds, on_request)
 
@@ -193,7 +202,11 @@ class StreamGuest:
             first = errors.exceptions[0]
             if isinstance(first, _Forged):
                 return Answer("invalid", None, str(first)[:200], alive=False, violation=True)
+            self._adrift = True
             raise first from None
+        except asyncio.CancelledError:
+            self._adrift = True
+            raise
 
     async def _serve(
         self, number: int, service: str, value: Any, on_request: RequestHandler
@@ -202,6 +215,8 @@ class StreamGuest:
         await self._send(frames.encode({"op": "reply", "id": number, "value": node}, data))
 
     async def _send(self, data: bytes) -> None:
+        if self._adrift:
+            raise SandboxBroken(f"sandbox {self.name} was left in the middle of a call")
         try:
             self._writer.write(data)
             await self._writer.drain()
@@ -235,6 +250,8 @@ class _Forged(Exception):
 
 def _split(raw: bytes) -> tuple[dict[str, Any], bytes]:
     """The guest's own frame, which the relay passes on as a blob."""
+    if len(raw) < frames.PREFIX.size:
+        raise frames.FrameError("no frame")
     header_size, _ = frames.PREFIX.unpack(raw[: frames.PREFIX.size])
     end = frames.PREFIX.size + header_size
     return frames.decode_header(raw[frames.PREFIX.size : end]), raw[end:]

