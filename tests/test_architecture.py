@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import stop
 from tests.conftest import REPOSITORY
@@ -11,7 +12,11 @@ from tests.conftest import REPOSITORY
 
 def test_arrows_point_one_way():
     done = subprocess.run(
-        ["lint-imports"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        [Path(sys.executable).parent / "lint-imports"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:]
 
