@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -53,13 +54,32 @@ def engine_answers() -> bool:
     return True
 
 
+def namespaces_work() -> bool:
+    """Whether bubblewrap can make a sandbox here."""
+    from stop.errors import SandboxUnavailable
+    from stop.sandbox import open_sandbox
+
+    async def start_one() -> None:
+        await (await open_sandbox("bubblewrap")).aclose()
+
+    try:
+        asyncio.run(start_one())
+    except SandboxUnavailable:
+        return False
+    return True
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Docker tests are skipped by name where no engine is, unless one is demanded."""
-    wanted = [item for item in items if item.get_closest_marker("docker")]
-    if not wanted or os.environ.get("STOP_TEST_REQUIRE_ENGINE") == "1" or engine_answers():
-        return
-    for item in wanted:
-        item.add_marker(pytest.mark.skip(reason="no container engine answers here"))
+    """Tests of what this machine has not are skipped by name, unless an engine is demanded."""
+    demanded = os.environ.get("STOP_TEST_REQUIRE_ENGINE") == "1"
+    for marker, works, reason in (
+        ("docker", lambda: demanded or engine_answers(), "no container engine answers here"),
+        ("bubblewrap", namespaces_work, "unprivileged namespaces are refused here"),
+    ):
+        wanted = [item for item in items if item.get_closest_marker(marker)]
+        if wanted and not works():
+            for item in wanted:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture

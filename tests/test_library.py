@@ -74,6 +74,23 @@ def test_another_machine_s_secret_gives_other_instances(monkeypatch, tmp_path):
     assert scores() != first
 
 
+def test_h66_instances_cannot_be_computed_from_the_seed(monkeypatch):
+    """Who knows the whole derivation and the seed still lacks this machine's secret."""
+    import hmac
+
+    from stop.config import run_secret
+    from stop.task import load_task
+
+    task = load_task("parity_noiseless")
+    real = task.instances("test", run_secret(3), count=3)
+    guesses = [b"", b"\0" * 32, b"3", b"run 3", hmac.digest(b"", b"run 3", "sha256")]
+    for guess in guesses:
+        for made, true in zip(task.instances("test", guess, count=3), real, strict=True):
+            assert not all(
+                (made["inputs"][name] == value).all() for name, value in true["inputs"].items()
+            )
+
+
 def test_mistakes():
     with pytest.raises(TaskError, match="knapsack"):
         stop.evaluate(GREEDY, task="knapsac", **HERE)

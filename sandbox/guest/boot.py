@@ -2,13 +2,13 @@
 
     host ──stdio── relay (process 2) ──socket── guest (the candidate, one at a time)
                      │                            ▲
-                     └──"spawn", "drain"──► zygote (process 1) forks it
+                     └─"spawn", "reap"─► zygote (process 1) forks it
 
 The zygote imports numpy once and then only forks and reaps. It never sees a program, an input or
 an answer, so that the memory a guest inherits tells nothing of the guests before it. The relay
 talks to the host, measures, and kills. Neither holds a secret.
 
-Started as `python -I -c BOOTSTRAP`: the bootstrap reads the bundle of these modules from stdin,
+Started as `python -c BOOTSTRAP`: the bootstrap reads the bundle of these modules from stdin,
 registers them, and calls `main`.
 """
 

@@ -173,9 +173,8 @@ class Relay:
         guest.inbox.cap = job["output_bytes"]
         guest.memory_limit = job["memory_bytes"]
         guest.process_limit = self.process_limit
-        guest.cpu = guest.charged = (
-            guest.clock()
-        )  # what it took to confine it is not the candidate's
+        # What it took to confine it is not the candidate's.
+        guest.cpu = guest.charged = guest.clock()
         self._begin("loaded", header)
         self._to_guest(json.dumps(job).encode(), b"")
         guest.started = True

@@ -13,8 +13,7 @@ from stop.events import Progress
 class RunProgress:
     """Counts what happens in a run and shows it. A context manager; call it with events."""
 
-    def __init__(self, quiet: bool = False) -> None:
-        self._quiet = quiet
+    def __init__(self) -> None:
         self._live: Any = None
         self._started = time.monotonic()
         self._where = "starting"
@@ -26,7 +25,7 @@ class RunProgress:
         self._best: dict[str, float] = {}
 
     def __enter__(self) -> RunProgress:
-        if is_terminal() and not self._quiet:
+        if is_terminal():
             from rich.console import Console
             from rich.live import Live
 
@@ -106,8 +105,6 @@ class RunProgress:
     # --- showing
 
     def _line(self, text: str, detail: bool = False) -> None:
-        if self._quiet:
-            return
         text = clean(text)
         if self._live is not None:
             if not detail:
@@ -121,7 +118,7 @@ class RunProgress:
         counts = self._counts
         money = f"${self._usd:.4f}" if self._usd_known else "price unknown"
         parts = [
-            f"{counts['calls']} LM calls",
+            f"{counts['calls']} LM call(s)",
             f"{counts['tokens']} tokens",
             money,
             f"{counts['programs']} candidates",

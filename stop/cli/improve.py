@@ -70,7 +70,7 @@ def improve(as_json: bool, output: str | None, **options: Any) -> None:
     options["improver"] = find_improver(options["improver"], options["runs_dir"])
     if output is not None:
         _check_writable(Path(output))
-    with RunProgress(quiet=as_json) as progress:
+    with RunProgress() as progress:
         result = improve_program(progress=progress, **options)
     if output is not None:
         Path(output).write_text(result.source, "utf-8")

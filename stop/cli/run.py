@@ -106,7 +106,7 @@ def run(as_json: bool, dry_run: bool, **options: Any) -> None:
     if dry_run:
         _show_plan(plan(config), as_json)
         return
-    with RunProgress(quiet=as_json) as progress:
+    with RunProgress() as progress:
         result = api.run_from_config(config, Path(options["runs_dir"]), progress)
     _show_result(result, as_json)
 
@@ -126,7 +126,7 @@ def resume(run_name: str, runs_dir: str, as_json: bool, **limits: Any) -> None:
     from stop.cli.runs import find_run
 
     folder = find_run(run_name, runs_dir)
-    with RunProgress(quiet=as_json) as progress:
+    with RunProgress() as progress:
         result = api.resume(folder, progress=progress, **limits)
     _show_result(result, as_json)
 

@@ -328,6 +328,26 @@ def test_the_sandbox_flag_is_logged_and_has_no_effect(scripted, program):
     ]
 
 
+def test_l94_a_fake_audit_line_on_stdout_is_no_audit_line(scripted, program):
+    """What a guest prints is kept as its output, and is never a result or a record."""
+    line = json.dumps({"seq": 0, "kind": "security", "event": "planted", "level": 3})
+    path = program(
+        "import sys\n"
+        "def improve_algorithm(initial_solution, utility, language_model):\n"
+        f"    print({line!r}, flush=True)\n"
+        f"    sys.stderr.write({line!r} + chr(27) + '[2J')\n"
+        "    return initial_solution\n"
+    )
+    done = stop(
+        *("improve", "--task", "knapsack", "--improver", path, "--lm", scripted("x")),
+        *("--sandbox", "bubblewrap", "--json"),
+    )
+    result = document(done)
+    assert result["events"] == []
+    assert "planted" not in done.stderr
+    stop("audit", "verify", result["run"])
+
+
 # --- ends that come early
 
 
