@@ -307,7 +307,7 @@ def improve(
     lm: str | None = None,
     base_url: str | None = None,
     calls: int = 1,
-    responses: int = 4,
+    responses: int = 6,
     max_response_tokens: int = 1024,
     runs_dir: str | Path = "runs",
     progress: ProgressListener = ignore_progress,

@@ -91,7 +91,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rounds": 2,
         "repetitions": 1,
         "task_budget": ImproverBudget(
-            lm_calls=1, responses_per_call=3, utility_calls=4, max_tokens=512
+            lm_calls=1, responses_per_call=4, utility_calls=5, max_tokens=700
         ),
         "meta_budget": ImproverBudget(
             lm_calls=1, responses_per_call=2, utility_calls=3, max_tokens=900

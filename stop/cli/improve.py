@@ -34,7 +34,7 @@ from stop.errors import ConfigError
 @click.option(
     "--responses",
     type=click.IntRange(min=1),
-    default=4,
+    default=6,
     show_default=True,
     help="Responses in one LM call.",
 )

@@ -6,20 +6,20 @@ from helpers import extract_code
 def improve_algorithm(initial_solution, utility, language_model):
     """Ask the model for rewrites of `initial_solution` and return the best program by `utility`."""
     expertise = "You are an expert programmer. You write correct and efficient Python."
-    message = f"""Rewrite this Python program so that it scores higher.
-
-```python
+    message = f"""```python
 {initial_solution}
 ```
 
-It is scored by this code (higher is better):
+This program is scored by the following code, higher is better:
 
 ```python
 {utility.str}
 ```
 
-Use a better algorithm. Keep the name and the parameters of the function.
-Answer with the complete improved program in one ```python code block."""
+Solve the same problem with a better algorithm, such as dynamic programming, exact search, sorting \
+by a better key, or local search. Name the algorithm in one sentence, then write the complete \
+program in one ```python code block. Define the same function with the same parameters and kind of \
+result, import what you use, and do not use the scoring code."""
     n = min(language_model.max_responses_per_call, utility.budget - 1)
     answers = language_model.batch_prompt(expertise, [message] * n, temperature=0.7)
     programs = [initial_solution] + [code for code in extract_code(answers) if code]

@@ -157,9 +157,9 @@ def test_improve(scripted):
     assert result["source"].strip() == GREEDY.strip()
     assert result["score"] > 0.95 > result["before"]["score"]
     assert result["status"] == "ok"
-    assert result["utility_calls"] == 5
+    assert result["utility_calls"] == 7
     assert set(result["lm"]) == {"calls", "responses", "prompt_tokens", "completion_tokens", "usd"}
-    assert (result["lm"]["calls"], result["lm"]["responses"]) == (1, 4)
+    assert (result["lm"]["calls"], result["lm"]["responses"]) == (1, 6)
 
 
 def test_improve_keeps_the_program_when_the_model_has_nothing_better(scripted):
@@ -219,7 +219,9 @@ def test_improve_with_an_improver_of_ones_own(program, scripted):
 
 
 def test_a_run_and_all_that_reads_it(scripted, tmp_path):
-    better = SEED_IMPROVER.replace("Use a better algorithm.", "Use dynamic programming.")
+    better = SEED_IMPROVER.replace(
+        "Solve the same problem", "With dynamic programming solve the problem"
+    )
     weak = GREEDY.replace("-values[i] / weights[i]", "weights[i]")
     # Of the two rounds' four answers the task level sees the weak program first.
     lm = scripted(fenced(weak), fenced(weak), fenced(GREEDY), fenced(GREEDY))
@@ -241,7 +243,7 @@ def test_a_run_and_all_that_reads_it(scripted, tmp_path):
     assert first["improver_id"] in {n["program_id"] for n in nodes if n["accepted"]}
     assert "seed improver" in stop("lineage", "last", "--solutions").stdout
     shown = document(stop("show", run, "best", "--json"))
-    assert "dynamic programming" in shown["source"]
+    assert "With dynamic programming" in shown["source"]
     assert "+++" in stop("diff", run, nodes[0]["program_id"][:12], "best").stdout
     assert (
         "dynamic" in document(stop("diff", run, nodes[0]["program_id"], "best", "--json"))["diff"]
