@@ -7,9 +7,9 @@ MODEL ?= qwen2.5-coder-1.5b
 .PHONY: run test lint environment engine clean
 
 run: environment
-	@$(VENV)/bin/python -m stop doctor || true
-	@echo "\n== the sandbox ==" && $(STOP) sandbox build
+	@echo "== the sandbox ==" && $(STOP) sandbox build
 	@echo "\n== the language model (about 1.1 GB, once) ==" && $(STOP) model pull $(MODEL)
+	@echo "\n== what works here ==" && $(STOP) doctor
 	@echo "\n== one improvement: the knapsack seed, rewritten by the model (two or three minutes) =="
 	$(STOP) improve --task knapsack --lm local:$(MODEL)
 	@echo "\n== self-improvement: the improver rewrites itself (about ten minutes) =="

@@ -208,6 +208,8 @@ def test_improve_with_an_improver_of_ones_own(program, scripted):
         scripted(fenced(GREEDY)),
         "--calls",
         "2",
+        "--responses",
+        "4",
         "--sandbox",
         "bubblewrap",
         "--json",
@@ -246,7 +248,8 @@ def test_a_run_and_all_that_reads_it(scripted, tmp_path):
     assert "With dynamic programming" in shown["source"]
     assert "+++" in stop("diff", run, nodes[0]["program_id"][:12], "best").stdout
     assert (
-        "dynamic" in document(stop("diff", run, nodes[0]["program_id"], "best", "--json"))["diff"]
+        "With dynamic"
+        in document(stop("diff", run, nodes[0]["program_id"], "best", "--json"))["diff"]
     )
     costs = document(stop("costs", run, "--json"))
     assert costs["total"]["calls"] == sum(each["calls"] for each in costs["levels"].values())
