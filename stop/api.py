@@ -121,11 +121,13 @@ def resume(
     max_lm_calls: int | None = None,
     max_seconds: float | None = None,
     progress: ProgressListener = ignore_progress,
-) -> Run:
-    """Go on with a run where it was. Limits that are given take the place of the run's own."""
+) -> Run | Improved:
+    """Go on where a run, or an improve, was. Limits given take the place of its own.
+
+    Returns:
+        What `run`, or `improve`, would have returned.
+    """
     config = read_config(Path(folder))
-    if config.kind != "run":
-        raise ConfigError(f"{folder} is no run of rounds", hint="only `stop run` can be resumed")
     old = config.budget
     raised = Budget(
         usd=old.usd if max_usd is None else max_usd,
@@ -134,6 +136,8 @@ def resume(
         seconds=old.seconds if max_seconds is None else max_seconds,
     )
     config = config.model_copy(update={"budget": raised})
+    if config.kind == "improve":
+        return _improve_in(Path(folder), config, progress)
     return _carry_on(Path(folder), config, progress)
 
 
@@ -331,7 +335,11 @@ def improve(
         calls=calls, responses=responses, max_response_tokens=max_response_tokens, **options,
     ).model_copy(update={"kind": "improve", "program": program})  # fmt: skip
     folder = create_run(config, Path(runs_dir))
+    progress(Progress("message", f"recording in {folder}"))
+    return _improve_in(folder, config, progress)
 
+
+def _improve_in(folder: Path, config: RunConfig, progress: ProgressListener) -> Improved:
     async def work() -> rounds.Improvement:
         async with open_session(folder, progress, config) as session:
             return await rounds.improve_once(session)

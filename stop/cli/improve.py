@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,9 @@ from stop.cli.options import (
 )
 from stop.cli.output import clean, json_option, note, number, say, short, show_json
 from stop.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stop.api import Improved
 
 
 @click.command()
@@ -74,6 +77,13 @@ def improve(as_json: bool, output: str | None, **options: Any) -> None:
         result = improve_program(progress=progress, **options)
     if output is not None:
         Path(output).write_text(result.source, "utf-8")
+    show_improved(result, as_json)
+    if output is not None:
+        note(f"program in {output}")
+
+
+def show_improved(result: Improved, as_json: bool) -> None:
+    """What came of it: the change, both scores, the cost."""
     if as_json:
         show_json(result.to_dict())
         return
@@ -90,7 +100,7 @@ def improve(as_json: bool, output: str | None, **options: Any) -> None:
     cost = "price unknown" if lm["usd"] is None else f"${lm['usd']:.4f}"
     tokens = f"{lm['prompt_tokens']} + {lm['completion_tokens']} tokens"
     say(f"cost     {lm['calls']} LM call(s), {lm['responses']} responses, {tokens}, {cost}")
-    note(f"recorded in {result.run}" + (f"; program in {output}" if output else ""))
+    note(f"recorded in {result.run}")
 
 
 def _check_writable(path: Path) -> None:

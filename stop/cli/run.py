@@ -123,12 +123,16 @@ def resume(run_name: str, runs_dir: str, as_json: bool, **limits: Any) -> None:
     """
     from stop import api
     from stop.cli.display import RunProgress
+    from stop.cli.improve import show_improved
     from stop.cli.runs import find_run
 
     folder = find_run(run_name, runs_dir)
     with RunProgress() as progress:
         result = api.resume(folder, progress=progress, **limits)
-    _show_result(result, as_json)
+    if isinstance(result, api.Run):
+        _show_result(result, as_json)
+    else:
+        show_improved(result, as_json)
 
 
 def _show_result(result: Run, as_json: bool) -> None:

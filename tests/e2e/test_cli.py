@@ -217,6 +217,15 @@ def test_improve_with_an_improver_of_ones_own(program, scripted):
     assert document(done)["status"] == "ok", document(done)["detail"]
 
 
+def test_an_improve_that_was_stopped_goes_on(scripted):
+    arguments = ("improve", "--task", "knapsack", "--lm", scripted(fenced(GREEDY)))
+    stopped = stop(*arguments, "--sandbox", "bubblewrap", "--max-lm-calls", "0", check=3)
+    assert "stop resume" in stopped.stderr
+    result = document(stop("resume", "last", "--max-lm-calls", "1", "--json"))
+    assert result["score"] > 0.95
+    assert document(stop("resume", "last", "--json")) == result
+
+
 # --- run, readers
 
 
