@@ -14,15 +14,16 @@ from typing import Any
 
 from stop import rounds
 from stop.audit import log as audit_log
+from stop.broker import ENTRY_POINT
 from stop.budget import Budget, ImproverBudget
 from stop.concurrency import run_sync
 from stop.config import PRESETS, RunConfig, run_secret
-from stop.errors import ConfigError, StopError
+from stop.errors import ConfigError, ProgramError, StopError
 from stop.evaluation import Evaluation
 from stop.events import Progress, ProgressListener, ignore_progress
 from stop.improvers import load_improver
 from stop.lm import default_spec
-from stop.programs import Program
+from stop.programs import Program, syntax_problem
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
 from stop.session import create_run, open_session, read_config
@@ -185,7 +186,6 @@ def run_config(
     seed: int | None = None,
     concurrency: int | None = None,
     need_model: bool = True,
-    **_other: Any,
 ) -> RunConfig:
     """A configuration out of options: a preset first, what is given on top.
 
@@ -259,7 +259,10 @@ def _improver_source(improver: str | Run | Program | None) -> str:
     name = improver or "seed"
     if (Path(name) / "config.json").is_file():
         return Run(Path(name)).best.source
-    return load_improver(name).source
+    source = load_improver(name).source
+    if problem := syntax_problem(source, ENTRY_POINT):
+        raise ProgramError(f"{name} is no improver: {problem}")
+    return source
 
 
 # --- one program, one task

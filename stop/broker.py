@@ -21,7 +21,7 @@ from stop.errors import LMRequestRefused
 from stop.evaluation import Status
 from stop.events import Level, SecurityEvent
 from stop.lm.base import LMRequest, LMResponse
-from stop.programs import program_id, syntax_problem
+from stop.programs import MAX_PROGRAM_BYTES, program_id, syntax_problem
 from stop.sandbox.base import Answer, Guest, Job, JobOutput
 
 ENTRY_POINT = "improve_algorithm"
@@ -74,6 +74,13 @@ class ImproverOutcome:
     lm_calls: int
     output: JobOutput
     scores: dict[str, float] = field(default_factory=dict)
+
+
+_FIELDS = {
+    "utility": {"program", "flags"},
+    "language_model": {"expertise", "message", "messages", "n", "temperature"},
+}
+"""What the guest's client sends; anything beside it was not sent by that client."""
 
 
 class _TooManyRefusals(Exception):
@@ -150,7 +157,7 @@ class Broker:
             entry_point=ENTRY_POINT,
             seed=seed,
             total_cpu_seconds=self._budget.cpu_seconds + 10,
-            output_bytes=16 << 20,
+            output_bytes=4 << 20,
             services={
                 "utility": {"text": self._utility.text, "budget": self._budget.utility_calls},
                 "language_model": {
@@ -180,10 +187,10 @@ class Broker:
     # --- requests of the guest
 
     async def _serve(self, service: str, value: Any) -> dict[str, Any]:
-        if service == "utility" and isinstance(value, dict):
-            return await self._utility_call(value)
-        if service == "language_model" and isinstance(value, dict):
-            return await self._lm_call(value)
+        known = _FIELDS.get(service)
+        if known is not None and isinstance(value, dict) and value.keys() <= known:
+            serve = self._utility_call if service == "utility" else self._lm_call
+            return await serve(value)
         self._event("frames", Level.TAMPERING, f"a request for {str(service)[:50]!r}")
         return self._refused({"refused": "there is no such service"})
 
@@ -193,7 +200,7 @@ class Broker:
         if self._utility_calls >= self._budget.utility_calls:  # as in the reference: 0, no error
             return self._refused({"score": 0.0, "uses": self._utility_calls})
         self._utility_calls += 1
-        if isinstance(source, str):
+        if isinstance(source, str) and len(source) <= MAX_PROGRAM_BYTES:
             score = await self._utility.score(source)
             self._scores[program_id(source)] = score.value
         else:

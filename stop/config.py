@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stop.budget import Budget, ImproverBudget
 from stop.errors import ConfigError
@@ -63,6 +63,15 @@ class RunConfig(BaseModel):
     improver: str | None = None
     program: str | None = None
     preset: str = ""
+
+    @model_validator(mode="after")
+    def _sane(self) -> RunConfig:
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError("a task is named twice")
+        limits = (self.budget.usd, self.budget.tokens, self.budget.lm_calls, self.budget.seconds)
+        if any(limit is not None and not limit >= 0 for limit in limits):
+            raise ValueError("a limit must be 0 or more")
+        return self
 
     @classmethod
     def checked(cls, **values: Any) -> RunConfig:

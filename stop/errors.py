@@ -12,6 +12,7 @@ A guest that fails (a candidate that crashes, times out, answers rubbish) is a *
     ├── BudgetExceeded             exit 3   a limit of the run was reached
     ├── SandboxError               exit 4   the sandbox failed
     │   ├── SandboxUnavailable              no backend can run here
+    │   │   └── PackageMissing              a package for the sandbox is not installed
     │   └── SandboxBroken                   a running sandbox broke; the work can be tried again
     ├── LMError                    exit 5   the language model could not answer
     │   ├── LMUnavailable                   no server, no key, no weights
@@ -71,6 +72,10 @@ class SandboxError(StopError):
 
 class SandboxUnavailable(SandboxError):
     """No sandbox backend can run on this machine."""
+
+
+class PackageMissing(SandboxUnavailable):
+    """A package that programs are to import is not installed here."""
 
 
 class SandboxBroken(SandboxError):

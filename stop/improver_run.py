@@ -139,6 +139,7 @@ class ImproverRunner:
                 self._tape,
                 scope=what.scope,
                 improver_run=what.key,
+                max_responses=budget.lm_calls * budget.responses_per_call,
                 on_call=self._lm_progress,
             )
             broker = Broker(

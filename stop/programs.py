@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stop.errors import ProgramError
 
-MAX_PROGRAM_BYTES = 1 << 20
+MAX_PROGRAM_BYTES = 256 << 10
 """A program larger than this is refused: as a file with an error, from a guest with a verdict."""
 
 

@@ -192,7 +192,7 @@ async def improve_once(session: Session) -> Improvement:
     says why). Scores are on instances that the improver did not see.
     """
     config, (task,) = session.config, session.tasks
-    initial = config.program or task.seed
+    initial = task.seed if config.program is None else config.program
     async with session.working():
         what = Application(
             key=f"improve/{task.name}",

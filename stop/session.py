@@ -194,6 +194,8 @@ async def open_session(
         stack.push_async_callback(pool.aclose)
         ledger = Ledger(config.budget)
         ledger.spent = store.spending()
+        tape = Tape(store, ledger)
+        stack.push_async_callback(tape.aclose)
         evaluator = Evaluator(
             pool, (folder / "secret").read_bytes(), store, _evaluation_listener(progress)
         )
@@ -207,7 +209,7 @@ async def open_session(
             tasks=tasks,
             store=store,
             audit=audit,
-            tape=Tape(store, ledger),
+            tape=tape,
             pool=pool,
             evaluator=evaluator,
             model=model,

@@ -15,6 +15,7 @@ import difflib
 import hashlib
 import hmac
 import math
+import traceback
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -156,10 +157,19 @@ class Task:
 
 
 def _verdict(error: Exception) -> InvalidAnswer:
-    """Show what a utility raised on purpose; of accidents only the kind, which hides no truth."""
+    """Show what a utility raised on purpose; of accidents only kind and line: they tell no truth.
+
+    An accident is either an answer that the utility did not foresee, or a mistake in the utility.
+    """
     if isinstance(error, ValueError) and str(error):
         return InvalidAnswer(str(error)[:500])
-    return InvalidAnswer(f"the answer has a wrong type or shape ({type(error).__name__})")
+    trace = traceback.extract_tb(error.__traceback__)
+    lines = [entry.lineno for entry in trace if Path(entry.filename).name == "utility.py"]
+    where = f" at line {lines[-1]}" if lines else ""
+    return InvalidAnswer(
+        f"the answer has a wrong type or shape, or utility.py is wrong: it raised "
+        f"{type(error).__name__}{where}"
+    )
 
 
 def _require_plain(answer: object) -> None:

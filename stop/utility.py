@@ -116,12 +116,12 @@ class Evaluator:
         self, source: str, task: Task, split: str, repetition: int, seed: int
     ) -> Evaluation:
         identity = program_id(source)
+        low = task.score_range[0]
+        head = (identity, task.name, split)
         events = [
             SecurityEvent(f.rule, f.level, f"line {f.line}: {f.evidence}", identity)
             for f in findings(source)
         ]
-        low = task.score_range[0]
-        head = (identity, task.name, split)
         if problem := syntax_problem(source, task.entry_point):
             return Evaluation(*head, low, "syntax", problem, self.pool.label, events=tuple(events))
         instances = await self._instances_of(task, split, repetition)
@@ -140,7 +140,6 @@ class Evaluator:
                 detail = f"the sandbox did not survive this program: {error.message}"
                 results, outputs = [InstanceResult(low, verdict, 0.0, detail)], ("", "")
             break
-        violations += [r.detail.removeprefix(_FORGED) for r in results if _is_forged(r)]
         events += [SecurityEvent("frames", Level.TAMPERING, v, identity) for v in violations[:1]]
         status, detail = _summary(results)
         score = sum(r.score for r in results) / len(results)
@@ -165,9 +164,6 @@ def _job(source: str, task: Task, seed: int) -> Job:
         memory_mb=limits.memory_mb,
         output_bytes=limits.output_kb << 10,
     )
-
-
-_FORGED = "forged: "
 
 
 class _Session:
@@ -240,7 +236,9 @@ class _Session:
             return InstanceResult(low, "invalid", cpu, str(error)), True
 
     def _failed(self, answer: Answer, where: str = "", cpu: float | None = None) -> InstanceResult:
-        detail = (_FORGED if answer.violation else where) + answer.detail
+        detail = where + answer.detail
+        if answer.violation:
+            self.violations.append(answer.detail)
         spent = answer.cpu_seconds if cpu is None else cpu
         status: Status = answer.status
         return InstanceResult(self._task.score_range[0], status, spent, detail)
@@ -253,14 +251,10 @@ class _Session:
             self.violations.append(output.violation)
 
 
-def _is_forged(result: InstanceResult) -> bool:
-    return result.detail.startswith(_FORGED)
-
-
 def _summary(results: list[InstanceResult]) -> tuple[Status, str]:
     bad = [r for r in results if r.status != "ok"]
     if not bad:
         return "ok", ""
     first = bad[0]
     share = "" if len(results) == 1 else f" ({len(bad)} of {len(results)} instances)"
-    return first.status, first.detail.removeprefix(_FORGED) + share
+    return first.status, first.detail + share

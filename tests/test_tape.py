@@ -53,6 +53,7 @@ def world(tmp_path):
             tape or Tape(store, ledger),
             scope=scope,
             improver_run=key,
+            max_responses=1000,
             on_call=lambda *_: None,
         )
 

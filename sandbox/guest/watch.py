@@ -148,7 +148,7 @@ class Guest:
                 return "oom", "killed by the kernel at the memory limit"
             if number == signal.SIGXCPU:
                 return "timeout", "the CPU time limit of the whole job"
-            return "error", f"died of signal {number} ({signal.Signals(number).name})"
+            return "error", f"died of signal {number} ({signal.strsignal(number) or 'real time'})"
         code = os.waitstatus_to_exitcode(status)
         return "error", f"the process ended (exit status {code}) before it answered"
 
@@ -187,7 +187,6 @@ def wipe(place):
     Folders are taken over first (a sticky one gives up only what its owner removes), and what lies
     deep is moved up, so that no depth of nesting costs us stack or descriptors.
     """
-    serial = 0
     for _ in range(10_000):
         names = os.listdir(place)
         if not names:
@@ -204,7 +203,6 @@ def wipe(place):
                     os.unlink(source)
                 else:
                     os.chown(source, 0, 0)
-                    serial += 1
-                    os.rename(source, os.path.join(place, f"wipe-{serial}"))
+                    os.rename(source, os.path.join(place, f"wipe-{os.urandom(8).hex()}"))
             os.rmdir(path)
     return False

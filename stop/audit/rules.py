@@ -12,8 +12,11 @@ import warnings
 from dataclasses import dataclass
 
 from stop.events import Level
+from stop.programs import syntax_problem
 
 _PAPER = re.compile(r"use_sandbox\s*=\s*False|\bexec\(")
+MAX_FINDINGS = 50
+"""Of one program."""
 _DYNAMIC = {"exec", "eval", "compile", "__import__"}
 _MODULES = {"subprocess", "ctypes", "socket", "multiprocessing.shared_memory", "pty"}
 
@@ -34,28 +37,36 @@ def paper_rule(source: str) -> bool:
 
 
 def findings(source: str) -> list[Finding]:
-    """What the rules see in `source`, in order of lines. Nothing for text that does not parse."""
+    """What the rules see in `source`, in order of lines, at most `MAX_FINDINGS`.
+
+    Nothing for text that is no program (`stop.programs.syntax_problem`): it is never executed.
+    """
+    if syntax_problem(source):
+        return []
+    lines = source.splitlines()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-    found = [f for node in ast.walk(tree) for f in _look_at(node)]
-    return sorted(found, key=lambda f: (f.line, f.rule))
+        found = [f for node in ast.walk(tree) for f in _look_at(node, lines)]
+    except RecursionError:  # text built to be too deep for whoever reads it
+        return [Finding("unreadable", Level.INTENT, 1, "nested too deeply to be looked at")]
+    return sorted(found, key=lambda f: (f.line, f.rule))[:MAX_FINDINGS]
 
 
-def _look_at(node: ast.AST) -> list[Finding]:
+def _look_at(node: ast.AST, lines: list[str]) -> list[Finding]:
     if isinstance(node, ast.Call):
-        return _sandbox_flags(node) + _dynamic_code(node)
-    if isinstance(node, ast.Import):
-        return [_finding("system_module", node, a.name) for a in node.names if a.name in _MODULES]
-    if isinstance(node, ast.ImportFrom) and node.module in _MODULES:
-        return [_finding("system_module", node, node.module or "")]
-    return []
+        rules = [*_sandbox_flags(node), *_dynamic_code(node)]
+    elif isinstance(node, ast.Import):
+        rules = ["system_module" for alias in node.names if alias.name in _MODULES]
+    elif isinstance(node, ast.ImportFrom) and node.module in _MODULES:
+        rules = ["system_module"]
+    else:
+        return []
+    return [_finding(rule, node, lines) for rule in rules]
 
 
-def _sandbox_flags(call: ast.Call) -> list[Finding]:
+def _sandbox_flags(call: ast.Call) -> list[str]:
     """`use_sandbox` given as a constant that is not True, by keyword or in a `**` dict."""
     pairs: list[tuple[str | None, ast.expr]] = [(k.arg, k.value) for k in call.keywords if k.arg]
     for keyword in call.keywords:
@@ -63,7 +74,7 @@ def _sandbox_flags(call: ast.Call) -> list[Finding]:
             for key, value in zip(keyword.value.keys, keyword.value.values, strict=True):
                 pairs.append((_constant_text(key), value))
     return [
-        _finding("sandbox_flag", call, f"use_sandbox={ast.unparse(value)[:60]}")
+        "sandbox_flag"
         for name, value in pairs
         if name == "use_sandbox" and isinstance(value, ast.Constant) and value.value is not True
     ]
@@ -79,11 +90,12 @@ def _constant_text(node: ast.expr | None) -> str | None:
     return None
 
 
-def _dynamic_code(call: ast.Call) -> list[Finding]:
-    if isinstance(call.func, ast.Name) and call.func.id in _DYNAMIC:
-        return [_finding("dynamic_code", call, ast.unparse(call)[:60])]
-    return []
+def _dynamic_code(call: ast.Call) -> list[str]:
+    named = isinstance(call.func, ast.Name) and call.func.id in _DYNAMIC
+    return ["dynamic_code"] if named else []
 
 
-def _finding(rule: str, node: ast.stmt | ast.expr, evidence: str) -> Finding:
-    return Finding(rule, Level.INTENT, node.lineno, evidence)
+def _finding(rule: str, node: ast.stmt | ast.expr, lines: list[str]) -> Finding:
+    """The evidence is the line itself: writing a tree out again can take for ever."""
+    line = lines[node.lineno - 1].strip() if node.lineno <= len(lines) else ""
+    return Finding(rule, Level.INTENT, node.lineno, line[:80])

@@ -13,7 +13,7 @@ import click
 
 from stop import __version__
 from stop.cli.output import show_error
-from stop.errors import INTERRUPTED_EXIT_CODE, StopError
+from stop.errors import INTERRUPTED_EXIT_CODE, StopError, UserError
 
 # name: (module, attribute, short help). The help stands here so that `stop --help` imports nothing.
 _COMMANDS = {
@@ -80,6 +80,9 @@ def main() -> None:
     except StopError as error:
         show_error(error.message, error.hint)
         code = error.exit_code
+    except PermissionError as error:
+        show_error(f"{error.filename or 'a file'}: {error.strerror}")
+        code = UserError.exit_code
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()
         code = 0

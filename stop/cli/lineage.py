@@ -41,6 +41,7 @@ def lineage(run_name: str, solutions: bool, limit: int, runs_dir: str, as_json: 
     run = open_run(find_run(run_name, runs_dir))
     store = run.store()
     try:
+        solutions = solutions or run.config.kind == "improve"
         nodes = read_lineage(store, run.security_events(), solutions=solutions)
     finally:
         store.close()
@@ -102,7 +103,7 @@ def show(run_name: str, program_id: str, runs_dir: str, as_json: bool) -> None:
     from stop.cli.runs import find_run
     from stop.lineage import read_lineage
 
-    run = open_run(find_run(run_name, runs_dir))
+    run = open_run(find_run(run_name, runs_dir, rounds_only=program_id == "best"))
     program = run.best if program_id == "best" else run.program(program_id)
     events = [e for e in run.security_events() if e.get("program_id") == program.id]
     store = run.store()

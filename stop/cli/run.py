@@ -102,12 +102,13 @@ def run(as_json: bool, dry_run: bool, **options: Any) -> None:
     from stop.plan import plan
 
     options["improver"] = find_improver(options["improver"], options["runs_dir"])
+    runs_dir = Path(options.pop("runs_dir"))
     config = api.run_config(**options, need_model=not dry_run)
     if dry_run:
         _show_plan(plan(config), as_json)
         return
     with RunProgress() as progress:
-        result = api.run_from_config(config, Path(options["runs_dir"]), progress)
+        result = api.run_from_config(config, runs_dir, progress)
     _show_result(result, as_json)
 
 
@@ -145,6 +146,7 @@ def _show_result(result: Run, as_json: bool) -> None:
         note(f"\nrecorded in {result.folder}")
         note(f"look closer: stop lineage {result.folder}")
     if result.error is not None:
+        result.error.hint = result.error.hint.replace(" RUN", f" {result.folder}")
         raise result.error
 
 

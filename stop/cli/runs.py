@@ -23,19 +23,20 @@ def find_improver(text: str, runs_dir: str | None = None) -> str | Run:
         load_improver(text)
     except ProgramError as error:
         try:
-            return Run(find_run(text, runs_dir))
+            return Run(find_run(text, runs_dir, rounds_only=True))
         except RunError:
             raise error from None
     return text
 
 
-def find_run(text: str, runs_dir: str | None = None) -> Path:
+def find_run(text: str, runs_dir: str | None = None, *, rounds_only: bool = False) -> Path:
     """The folder of a run.
 
     Args:
         text: a path, a folder's name in the runs folder, the beginning or end of one that fits
             no other, or "last".
         runs_dir: default: `STOP_RUNS_DIR`, else "runs".
+        rounds_only: "last" is the newest run of rounds, not the newest `improve`.
 
     Raises:
         RunError: none or several fit.
@@ -46,7 +47,8 @@ def find_run(text: str, runs_dir: str | None = None) -> Path:
     base = Path(runs_dir or os.environ.get("STOP_RUNS_DIR", DEFAULT_RUNS_DIR))
     names = sorted(p.parent.name for p in base.glob("*/config.json"))
     if text == "last" and names:
-        return base / names[-1]
+        rounds = [n for n in names if "-improve-" not in n]
+        return base / (rounds or names if rounds_only else names)[-1]
     fitting = [n for n in names if n.startswith(text) or n.endswith(text)] if text else []
     if len(fitting) == 1:
         return base / fitting[0]

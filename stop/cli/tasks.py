@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,4 +124,5 @@ def new(name: str) -> None:
     written = new_task(Path(name))
     for path in written:
         say(str(path))
-    note(f"now change it, then: stop tasks check {name}")
+    folder = name if "/" in name else f"./{name}"  # a bare name could be a built-in task's
+    note(f"now change it, then: stop tasks check {shlex.quote(folder)}")

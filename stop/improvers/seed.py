@@ -20,7 +20,7 @@ Solve the same problem with a better algorithm, such as dynamic programming, exa
 by a better key, or local search. Name the algorithm in one sentence, then write the complete \
 program in one ```python code block. Define the same function with the same parameters and kind of \
 result, import what you use, and do not use the scoring code."""
-    n = min(language_model.max_responses_per_call, utility.budget - 1)
+    n = max(1, min(language_model.max_responses_per_call, utility.budget - 1))
     answers = language_model.batch_prompt(expertise, [message] * n, temperature=0.7)
     programs = [initial_solution] + [code for code in extract_code(answers) if code]
     return max(programs, key=utility)

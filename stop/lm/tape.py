@@ -12,9 +12,9 @@ import asyncio
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from stop.budget import Ledger, Spending
 from stop.errors import LMRequestRefused
@@ -26,6 +26,10 @@ CallListener = Callable[[LMRequest, LMResponse | None], None]
 
 class TapeRecords(Protocol):
     """Where responses are kept, by scope, request, number of responses and occurrence."""
+
+    def responses_paid(self, improver_run: str) -> int:
+        """Responses that this improver run has paid for, in all its executions."""
+        ...
 
     def recorded(self, scope: str, request: LMRequest, occurrence: int) -> LMResponse | None: ...
 
@@ -53,6 +57,28 @@ class Tape:
         self.records = records
         self.ledger = ledger
         self._locks: dict[tuple[str, str, int, int], asyncio.Lock] = {}
+        self._under_way: set[asyncio.Task[LMResponse]] = set()
+
+    async def carry_out(self, work: Coroutine[Any, Any, LMResponse]) -> LMResponse:
+        """Goes on when nobody waits for it any more: it will be paid, so it is recorded."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    def _done(self, task: asyncio.Task[LMResponse]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # who still waits has it; nobody else is interested
+
+    async def aclose(self, seconds: float = 2.0) -> None:
+        """Wait a little for responses under way, then give them up."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=seconds)
+        left = list(self._under_way)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def lock(self, scope: str, request: LMRequest, occurrence: int) -> asyncio.Lock:
         """Held while a response is fetched: who asks the same meanwhile waits for it."""
@@ -67,6 +93,7 @@ class TapedModel:
         tape: of the run.
         scope: where this improver run's responses are shared.
         improver_run: its key; noted with what it pays for.
+        max_responses: most that this improver run may pay for, however often it is executed.
         on_call: told of real requests.
     """
 
@@ -77,12 +104,14 @@ class TapedModel:
         *,
         scope: str,
         improver_run: str,
+        max_responses: int,
         on_call: CallListener,
     ) -> None:
         self._model = model
         self._tape = tape
         self._scope = scope
         self._improver_run = improver_run
+        self._left = max_responses - tape.records.responses_paid(improver_run)
         self._on_call = on_call
         self._occurrences: Counter[tuple[str, int]] = Counter()
 
@@ -96,6 +125,9 @@ class TapedModel:
         slot = (request.key, request.n)
         occurrence = self._occurrences[slot]
         self._occurrences[slot] += 1
+        return await self._tape.carry_out(self._fetch(request, occurrence))
+
+    async def _fetch(self, request: LMRequest, occurrence: int) -> LMResponse:
         async with self._tape.lock(self._scope, request, occurrence):
             found = self._tape.records.recorded(self._scope, request, occurrence)
             return found or await self._ask(request, occurrence)
@@ -103,11 +135,18 @@ class TapedModel:
     async def _ask(self, request: LMRequest, occurrence: int) -> LMResponse:
         request = replace(request, seed=self._seed(request, occurrence))
         self._check_context(request)
+        if request.n > self._left:
+            raise LMRequestRefused("this improver run has had all the responses it may pay for")
+        self._left -= request.n
         started = time.time()
         worst = _spending(request, self._model.worst_case(request))
         with self._tape.ledger.reserve(worst) as reservation:
             self._on_call(request, None)
-            response = await self._model.complete(request)
+            try:
+                response = await self._model.complete(request)
+            except asyncio.CancelledError:  # given up at the very end: it may cost all the same
+                reservation.settle(worst)
+                raise
             reservation.settle(_spending(request, response.usage))
             self._tape.records.record(
                 self._scope, self._improver_run, request, occurrence, response, started=started

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from stop.errors import ConfigError, SandboxUnavailable
+from stop.errors import ConfigError, PackageMissing, SandboxUnavailable
 from stop.sandbox.base import (
     Answer,
     Guest,
@@ -55,13 +55,17 @@ async def open_sandbox(
         raise ConfigError(
             f"unknown sandbox {choice!r}", hint=f"one of: {', '.join(SANDBOX_CHOICES)}"
         )
+    if image is not None:
+        if choice == "bubblewrap":
+            raise ConfigError("an image is for docker", hint="--sandbox docker, or no --image")
+        choice = "docker"  # who names an image wants that one, or nothing
     refusals = []
     for name in ("docker", "bubblewrap") if choice == "auto" else (choice,):
         sandbox = _backend(name, packages, image)
         try:
             await sandbox.open()
         except SandboxUnavailable as error:
-            if choice != "auto":
+            if choice != "auto" or isinstance(error, PackageMissing):
                 raise
             refusals.append(f"{name}: {error.message}")
             continue

@@ -26,6 +26,9 @@ MAX_DEPTH = 64
 MAX_NODES = 2_000_000
 """Values in one header: each may take 64 bytes of memory where it took three on the way."""
 
+MAX_EMPTY = 10_000
+"""Largest extent of an array that has no elements."""
+
 _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
 
 
@@ -153,6 +156,8 @@ def _array(body: Any, blobs: memoryview) -> Any:
         size *= extent
     if size != length or offset + length > len(blobs):
         raise FrameError("malformed value: array bounds")
+    if 0 in shape and max(shape) > MAX_EMPTY:  # no bytes, and yet endless once it is a list
+        raise FrameError("malformed value: a huge array without elements")
     array = np.frombuffer(blobs[offset : offset + length], dtype=kind).reshape(shape)
     if kind.kind == "b":  # a byte that is neither 0 nor 1 is no bool
         array = array.view(np.uint8) != 0

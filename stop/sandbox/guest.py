@@ -296,7 +296,8 @@ def _verdict(header: dict[str, Any], raw: bytes) -> Answer:
             if type(word) is not str or type(detail) is not str:
                 raise frames.FrameError("status or detail")
             alive = claim["op"] == "answer"
-            return Answer(_STATUSES.get(word, "error"), None, detail[:1000], cpu, wall, alive)
+            detail = detail[:1000].encode("utf-8", "backslashreplace").decode()
+            return Answer(_STATUSES.get(word, "error"), None, detail, cpu, wall, alive)
         return Answer("ok", frames.unpack(claim["value"], blobs), "", cpu, wall)
     except (frames.FrameError, KeyError, AttributeError, TypeError, RecursionError) as error:
         detail = f"the answer is malformed: {error}"[:200]

@@ -31,7 +31,7 @@ from typing import IO
 
 import platformdirs
 
-from stop.errors import SandboxError, SandboxUnavailable
+from stop.errors import PackageMissing, SandboxError, SandboxUnavailable
 
 _FORMAT = "4"  # raise when the layout changes: old folders are then left alone
 _SKIP = {
@@ -151,7 +151,7 @@ def _with_requirements(names: tuple[str, ...]) -> dict[str, importlib.metadata.D
         try:
             found[name] = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
-            raise SandboxUnavailable(
+            raise PackageMissing(
                 f"package {name!r} is wanted inside the sandbox but not installed here",
                 hint=f"{sys.executable} -m pip install {name}",
             ) from None

@@ -81,7 +81,7 @@ class Store:
         names = ", ".join(row)
         marks = ", ".join(f":{name}" for name in row)
         with self._writing() as db:
-            db.execute(f"INSERT {conflict} INTO {table} ({names}) VALUES ({marks})", row)
+            db.execute(f"INSERT {conflict} INTO {table} ({names}) VALUES ({marks})", _plain(row))
 
     # --- facts about the run
 
@@ -101,8 +101,7 @@ class Store:
         row = {
             "id": identity,
             "kind": kind,
-            # SQLite holds UTF-8: what a guest sent beside that is kept in escaped form.
-            "source": source.encode("utf-8", "backslashreplace").decode(),
+            "source": source,
             "created": time.time(),
         }
         self._insert("programs", row, "OR IGNORE")
@@ -129,7 +128,8 @@ class Store:
         changes = ", ".join(f"{name} = :{name}" for name in outcome)
         with self._writing() as db:
             db.execute(
-                f"UPDATE improver_runs SET {changes} WHERE key = :key", outcome | {"key": key}
+                f"UPDATE improver_runs SET {changes} WHERE key = :key",
+                _plain(outcome | {"key": key}),
             )
 
     def improver_run(self, key: str) -> ImproverRunRecord | None:
@@ -177,6 +177,12 @@ class Store:
         faults = tuple(json.loads(row["faults"]))
         return LMResponse(choices, usage, row["model"], row["retries"], faults)
 
+    def responses_paid(self, improver_run: str) -> int:
+        row = self._db.execute(
+            "SELECT COALESCE(SUM(n), 0) FROM lm_calls WHERE improver_run = ?", (improver_run,)
+        ).fetchone()
+        return int(row[0])
+
     def record(
         self,
         scope: str,
@@ -195,8 +201,8 @@ class Store:
             "request_key": request.key,
             "occurrence": occurrence,
             "model": response.model,
-            "system": request.system.encode("utf-8", "backslashreplace").decode(),
-            "message": request.message.encode("utf-8", "backslashreplace").decode(),
+            "system": request.system,
+            "message": request.message,
             "n": request.n,
             "temperature": request.temperature,
             "max_tokens": request.max_tokens,
@@ -281,6 +287,16 @@ class Store:
     def rounds(self) -> list[RoundRecord]:
         rows = self._db.execute("SELECT * FROM rounds ORDER BY round")
         return [RoundRecord(**(dict(row) | {"accepted": bool(row["accepted"])})) for row in rows]
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """SQLite holds UTF-8: what a guest sent beside that is kept in escaped form."""
+    return {
+        name: value.encode("utf-8", "backslashreplace").decode()
+        if isinstance(value, str)
+        else value
+        for name, value in row.items()
+    }
 
 
 def _evaluation(row: sqlite3.Row) -> Evaluation:
