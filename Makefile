@@ -11,7 +11,7 @@ run: environment
 	@echo "\n== the language model (about 1.1 GB, once) ==" && $(STOP) model pull $(MODEL)
 	@echo "\n== what works here ==" && $(STOP) doctor
 	@echo "\n== one improvement: the knapsack seed, rewritten by the model (two or three minutes) =="
-	$(STOP) improve --task knapsack --lm local:$(MODEL)
+	$(STOP) improve --task knapsack --lm local:$(MODEL) --responses 8
 	@echo "\n== self-improvement: the improver rewrites itself (about ten minutes) =="
 	$(STOP) run --preset quick --lm local:$(MODEL)
 	@echo "\n== what came of it =="

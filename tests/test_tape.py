@@ -50,7 +50,7 @@ def world(tmp_path):
         _begin(store, key)
         return TapedModel(
             model,
-            tape or Tape(store, ledger),
+            tape or Tape(store, ledger, b"secret"),
             scope=scope,
             improver_run=key,
             max_responses=1000,
@@ -82,7 +82,7 @@ async def test_another_improver_in_the_same_place_meets_the_same_luck(world):
 
 
 async def test_who_asks_the_same_at_once_waits_and_does_not_pay(world):
-    tape = Tape(world.store, world.ledger)
+    tape = Tape(world.store, world.ledger, b"secret")
     models = [world(key, tape=tape) for key in "abcdef"]
     responses = await asyncio.gather(*(model.complete(ASK) for model in models))
     assert {tuple(r.texts) for r in responses} == {("reply 0",)}
@@ -116,3 +116,17 @@ def test_the_store_keeps_what_a_guest_sends_beside_unicode(world):
     identity = world.store.add_program("'\ud800'", "solution")
     assert identity == program_id("'\ud800'")
     assert world.store.program(identity).source == "'\\ud800'"
+
+
+async def test_runs_sample_independently_and_one_run_repeats_itself(world):
+    """Sampling seeds: the same for the same run and request, others in another run."""
+
+    async def seed(secret, key):
+        tape = Tape(world.store, world.ledger, secret)
+        await world(key, scope=key, tape=tape).complete(ASK)
+        return world.model.requests[-1].seed
+
+    assert await seed(b"a", "x") != await seed(b"b", "y")
+    model = world("z", scope="z", tape=Tape(world.store, world.ledger, b"a"))
+    other = world("z", scope="z", tape=Tape(world.store, world.ledger, b"b"))
+    assert model._seed(ASK, 0) == model._seed(ASK, 0) != other._seed(ASK, 0)

@@ -9,7 +9,7 @@ meet the same luck: their difference is not the model's sampling (common random 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import hmac
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -51,10 +51,12 @@ class Tape:
     Args:
         records: durable.
         ledger: the run's budget; `BudgetExceeded` is raised before anything is sent.
+        secret: of the run: sampling seeds derive from it, so that runs are independent.
     """
 
-    def __init__(self, records: TapeRecords, ledger: Ledger) -> None:
+    def __init__(self, records: TapeRecords, ledger: Ledger, secret: bytes) -> None:
         self.records = records
+        self.secret = secret
         self.ledger = ledger
         self._locks: dict[tuple[str, str, int, int], asyncio.Lock] = {}
         self._under_way: set[asyncio.Task[LMResponse]] = set()
@@ -156,8 +158,8 @@ class TapedModel:
 
     def _seed(self, request: LMRequest, occurrence: int) -> int:
         """The same request in the same place of a run samples the same way, if the server can."""
-        text = f"{self._scope}\0{request.key}\0{occurrence}"
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+        text = f"lm\0{self._scope}\0{request.key}\0{occurrence}"
+        return int.from_bytes(hmac.digest(self._tape.secret, text.encode(), "sha256")[:4]) >> 1
 
     def _check_context(self, request: LMRequest) -> None:
         room = self._model.context_tokens
