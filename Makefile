@@ -10,7 +10,7 @@ run: environment
 	@echo "== the sandbox ==" && $(STOP) sandbox build
 	@echo "\n== the language model (about 1.1 GB, once) ==" && $(STOP) model pull $(MODEL)
 	@echo "\n== what works here ==" && $(STOP) doctor
-	@echo "\n== one improvement: the knapsack seed, rewritten by the model (two or three minutes) =="
+	@echo "\n== one improvement: the knapsack seed, rewritten by the model (about two minutes) =="
 	$(STOP) improve --task knapsack --lm local:$(MODEL) --responses 8
 	@echo "\n== self-improvement: the improver rewrites itself (about ten minutes) =="
 	$(STOP) run --preset quick --lm local:$(MODEL)
