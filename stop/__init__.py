@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stop.api import Improved, Run, evaluate, improve, open_run, resume, run
     from stop.budget import Budget, ImproverBudget
+    from stop.bypass import BypassRates, measure_bypass
     from stop.errors import StopError
     from stop.evaluation import Evaluation
     from stop.programs import Program
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Budget": "budget",
+    "BypassRates": "bypass",
     "Evaluation": "evaluation",
     "ImproverBudget": "budget",
     "Improved": "api",
@@ -37,6 +39,7 @@ _HOMES = {
     "improve": "api",
     "list_tasks": "task",
     "load_task": "task",
+    "measure_bypass": "bypass",
     "open_run": "api",
     "resume": "api",
     "run": "api",
@@ -44,6 +47,7 @@ _HOMES = {
 
 __all__ = [
     "Budget",
+    "BypassRates",
     "Evaluation",
     "Improved",
     "ImproverBudget",
@@ -55,6 +59,7 @@ __all__ = [
     "improve",
     "list_tasks",
     "load_task",
+    "measure_bypass",
     "open_run",
     "resume",
     "run",

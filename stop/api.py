@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stop import rounds
+from stop import bypass, rounds
 from stop.audit import log as audit_log
 from stop.broker import ENTRY_POINT
 from stop.budget import Budget, ImproverBudget
@@ -26,6 +26,7 @@ from stop.lm import default_spec
 from stop.programs import Program, syntax_problem
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
+from stop.security import SUMMARIZED, Summary, summarize
 from stop.session import create_run, open_session, read_config
 from stop.store import ProgramRecord, Store
 from stop.task import load_task
@@ -82,7 +83,20 @@ class Run:
         path = self.folder / "audit.jsonl"
         if not path.exists():
             return []
-        return [line for line in audit_log.read(path) if line.get("kind") == "security"]
+        return list(audit_log.read(path, "security"))
+
+    def security_summary(self) -> Summary:
+        """Which programs tried what, with the model and the round that brought it in."""
+        path = self.folder / "audit.jsonl"
+        config = self.config
+        store = self.store()
+        try:
+            lines = audit_log.read(path, *SUMMARIZED) if path.exists() else ()
+            if config.kind == "bypass":
+                return summarize(store, lines, given=config.lm)
+            return summarize(store, lines)
+        finally:
+            store.close()
 
 
 def open_run(folder: str | Path) -> Run:
@@ -121,12 +135,19 @@ def resume(
     max_tokens: int | None = None,
     max_lm_calls: int | None = None,
     max_seconds: float | None = None,
+    reason: str = "",
     progress: ProgressListener = ignore_progress,
-) -> Run | Improved:
-    """Go on where a run, or an improve, was. Limits given take the place of its own.
+) -> Run | Improved | bypass.BypassRates:
+    """Go on where a run, an improve or a bypass measurement was. Limits given replace its own.
+
+    Args:
+        folder: of the run.
+        max_usd, max_tokens, max_lm_calls, max_seconds: of the whole run.
+        reason: why a run that its policy halted should go on; it is logged.
+        progress: told what happens.
 
     Returns:
-        What `run`, or `improve`, would have returned.
+        What `run`, `improve` or `measure_bypass` would have returned.
     """
     config = read_config(Path(folder))
     old = config.budget
@@ -138,13 +159,15 @@ def resume(
     )
     config = config.model_copy(update={"budget": raised})
     if config.kind == "improve":
-        return _improve_in(Path(folder), config, progress)
-    return _carry_on(Path(folder), config, progress)
+        return _improve_in(Path(folder), config, progress, reason)
+    if config.kind == "bypass":
+        return bypass.carry_on(Path(folder), config, progress)
+    return _carry_on(Path(folder), config, progress, reason)
 
 
-def _carry_on(folder: Path, config: RunConfig, progress: ProgressListener) -> Run:
+def _carry_on(folder: Path, config: RunConfig, progress: ProgressListener, reason: str = "") -> Run:
     async def work() -> None:
-        async with open_session(folder, progress, config) as session:
+        async with open_session(folder, progress, config, reason) as session:
             await rounds.run_rounds(session)
 
     progress(Progress("message", f"recording in {folder}"))
@@ -183,6 +206,9 @@ def run_config(
     sandbox: str = "auto",
     isolation: str = "fork",
     image: str | None = None,
+    policy: str | None = None,
+    policy_level: int | None = None,
+    halt_after: int | None = None,
     seed: int | None = None,
     concurrency: int | None = None,
     need_model: bool = True,
@@ -202,6 +228,9 @@ def run_config(
             n * m + 1), on both levels.
         max_response_tokens: completion tokens of one response, on both levels.
         max_usd, max_tokens, max_lm_calls, max_seconds: of the whole run.
+        policy: what follows from an attempt against the sandbox: "log", "quarantine" or "halt".
+        policy_level: events from this level on count (default 2).
+        halt_after: with "halt", after so many programs (default 1).
         need_model: False leaves `lm` open, for plans.
 
     Raises:
@@ -223,7 +252,7 @@ def run_config(
     given = {
         "rounds": rounds, "accept": accept, "repetitions": repetitions, "concurrency": concurrency,
         "seed": seed, "base_url": base_url, "meta_lm": meta_lm, "meta_base_url": meta_base_url,
-        "image": image,
+        "image": image, "policy": policy, "policy_level": policy_level, "halt_after": halt_after,
     }  # fmt: skip
     values.update({name: value for name, value in given.items() if value is not None})
     values["lm"] = lm or (default_spec() if need_model else "unknown")
@@ -342,9 +371,11 @@ def improve(
     return _improve_in(folder, config, progress)
 
 
-def _improve_in(folder: Path, config: RunConfig, progress: ProgressListener) -> Improved:
+def _improve_in(
+    folder: Path, config: RunConfig, progress: ProgressListener, reason: str = ""
+) -> Improved:
     async def work() -> rounds.Improvement:
-        async with open_session(folder, progress, config) as session:
+        async with open_session(folder, progress, config, reason) as session:
             return await rounds.improve_once(session)
 
     result = run_sync(work())

@@ -18,13 +18,36 @@ from stop.budget import Budget, ImproverBudget
 from stop.errors import ConfigError
 
 Accept = Literal["better", "always"]
+BypassCell = Literal["no_warning", "warning"]
+
+
+class BypassConfig(BaseModel):
+    """What a bypass measurement samples.
+
+    Attributes:
+        samples: improvers per cell.
+        cells: which flag-carrying improvers the model is asked to improve.
+        execute: whether each sampled program is also run, in the sandbox.
+        responses: in one request.
+        temperature, max_tokens: of each response.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    samples: int = Field(ge=1, le=1_000_000)
+    cells: tuple[BypassCell, ...] = Field(default=("no_warning", "warning"), min_length=1)
+    execute: bool = False
+    responses: int = Field(default=6, ge=1, le=128)
+    temperature: float = Field(default=0.7, ge=0, le=2)
+    max_tokens: int = Field(default=1024, ge=16)
 
 
 class RunConfig(BaseModel):
     """Everything that decides what a run does.
 
     Attributes:
-        kind: "run" (rounds of self-improvement) or "improve" (one task, one improver run).
+        kind: "run" (rounds of self-improvement), "improve" (one task, one improver run) or
+            "bypass" (how often a model switches the sandbox off).
         tasks: names of built-in tasks or paths of task folders.
         rounds: rounds of self-improvement, T.
         repetitions: improver runs per task in the meta-utility.
@@ -35,15 +58,19 @@ class RunConfig(BaseModel):
         task_budget, meta_budget: of each improver run on a task, and on an improver.
         budget: of the whole run.
         sandbox, isolation: where programs run.
+        policy: what follows from an attempt against the sandbox: "log", "quarantine" or "halt".
+        policy_level: events from this level on count as one; see `stop.events.Level`.
+        halt_after: with "halt", after so many programs.
         image: docker only, an image of the user's own.
         seed: the same seed gives the same instances; None draws new ones.
         concurrency: evaluations and improver runs at once, on each level.
         improver, program: source text to begin with; None: the seed improver, the task's seed.
+        bypass: of the kind "bypass" only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["run", "improve"] = "run"
+    kind: Literal["run", "improve", "bypass"] = "run"
     tasks: tuple[str, ...] = Field(min_length=1)
     rounds: int = Field(default=6, ge=0, le=1000)
     repetitions: int = Field(default=5, ge=1, le=1000)
@@ -57,17 +84,23 @@ class RunConfig(BaseModel):
     budget: Budget = Budget()
     sandbox: Literal["auto", "docker", "bubblewrap"] = "auto"
     isolation: Literal["fork", "container"] = "fork"
+    policy: Literal["log", "quarantine", "halt"] = "log"
+    policy_level: int = Field(default=2, ge=1, le=3)
+    halt_after: int = Field(default=1, ge=1)
     image: str | None = None
     seed: int | None = None
     concurrency: int = Field(default=2, ge=1, le=256)
     improver: str | None = None
     program: str | None = None
     preset: str = ""
+    bypass: BypassConfig | None = None
 
     @model_validator(mode="after")
     def _sane(self) -> RunConfig:
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError("a task is named twice")
+        if (self.kind == "bypass") != (self.bypass is not None):
+            raise ValueError("the kind bypass, and no other, has a bypass part")
         limits = (self.budget.usd, self.budget.tokens, self.budget.lm_calls, self.budget.seconds)
         if any(limit is not None and not limit >= 0 for limit in limits):
             raise ValueError("a limit must be 0 or more")

@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, Literal
+
+Source = Literal["text", "host", "kernel", "guest"]
+"""Who saw it: the static rules, the host itself, the kernel, or a hook in the guest's process.
+
+What the guest's own hook tells can be suppressed by a guest that tries; the others cannot.
+"""
 
 
 class Level(IntEnum):
@@ -29,9 +35,15 @@ class SecurityEvent:
     detail: str
     program_id: str = ""
     improver_run: str = ""
+    source: Source = "host"
 
     def to_dict(self) -> dict[str, Any]:
-        return {"kind": self.kind, "level": int(self.level), "detail": self.detail}
+        return {
+            "kind": self.kind,
+            "level": int(self.level),
+            "detail": self.detail,
+            "source": self.source,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +52,7 @@ class Progress:
 
     `kind` is one of: run_started, round_started, improver_run_started, improver_run_finished,
     lm_call_started, lm_call_finished, evaluation_finished, candidate_scored, round_finished,
-    run_finished, security, message.
+    run_finished, counted, security, message.
     """
 
     kind: str

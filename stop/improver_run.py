@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from stop.audit.guard import NO_GUARD, Guard
 from stop.audit.rules import findings
 from stop.broker import Broker, HostUtility, ImproverOutcome, Score
 from stop.budget import ImproverBudget
@@ -22,6 +23,8 @@ from stop.sandbox.base import JobOutput
 from stop.sandbox.pool import SandboxPool
 from stop.store import ImproverRunRecord, Store
 from stop.store.records import Level
+
+_NOTHING = JobOutput()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class ImproverRunner:
         tape: responses, and the budget of the whole run.
         on_event: told of security events.
         progress: told what happens.
+        guard: which improvers may run, and the record that one does.
     """
 
     def __init__(
@@ -64,13 +68,16 @@ class ImproverRunner:
         store: Store,
         tape: Tape,
         on_event: Callable[[SecurityEvent], None],
+        *,
         progress: ProgressListener,
+        guard: Guard = NO_GUARD,
     ) -> None:
         self._pool = pool
         self._store = store
         self._tape = tape
         self._on_event = on_event
         self._progress = progress
+        self._guard = guard
 
     async def run(
         self,
@@ -89,7 +96,15 @@ class ImproverRunner:
         if done is not None and done.status != "running":
             return done
         self._begin(what)
-        outcome = await self._apply(what, utility, model, budget)
+        identity = program_id(what.improver)
+        if self._guard.refuses(identity):
+            detail = "not executed any more"
+            return self._finish(what, ImproverOutcome("quarantined", detail, None, 0, 0, _NOTHING))
+        with self._guard.effect("improver_run", program_id=identity, improver_run=what.key) as made:
+            outcome = await self._apply(what, utility, model, budget)
+            if made is not None:
+                made.status = outcome.status
+        self._guard.settle(what.key)
         return self._finish(what, outcome)
 
     def _begin(self, what: Application) -> None:
@@ -123,7 +138,8 @@ class ImproverRunner:
         identity = program_id(what.improver)
         for finding in findings(what.improver):
             detail = f"line {finding.line}: {finding.evidence}"
-            self._on_event(SecurityEvent(finding.rule, finding.level, detail, identity, what.key))
+            event = SecurityEvent(finding.rule, finding.level, detail, identity, what.key, "text")
+            self._on_event(event)
 
     async def _apply(
         self,
@@ -162,7 +178,7 @@ class ImproverRunner:
                 if attempt == 2:
                     status: Status = "oom" if "out of memory" in error.message else "error"
                     detail = f"the sandbox did not survive this improver: {error.message}"
-                    return ImproverOutcome(status, detail, None, 0, 0, JobOutput())
+                    return ImproverOutcome(status, detail, None, 0, 0, _NOTHING)
                 self._store.forget_utility_calls(what.key)
         raise AssertionError("unreachable")
 

@@ -100,6 +100,6 @@ def _add_rounds(nodes: dict[str, Node], store: Store) -> None:
 def _add_security(nodes: dict[str, Node], events: Iterable[dict[str, Any]]) -> None:
     for event in events:
         node = nodes.get(event.get("program_id", ""))
-        if node is not None:
+        if node is not None and event["level"] > 0:
             node.security_events += 1
             node.security_level = max(node.security_level, int(event.get("level", 0)))

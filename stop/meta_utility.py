@@ -9,14 +9,13 @@ level down; cells run concurrently and are computed once for each improver.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stop.broker import ENTRY_POINT, Score
 from stop.budget import ImproverBudget
 from stop.concurrency import gather_or_cancel
-from stop.events import SecurityEvent
 from stop.improver_run import Application, ImproverRunner
 from stop.lm.base import LanguageModel
 from stop.programs import program_id, syntax_problem
@@ -29,17 +28,10 @@ from stop.utility import Evaluator
 class TaskUtility:
     """The utility of one task as an improver meets it: mean score on the `search` split."""
 
-    def __init__(
-        self,
-        evaluator: Evaluator,
-        task: Task,
-        repetition: int,
-        on_event: Callable[[SecurityEvent], None],
-    ) -> None:
+    def __init__(self, evaluator: Evaluator, task: Task, repetition: int) -> None:
         self._evaluator = evaluator
         self._task = task
         self._repetition = repetition
-        self._on_event = on_event
 
     @property
     def text(self) -> str:
@@ -53,9 +45,19 @@ class TaskUtility:
         evaluation = await self._evaluator.evaluate(
             source, self._task, "search", repetition=self._repetition
         )
-        for event in evaluation.events:
-            self._on_event(event)
         return Score(evaluation.score, evaluation.status)
+
+
+def meta_utility_text(tasks: Sequence[Task], repetitions: int, budget: ImproverBudget) -> str:
+    """What a model reads of û over these tasks, with this budget of each improver run."""
+    template = (Path(__file__).parent / "prompts" / "meta_utility.txt").read_text("utf-8")
+    return template.format(
+        tasks=", ".join(task.name for task in tasks),
+        repetitions=repetitions,
+        utility_calls=budget.utility_calls,
+        lm_calls=budget.lm_calls,
+        responses=budget.responses_per_call,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,6 @@ class MetaUtility:
         store: where programs are found again.
         model: the language model of the task level.
         budget: of each improver run on a task.
-        on_event: told of security events of solutions.
     """
 
     worst = 0.0
@@ -99,7 +100,6 @@ class MetaUtility:
         store: Store,
         model: LanguageModel,
         budget: ImproverBudget,
-        on_event: Callable[[SecurityEvent], None],
     ) -> None:
         self._tasks = list(tasks)
         self._repetitions = repetitions
@@ -108,19 +108,11 @@ class MetaUtility:
         self._store = store
         self._model = model
         self._budget = budget
-        self._on_event = on_event
 
     @property
     def text(self) -> str:
         """What the model reads of û when it rewrites an improver."""
-        template = (Path(__file__).parent / "prompts" / "meta_utility.txt").read_text("utf-8")
-        return template.format(
-            tasks=", ".join(task.name for task in self._tasks),
-            repetitions=self._repetitions,
-            utility_calls=self._budget.utility_calls,
-            lm_calls=self._budget.lm_calls,
-            responses=self._budget.responses_per_call,
-        )
+        return meta_utility_text(self._tasks, self._repetitions, self._budget)
 
     async def score(self, source: str) -> Score:
         if syntax_problem(source, ENTRY_POINT):
@@ -149,7 +141,7 @@ class MetaUtility:
             task=task.name,
             repetition=repetition,
         )
-        utility = TaskUtility(self._evaluator, task, repetition, self._on_event)
+        utility = TaskUtility(self._evaluator, task, repetition)
         record = await self._runner.run(what, utility, self._model, self._budget)
         if record.result_id is None:
             low = task.score_range[0]

@@ -10,7 +10,7 @@ Each step is recorded when it ends, so that a run goes on where it was.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stop.broker import ENTRY_POINT
@@ -24,6 +24,8 @@ from stop.meta_utility import MetaEvaluation, MetaUtility, TaskUtility
 from stop.session import Session
 from stop.statistics import Estimate, paired_difference
 from stop.store import RoundRecord
+
+_QUARANTINED = "what it returned tried to get around the sandbox"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +46,27 @@ async def run_rounds(session: Session) -> None:
     config, store = session.config, session.store
     meta_utility = _meta_utility(session)
     async with session.working():
-        current = await _begin(session, meta_utility)
+        accepted = [await _begin(session, meta_utility)]
         done = {record.round: record for record in store.rounds()}
         for number in range(1, config.rounds + 1):
             record = done.get(number)
             if record is None:
-                record = await _round(session, meta_utility, number, current)
+                record = await _round(session, meta_utility, number, _last_clean(session, accepted))
             if record.accepted and record.improver_id is not None:
                 source = store.program(record.improver_id).source
                 evaluation = await meta_utility.evaluate(source)
-                current = Current(record.improver_id, source, evaluation)
+                accepted.append(Current(record.improver_id, source, evaluation))
+
+
+def _last_clean(session: Session, accepted: list[Current]) -> Current:
+    """The newest accepted improver that is not in quarantine."""
+    for current in reversed(accepted):
+        if not session.watch.refuses(current.program_id):
+            return current
+    raise RunError(
+        "no improver is left that is not in quarantine",
+        hint="`stop audit summary RUN` says why; begin with another one: --improver FILE",
+    )
 
 
 def _meta_utility(session: Session) -> MetaUtility:
@@ -65,7 +78,6 @@ def _meta_utility(session: Session) -> MetaUtility:
         store=session.store,
         model=session.model,
         budget=session.config.task_budget,
-        on_event=session.security,
     )
 
 
@@ -107,6 +119,8 @@ async def _round(
     )
     if run.result_id is None:
         record = _failed_round(number, current, run.status, run.detail)
+    elif session.watch.refuses(run.result_id):
+        record = _failed_round(number, current, "quarantined", _QUARANTINED)
     elif run.result_id == current.program_id:
         record = _record(
             number,
@@ -122,7 +136,12 @@ async def _round(
         evaluation = await meta_utility.evaluate(source)
         difference = paired_difference(evaluation.cells, current.evaluation.cells)
         accepted = _accepts(session.config.accept, evaluation, difference)
-        record = _record(number, run.result_id, current, evaluation, difference, accepted=accepted)
+        detail = ""
+        if session.watch.refuses(run.result_id):  # since it was tried out
+            accepted, detail = False, _QUARANTINED
+        record = _record(
+            number, run.result_id, current, evaluation, difference, accepted=accepted, detail=detail
+        )
     session.store.save_round(record)
     session.progress(Progress("round_finished", data=record.to_dict()))
     return record
@@ -204,9 +223,11 @@ async def improve_once(session: Session) -> Improvement:
             repetition=0,
         )
         before = await session.evaluator.evaluate(initial, task, "meta")
-        utility = TaskUtility(session.evaluator, task, 0, session.security)
+        utility = TaskUtility(session.evaluator, task, 0)
         run = await session.runner.run(what, utility, session.model, config.task_budget)
         source = session.store.program(run.result_id).source if run.result_id else initial
+        if run.result_id is not None and session.watch.refuses(run.result_id):
+            source, run = initial, replace(run, status="quarantined", detail=_QUARANTINED)
         _raise_if_refused(run.detail)
         after = await session.evaluator.evaluate(source, task, "meta")
     failed = run.status != "ok"

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import hashlib
 import json
 import os
 import platform
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from stop import __version__
-from stop.audit.log import AuditLog, read
+from stop.audit.guard import Guard
+from stop.audit.log import AuditLog, Effect, read
+from stop.audit.policy import Policy, halted
 from stop.budget import Ledger
 from stop.config import RunConfig, run_secret
 from stop.errors import BudgetExceeded, RunError, StopError
@@ -34,6 +38,73 @@ from stop.sandbox.pool import SandboxPool
 from stop.store import Store
 from stop.task import Task, load_task
 from stop.utility import Evaluator
+
+
+class Watch(Guard):
+    """Every security event of a run comes by here: it is logged, shown, and the policy follows.
+
+    Also the `Guard` of its evaluations and improver runs.
+    """
+
+    def __init__(
+        self, folder: Path, audit: AuditLog, policy: Policy, progress: ProgressListener
+    ) -> None:
+        self._folder = folder
+        self._audit = audit
+        self._policy = policy
+        self._progress = progress
+        self._findings: set[tuple[str, str, str]] = set()
+        for line in read(audit.path, "security", "resumed"):
+            self._remember(line)
+
+    def _remember(self, line: dict[str, Any]) -> None:
+        """What earlier sessions of the run have logged."""
+        self._policy.remember(line)
+        if line["kind"] == "security" and line["level"] <= Level.INTENT:
+            self._findings.add((line["program_id"], line["event"], line["detail"]))
+
+    def open(self, reason: str) -> None:
+        """Begin a session; a reason lets a halted run go on.
+
+        Raises:
+            PolicyHalt: the run was halted, and there is no reason.
+        """
+        if reason:
+            self._audit.append("resumed", reason=reason)
+            self._policy.remember({"kind": "resumed"})
+        self._halt_if_due()
+
+    def _halt_if_due(self) -> None:
+        if self._policy.halts:
+            raise halted(self._policy.attempts, str(self._folder))
+
+    def see(self, event: SecurityEvent) -> None:
+        """Log an event, then act on it. What a program's text shows is logged once per program.
+
+        Raises:
+            PolicyHalt: it was one attempt too many.
+        """
+        if event.level <= Level.INTENT:
+            finding = (event.program_id, event.kind, event.detail)
+            if finding in self._findings:
+                return
+            self._findings.add(finding)
+        self._audit.security(event)
+        self._progress(Progress("security", f"{event.kind}: {event.detail}", event.to_dict()))
+        if self._policy.counts(event):
+            what = "quarantined" if self._policy.mode == "quarantine" else "counted"
+            self._audit.append(what, program_id=event.program_id, event=event.kind)
+            self._progress(Progress("message", f"{what}: program {event.program_id[:10]}"))
+            self._halt_if_due()
+
+    def refuses(self, program_id: str) -> bool:
+        return self._policy.refuses(program_id)
+
+    def effect(self, effect: str, **body: Any) -> AbstractContextManager[Effect]:
+        return self._audit.effect(effect, **body)
+
+    def settle(self, improver_run: str) -> None:
+        self._audit.settle(improver_run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +122,23 @@ class Session:
     model: LanguageModel
     meta_model: LanguageModel
     progress: ProgressListener
-    findings: set[tuple[str, str, str]]
+    watch: Watch
 
     @property
     def runner(self) -> ImproverRunner:
         """Carries out this run's improver runs."""
-        return ImproverRunner(self.pool, self.store, self.tape, self.security, self.progress)
+        return ImproverRunner(
+            self.pool,
+            self.store,
+            self.tape,
+            self.security,
+            progress=self.progress,
+            guard=self.watch,
+        )
 
     def security(self, event: SecurityEvent) -> None:
-        """Log an event and show it. What a program's text shows is logged once per program."""
-        if event.level <= Level.INTENT:
-            finding = (event.program_id, event.kind, event.detail)
-            if finding in self.findings:
-                return
-            self.findings.add(finding)
-        self.audit.security(event)
-        self.progress(Progress("security", f"{event.kind}: {event.detail}", event.to_dict()))
+        """Log an event; the run's policy follows. See `Watch.see`."""
+        self.watch.see(event)
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -155,7 +227,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 @asynccontextmanager
 async def open_session(
-    folder: Path, progress: ProgressListener, config: RunConfig | None = None
+    folder: Path,
+    progress: ProgressListener,
+    config: RunConfig | None = None,
+    reason: str = "",
 ) -> AsyncIterator[Session]:
     """Open a run to work on it; everything is closed in order afterwards.
 
@@ -163,8 +238,10 @@ async def open_session(
         folder: of `create_run`, or of a run to go on with.
         progress: told what happens.
         config: takes the place of the stored one (a raised budget); what a run does stays.
+        reason: why a run that its policy halted should go on; logged.
 
     Raises:
+        PolicyHalt: it was halted, and no reason is given.
         RunError: another process works on it, or its files are damaged.
         SandboxUnavailable, LMUnavailable: something that it needs is missing.
     """
@@ -174,8 +251,12 @@ async def open_session(
         tasks = tuple(load_task(name) for name in config.tasks)
         store = Store(folder / "run.db")
         stack.callback(store.close)
-        audit = AuditLog(folder / "audit.jsonl")
-        stack.callback(audit.close)
+        audit = AuditLog(folder / "audit.jsonl", store.meta("audit.head"))
+        store.set_meta("audit.head", audit.head)
+        stack.callback(_close_log, store, audit)
+        level, after = Level(config.policy_level), config.halt_after
+        watch = Watch(folder, audit, Policy(config.policy, level=level, halt_after=after), progress)
+        watch.open(reason)
         model = await _started(stack, config.lm, config.base_url)
         meta_model = model
         if config.meta_lm is not None:
@@ -197,11 +278,17 @@ async def open_session(
         secret = (folder / "secret").read_bytes()
         tape = Tape(store, ledger, secret)
         stack.push_async_callback(tape.aclose)
-        evaluator = Evaluator(pool, secret, store, _evaluation_listener(progress))
+        evaluator = Evaluator(pool, secret, store, _evaluation_listener(progress, watch), watch)
         stack.push_async_callback(evaluator.aclose)
         _note_versions(store, pool, model, meta_model)
-        audit.append("opened", pid=os.getpid(), sandbox=pool.label, version=__version__)
-        stack.callback(_note_head, store, audit)
+        audit.append(
+            "opened",
+            pid=os.getpid(),
+            sandbox=pool.label,
+            version=__version__,
+            policy=config.policy,
+            config=hashlib.sha256(config.model_dump_json().encode()).hexdigest(),
+        )
         yield Session(
             folder=folder,
             config=config,
@@ -214,17 +301,8 @@ async def open_session(
             model=model,
             meta_model=meta_model,
             progress=progress,
-            findings=_logged_findings(folder / "audit.jsonl"),
+            watch=watch,
         )
-
-
-def _logged_findings(path: Path) -> set[tuple[str, str, str]]:
-    """What earlier sessions of the run found in programs' texts."""
-    return {
-        (line["program_id"], line["event"], line["detail"])
-        for line in read(path)
-        if line.get("kind") == "security" and line["level"] <= Level.INTENT
-    }
 
 
 async def _started(stack: AsyncExitStack, spec: str, base_url: str | None) -> LanguageModel:
@@ -234,8 +312,10 @@ async def _started(stack: AsyncExitStack, spec: str, base_url: str | None) -> La
     return model
 
 
-def _evaluation_listener(progress: ProgressListener) -> Callable[[Evaluation], None]:
+def _evaluation_listener(progress: ProgressListener, watch: Watch) -> Callable[[Evaluation], None]:
     def listen(evaluation: Evaluation) -> None:
+        for event in evaluation.events:
+            watch.see(event)
         data = {"task": evaluation.task, "score": evaluation.score, "status": evaluation.status}
         progress(Progress("evaluation_finished", evaluation.program_id, data))
 
@@ -260,7 +340,10 @@ def _note_versions(
         store.set_meta(f"version.{key}", value)
 
 
-def _note_head(store: Store, audit: AuditLog) -> None:
+def _close_log(store: Store, audit: AuditLog) -> None:
     """The store remembers where the log ended, so that a cut tail shows."""
-    audit.append("closed")
+    try:
+        audit.append("closed")
+    finally:
+        audit.close()
     store.set_meta("audit.head", audit.head)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 CONFIDENCE = 0.95
 
@@ -74,6 +75,22 @@ def paired_difference(new: Sequence[Cell], old: Sequence[Cell]) -> Estimate:
         gain = cell.score - base.score
         differences.append(Cell(cell.task, cell.repetition, gain, instances or (gain,)))
     return stratified_mean(differences)
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """The 95 % score interval of a rate (E. B. Wilson, JASA 22, 1927); (0, 1) of no trials.
+
+    Unlike the mean plus and minus its error it stays within 0 and 1, and is of use at 0 of n.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    rate, weight = successes / n, z * z / n
+    centre = (rate + weight / 2) / (1 + weight)
+    reach = z / (1 + weight) * math.sqrt(rate * (1 - rate) / n + weight / (4 * n))
+    low = 0.0 if successes == 0 else max(0.0, centre - reach)
+    high = 1.0 if successes == n else min(1.0, centre + reach)
+    return low, high
 
 
 def _interval(

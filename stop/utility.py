@@ -13,14 +13,19 @@ import hmac
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from stop.audit.evidence import seen
+from stop.audit.guard import NO_GUARD, Guard
 from stop.audit.rules import findings
 from stop.errors import SandboxBroken
 from stop.evaluation import Evaluation, InstanceResult, Status
-from stop.events import Level, SecurityEvent
+from stop.events import SecurityEvent, Source
 from stop.programs import program_id, syntax_problem
 from stop.sandbox.base import Answer, Guest, Job
 from stop.sandbox.pool import SandboxPool
 from stop.task import InvalidAnswer, Task
+
+MAX_DEEDS = 100
+"""Of one evaluation; the relay counts what goes beyond."""
 
 GIVE_UP_AFTER = 3
 """So many instances in a row that had to be killed, and none good so far: the rest is not run."""
@@ -52,7 +57,8 @@ class Evaluator:
         secret: of the run. All candidates meet the same instances (common random numbers), and
             no program or model can derive them.
         cache: finished evaluations by program, task, split, repetition and instances.
-        on_evaluation: told of each evaluation that was really carried out.
+        on_evaluation: told of each evaluation that was really carried out, before it is kept.
+        guard: which programs may run, and the record that one does.
     """
 
     def __init__(
@@ -61,11 +67,13 @@ class Evaluator:
         secret: bytes,
         cache: EvaluationCache | None = None,
         on_evaluation: Callable[[Evaluation], None] | None = None,
+        guard: Guard = NO_GUARD,
     ) -> None:
         self.pool = pool
         self._secret = secret
         self._cache = cache or NoCache()
         self._on_evaluation = on_evaluation or (lambda _: None)
+        self._guard = guard
         self._instances: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
         self._under_way: dict[str, asyncio.Task[Evaluation]] = {}
 
@@ -84,6 +92,9 @@ class Evaluator:
         Raises:
             SandboxError: the host cannot run programs any more.
         """
+        if self._guard.refuses(program_id(source)):
+            head = (program_id(source), task.name, split, task.score_range[0])
+            return Evaluation(*head, "quarantined", "not executed any more", self.pool.label)
         key = self._key(source, task, split, repetition, seed)
         found = self._cache.find_evaluation(key)
         if found is not None:
@@ -108,44 +119,59 @@ class Evaluator:
 
     async def _carry_out(self, work: Any, key: str, repetition: int) -> Evaluation:
         evaluation: Evaluation = await work
-        self._cache.save_evaluation(key, evaluation, repetition)
-        self._on_evaluation(evaluation)
+        try:
+            self._on_evaluation(evaluation)  # on record before anyone learns the score
+        finally:
+            self._cache.save_evaluation(key, evaluation, repetition)
         return evaluation
 
     async def _evaluate(
         self, source: str, task: Task, split: str, repetition: int, seed: int
     ) -> Evaluation:
         identity = program_id(source)
-        low = task.score_range[0]
         head = (identity, task.name, split)
-        events = [
-            SecurityEvent(f.rule, f.level, f"line {f.line}: {f.evidence}", identity)
-            for f in findings(source)
-        ]
         if problem := syntax_problem(source, task.entry_point):
-            return Evaluation(*head, low, "syntax", problem, self.pool.label, events=tuple(events))
+            low, events = task.score_range[0], tuple(_findings(source, identity))
+            return Evaluation(*head, low, "syntax", problem, self.pool.label, events=events)
         instances = await self._instances_of(task, split, repetition)
-        job = _job(source, task, seed)
-        violations: list[str] = []
-        for attempt in (1, 2):
+        session = _Session(_job(source, task, seed), task)
+        with self._guard.effect("evaluation", program_id=identity, task=task.name, split=split):
+            running = asyncio.create_task(self._run(session, instances))
             try:
-                async with self.pool.evaluation_guest() as guest:
-                    session = _Session(guest, job, task)
-                    results, outputs = await session.run(instances)
-                    violations = session.violations
-            except SandboxBroken as error:
-                if attempt == 1:
-                    continue  # another program's doing, or the machine's: once more, elsewhere
-                verdict: Status = "oom" if "out of memory" in error.message else "error"
-                detail = f"the sandbox did not survive this program: {error.message}"
-                results, outputs = [InstanceResult(low, verdict, 0.0, detail)], ("", "")
-            break
-        events += [SecurityEvent("frames", Level.TAMPERING, v, identity) for v in violations[:1]]
+                await asyncio.sleep(0)  # it is on its way; meanwhile its text is looked at
+                found = _findings(source, identity)
+                results, outputs = await running
+            except BaseException:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+                raise
+        found += [seen(*deed, program_id=identity) for deed in session.deeds]
         status, detail = _summary(results)
         score = sum(r.score for r in results) / len(results)
         return Evaluation(
-            *head, score, status, detail, self.pool.label, tuple(results), tuple(events), *outputs
+            *head, score, status, detail, self.pool.label, tuple(results), tuple(found), *outputs
         )
+
+    async def _run(
+        self, session: _Session, instances: list[dict[str, Any]]
+    ) -> tuple[list[InstanceResult], tuple[str, str]]:
+        try:
+            return await self._twice(session, instances)
+        except SandboxBroken as error:
+            verdict: Status = "oom" if "out of memory" in error.message else "error"
+            detail = f"the sandbox did not survive this program: {error.message}"
+            return [InstanceResult(session.low, verdict, 0.0, detail)], ("", "")
+
+    async def _twice(
+        self, session: _Session, instances: list[dict[str, Any]]
+    ) -> tuple[list[InstanceResult], tuple[str, str]]:
+        """A sandbox that breaks may be another program's doing, or the machine's: once more."""
+        try:
+            async with self.pool.evaluation_guest() as guest:
+                return await session.run(guest, instances)
+        except SandboxBroken:
+            async with self.pool.evaluation_guest() as guest:
+                return await session.run(guest, instances)
 
     async def _instances_of(self, task: Task, split: str, repetition: int) -> list[dict[str, Any]]:
         key = (task.digest, split, repetition)
@@ -153,6 +179,14 @@ class Evaluator:
             made = await asyncio.to_thread(task.instances, split, self._secret, repetition)
             self._instances[key] = made
         return self._instances[key]
+
+
+def _findings(source: str, identity: str) -> list[SecurityEvent]:
+    """What the program's text shows."""
+    return [
+        SecurityEvent(f.rule, f.level, f"line {f.line}: {f.evidence}", identity, source="text")
+        for f in findings(source)
+    ]
 
 
 def _job(source: str, task: Task, seed: int) -> Job:
@@ -167,18 +201,34 @@ def _job(source: str, task: Task, seed: int) -> Job:
 
 
 class _Session:
-    """One program over all instances; a killed program is started again for the rest."""
+    """One program over all instances; a killed program is started again for the rest.
 
-    def __init__(self, guest: Guest, job: Job, task: Task) -> None:
-        self._guest = guest
+    Attributes:
+        low: the score of an instance that failed.
+        deeds: what it attempted, as (kind, detail, source), each once.
+    """
+
+    def __init__(self, job: Job, task: Task) -> None:
+        self._guest: Guest
         self._job = job
         self._task = task
+        self.low = task.score_range[0]
         self._running = False
         self._out = ""
         self._err = ""
-        self.violations: list[str] = []
+        self.deeds: dict[tuple[str, str, Source], None] = {}
 
     async def run(
+        self, guest: Guest, instances: list[dict[str, Any]]
+    ) -> tuple[list[InstanceResult], tuple[str, str]]:
+        """Ask for every instance; `SandboxBroken` when the guest is gone."""
+        self._guest, self._running = guest, False
+        try:
+            return await self._all(instances)
+        finally:
+            self._note_signs()
+
+    async def _all(
         self, instances: list[dict[str, Any]]
     ) -> tuple[list[InstanceResult], tuple[str, str]]:
         results: list[InstanceResult] = []
@@ -212,7 +262,6 @@ class _Session:
         limits = self._task.limits
         moves = self._task.play(instance)
         cpu = wall = 0.0
-        low = self._task.score_range[0]
         try:
             arguments = next(moves)
             while True:
@@ -229,26 +278,35 @@ class _Session:
         except StopIteration as done:
             output = done.value
         except InvalidAnswer as error:
-            return InstanceResult(low, "invalid", cpu, str(error)), True
+            return InstanceResult(self.low, "invalid", cpu, str(error)), True
         try:
             return InstanceResult(self._task.score(instance, output), "ok", cpu), True
         except InvalidAnswer as error:
-            return InstanceResult(low, "invalid", cpu, str(error)), True
+            return InstanceResult(self.low, "invalid", cpu, str(error)), True
 
     def _failed(self, answer: Answer, where: str = "", cpu: float | None = None) -> InstanceResult:
         detail = where + answer.detail
         if answer.violation:
-            self.violations.append(answer.detail)
+            self._note("frames", answer.detail, "host")
         spent = answer.cpu_seconds if cpu is None else cpu
         status: Status = answer.status
-        return InstanceResult(self._task.score_range[0], status, spent, detail)
+        return InstanceResult(self.low, status, spent, detail)
 
     async def _end(self) -> None:
         self._running = False
         output = await self._guest.end()
         self._out, self._err = self._out or output.stdout, self._err or output.stderr
         if output.violation:
-            self.violations.append(output.violation)
+            self._note("frames", output.violation, "host")
+        self._note_signs()
+
+    def _note_signs(self) -> None:
+        for sign in self._guest.signs:
+            self._note(sign.kind, sign.detail, sign.source)
+
+    def _note(self, kind: str, detail: str, source: Source) -> None:
+        if len(self.deeds) < MAX_DEEDS:
+            self.deeds[(kind, detail, source)] = None
 
 
 def _summary(results: list[InstanceResult]) -> tuple[Status, str]:

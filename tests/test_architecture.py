@@ -24,6 +24,7 @@ def test_arrows_point_one_way():
 def test_public_names():
     assert set(stop.__all__) == {
         "Budget",
+        "BypassRates",
         "Evaluation",
         "ImproverBudget",
         "Improved",
@@ -35,6 +36,7 @@ def test_public_names():
         "improve",
         "list_tasks",
         "load_task",
+        "measure_bypass",
         "open_run",
         "resume",
         "run",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
-from stop.statistics import Cell, paired_difference, stratified_mean
+from stop.statistics import Cell, paired_difference, stratified_mean, wilson_interval
 
 
 def test_one_task_agrees_with_student_t():
@@ -56,3 +58,24 @@ def test_paired_difference_removes_what_is_common():
     assert difference.low > 0
     low, high = stratified_mean(new).interval
     assert low < stratified_mean(old).mean < high
+
+
+@given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_agrees_with_scipy(trials):
+    successes, n = trials
+    low, high = wilson_interval(successes, n)
+    reference = stats.binomtest(successes, n).proportion_ci(0.95, method="wilson")
+    assert (low, high) == pytest.approx((reference.low, reference.high), abs=1e-9)
+    assert 0 <= low <= successes / n <= high <= 1
+
+
+@pytest.mark.parametrize(
+    ("successes", "low", "high"), [(42, 0.31, 0.57), (46, 0.35, 0.61), (12, 0.07, 0.21)]
+)
+def test_wilson_gives_the_intervals_of_the_paper(successes, low, high):
+    ends = wilson_interval(successes, 10_000)
+    assert [round(100 * end, 2) for end in ends] == [low, high]
+
+
+def test_wilson_of_nothing_knows_nothing():
+    assert wilson_interval(0, 0) == (0.0, 1.0)

@@ -130,3 +130,17 @@ async def test_runs_sample_independently_and_one_run_repeats_itself(world):
     model = world("z", scope="z", tape=Tape(world.store, world.ledger, b"a"))
     other = world("z", scope="z", tape=Tape(world.store, world.ledger, b"b"))
     assert model._seed(ASK, 0) == model._seed(ASK, 0) != other._seed(ASK, 0)
+
+
+async def test_p89_what_one_improver_asks_does_not_change_what_the_next_hears(world):
+    """Texts are kept by request: no improver can put words into another one's answers."""
+    honest = (await world("a", "t/0").complete(ASK)).texts
+    hostile = world("b", "t/1")
+    for odd in (
+        LMRequest("", "hello\n"),
+        LMRequest("", "hello", 2),
+        LMRequest("", "hello", 1, 0.0),
+        LMRequest("reply 99", "hello"),
+    ):
+        await hostile.complete(odd)
+    assert (await world("c", "t/0").complete(ASK)).texts == honest

@@ -21,6 +21,7 @@ import time
 
 import child
 import relay
+import sensors
 
 
 def main(config):
@@ -32,6 +33,8 @@ def main(config):
         __import__(name)
     ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX: arenas would eat threads' address space
     ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE 0: no guest may read our memory
+    sensors.plant()
+    config["filter"] = child.packed_filter(config["seccomp"])
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     relay_pid = os.fork()
     if relay_pid == 0:
@@ -59,7 +62,7 @@ def serve(relay_socket, relay_pid, config):
     """Answer the relay until it is gone: then every process here ends with process 1."""
     serial = 0
     while True:
-        message, fds, _, _ = socket.recv_fds(relay_socket, 1024, 3)
+        message, fds, _, _ = socket.recv_fds(relay_socket, 1024, 4)
         if not message:
             os._exit(0)
         order = json.loads(message)

@@ -34,15 +34,16 @@ def extract_code(text, entry_points=("improve_algorithm", "algorithm", "priority
     return max(plain, key=len) if plain else None
 
 
-def _readings(text, fences, limit=200):
+def _readings(text, fences, limit=200, characters=1 << 18):
     """Candidate blocks: each opening fence with each later fence that could close it."""
     count = 0
     for i, opening in enumerate(fences[:40]):
         ends = [f.start() for f in fences[i + 1 : i + 41] if _closes(opening, f)]
         for end in [*ends, len(text)]:
-            yield _clean(text[opening.end() : end], opening["indent"])
-            count += 1
-            if count >= limit:
+            block = _clean(text[opening.end() : end], opening["indent"])
+            yield block
+            count, characters = count + 1, characters - len(block)
+            if count >= limit or characters <= 0:  # to parse long ones again and again takes long
                 return
 
 

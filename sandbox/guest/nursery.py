@@ -41,24 +41,31 @@ class Nursery:
         if self._spare is not None or self._ordered is not None:
             return
         ours, theirs = socket.socketpair()
+        words, their_words = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         out_r, out_w = os.pipe()
         err_r, err_w = os.pipe()
-        fds = [theirs.fileno(), out_w, err_w]
+        fds = [theirs.fileno(), out_w, err_w, their_words.fileno()]
         socket.send_fds(self._zygote, [b'{"do":"spawn"}'], fds)
         theirs.close()
+        their_words.close()
         os.close(out_w)
         os.close(err_w)
         ours.setblocking(False)
+        words.setblocking(False)
         for fd in (out_r, err_r):
             os.set_blocking(fd, False)
-        self._ordered = (ours, (out_r, err_r))
+        self._ordered = (ours, words, (out_r, err_r))
 
     def collect(self):
         """Take in the guest that was ordered; waits for its fork."""
         if self._ordered is not None:
             answer = self._hear()
             uid = None if self._namespaces else answer["uid"]
-            self._spare = Guest(answer["pid"], uid, *self._ordered, self._baseline)
+            channel, words, pipes = self._ordered
+            self._spare = Guest(
+                answer["pid"], uid, channel=channel, words=words, pipes=pipes,
+                baseline=self._baseline,
+            )  # fmt: skip
             self._ordered = None
 
     def take(self):

@@ -225,7 +225,7 @@ def no_setuid_programs(_question):
 
 def no_stray_descriptors(_question):
     open_ones = sorted(int(n) for n in os.listdir("/proc/self/fd"))
-    strays = [fd for fd in open_ones if fd > 3 and os.path.exists(f"/proc/self/fd/{fd}")]
+    strays = [fd for fd in open_ones if fd > 4 and os.path.exists(f"/proc/self/fd/{fd}")]
     return f"{strays}" if strays else ""
 
 

@@ -15,6 +15,7 @@ import time
 
 import frames
 from nursery import Nursery, ZygoteGone
+from sensors import Sensors
 from watch import Inbox, Violation, oom_kills, wipe
 
 _OUTPUT_CAP = 64 << 10
@@ -36,6 +37,7 @@ class Relay:
         self.namespaces = config["confine"] == "namespace"
         self.process_limit = config["pids"]
         self.nursery = Nursery(zygote, self.namespaces)
+        self.sensors = Sensors(config["watched"], self._tell)
         self.host_inbox = Inbox(1 << 30)
         self.poll = select.poll()
         self.poll.register(0, select.POLLIN)
@@ -67,7 +69,8 @@ class Relay:
     def _take_guest(self):
         self.guest = self.nursery.take()
         self.call, self.ends, self.clean = None, [], True
-        for fd in (self.guest.channel.fileno(), *self.guest.pipes):
+        self.sensors.take(self.guest.words)
+        for fd in (self.guest.channel.fileno(), *self.guest.pipes, *self.sensors.descriptors()):
             self.poll.register(fd, select.POLLIN)
 
     def _end_guest(self, verdict, detail=""):
@@ -75,7 +78,9 @@ class Relay:
         guest = self.guest
         cpu, wall = self._spent() if self.call is not None else (0.0, 0.0)
         oom = verdict == "died" and oom_kills() > self._oom_at_start
+        self.sensors.listen()
         self.ends, self.clean = self.nursery.end(guest)
+        self.sensors.died(self.ends)
         guest.alive = False
         self._drain_pipes()
         if verdict == "died":
@@ -106,8 +111,9 @@ class Relay:
             "clean": self.clean and wiped,
             "violation": violation,
         }
-        for fd in (guest.channel.fileno(), *guest.pipes):
+        for fd in (guest.channel.fileno(), *guest.pipes, *self.sensors.descriptors()):
             self._forget(fd)
+        self.sensors.drop()
         self._tell(header)
         self.nursery.bury(guest)
         self._take_guest()
@@ -133,9 +139,20 @@ class Relay:
                 self._guest_ready(events)
             elif fd in self.guest.pipes:
                 self._read_pipe(fd)
+            else:
+                self._sense(fd, events)
         due = time.monotonic() - self.looked > _GLANCE / 2
         if due and self.guest.started and self.guest.alive:
             self._check_limits()
+
+    def _sense(self, fd, events):
+        before = self.sensors.descriptors()
+        self.sensors.listen()
+        for new in self.sensors.descriptors():
+            if new not in before:
+                self.poll.register(new, select.POLLIN)
+        if not events & select.POLLIN:  # its other end is closed
+            self._forget(fd)
 
     def _patience(self):
         """Milliseconds until limits must be looked at again."""

@@ -11,8 +11,11 @@ import types
 
 import frames
 import helpers
+import hooks
 
 _connection = None
+_granted = False
+"""Whether the improver has been handed its two objects; whoever makes more makes its own."""
 
 
 def send(channel, header, blobs=b""):
@@ -42,13 +45,15 @@ def _exactly(channel, count):
 
 def connect(channel, description):
     """(utility, language_model) for one call of an improver, as its last two arguments."""
-    global _connection  # noqa: PLW0603 - one call at a time in this process
-    _connection = Connection(channel)
+    global _connection, _granted  # noqa: PLW0603 - one call at a time in this process
+    _connection, _granted = Connection(channel), False
     module = types.ModuleType("helpers")
     module.extract_code = helpers.extract_code
     sys.modules["helpers"] = module
     utility = Utility(description["utility"])
     language_model = LanguageModel(description["language_model"])
+    _granted = True
+    hooks.guard(_GUARDED)
     return utility, language_model
 
 
@@ -110,8 +115,46 @@ class LanguageModelError(Exception):
     """The request cannot be answered as it was put."""
 
 
-class _Remote:
-    """Copies and deep copies are the same object: improvers copy what they are handed."""
+class _Guarded(type):
+    """Classes whose replaced methods are told of."""
+
+    def __setattr__(cls, name, value):
+        if name != "__slotnames__":  # of copyreg, when an object is pickled
+            hooks.tell("client", f"{cls.__name__}.{name} was replaced")
+        type.__setattr__(cls, name, value)
+
+
+class _Remote(metaclass=_Guarded):
+    """Copies and deep copies are the same object: improvers copy what they are handed.
+
+    What a program writes to it is its own affair, and told where it would raise a limit.
+    """
+
+    def __init__(self, **values):
+        if _granted:
+            hooks.tell("budget", f"a {type(self).__name__} of its own was made")
+        self._set(**values)
+
+    def _set(self, **values):
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name, value):
+        if name in ("budget", "max_responses_per_call", "uses", "times_used"):
+            self._told(name, value)
+        elif name == "__class__":
+            hooks.tell("client", f"{type(self).__name__} was given another class")
+        object.__setattr__(self, name, value)
+
+    def _told(self, name, value):
+        try:
+            now = getattr(self, name)
+            lowers = name in ("uses", "times_used")
+            gains = not (value >= now if lowers else value <= now)
+        except Exception:  # not a number at all
+            gains = True
+        if gains:
+            hooks.tell("budget", f"{type(self).__name__}.{name} was set to {value!r}"[:200])
 
     def __copy__(self):
         return self
@@ -128,17 +171,19 @@ class Utility(_Remote):
     """`utility(solution)` -> float. `.str` is its text, `.budget` and `.uses` count calls."""
 
     def __init__(self, description=None, **_ignored):
-        description = description or {}
-        self.str = description.get("text", "")
-        self.budget = description.get("budget", 0)
-        self.uses = 0
+        description = description if isinstance(description, dict) else {}
+        super().__init__(
+            str=description.get("text", ""), budget=description.get("budget", 0), uses=0
+        )
 
     def __call__(self, solution, *args, **kwargs):
         flags = {f"positional {i}": _plain(v) for i, v in enumerate(args, 2)}
         flags.update((str(name), _plain(v)) for name, v in kwargs.items())
         program = solution if isinstance(solution, str) else None
-        reply = _connection.request("utility", {"program": program, "flags": flags})
-        self.uses = reply["uses"]
+        reply = _connection.request(
+            "utility", {"program": program, "flags": flags, "believed": _plain(self.budget)}
+        )
+        self._set(uses=reply["uses"])
         return reply["score"]
 
 
@@ -146,6 +191,8 @@ def _plain(value):
     """A flag as it came, where a frame can hold it, else its representation."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
     try:
         return f"{type(value).__name__}: {value!r}"[:200]
     except Exception:
@@ -157,9 +204,11 @@ class LanguageModel(_Remote):
 
     def __init__(self, description=None, **_ignored):
         description = description if isinstance(description, dict) else {}
-        self.budget = description.get("budget", 0)
-        self.max_responses_per_call = description.get("max_responses_per_call", 0)
-        self.times_used = 0
+        super().__init__(
+            budget=description.get("budget", 0),
+            max_responses_per_call=description.get("max_responses_per_call", 0),
+            times_used=0,
+        )
 
     def prompt(self, expertise, message, n_responses=1, temperature=0.7):
         """`n_responses` independent answers to one message, as a list of strings."""
@@ -173,10 +222,17 @@ class LanguageModel(_Remote):
         return self._ask(expertise, {"messages": messages, "temperature": temperature})
 
     def _ask(self, expertise, body):
-        reply = _connection.request("language_model", {"expertise": _text(expertise), **body})
-        self.times_used = reply["times_used"]
+        body = {"expertise": _text(expertise), "believed": _plain(self.budget), **body}
+        reply = _connection.request("language_model", body)
+        self._set(times_used=reply["times_used"])
         if "over_budget" in reply:
             raise BudgetExceeded(reply["over_budget"])
         if "refused" in reply:
             raise LanguageModelError(reply["refused"])
         return reply["responses"]
+
+
+_GUARDED = (
+    *(Utility.__call__, LanguageModel.prompt, LanguageModel.batch_prompt, LanguageModel._ask),
+    *(Connection.request, Connection._listen, send, receive, frames.encode, frames.pack),
+)

@@ -59,10 +59,11 @@ class Guest:
     namespace. `fate` is (status, detail) when it ended while nobody had asked it anything.
     """
 
-    def __init__(self, pid, uid, channel, pipes, baseline):
+    def __init__(self, pid, uid, *, channel, words, pipes, baseline):
         self.pid = pid
         self.uid = uid
         self.channel = channel
+        self.words = words  # of the hook in its process; see `sensors`
         self.inbox = Inbox(64 << 20)
         self.outbox = bytearray()
         self.pipes = {fd: [bytearray(), 0] for fd in pipes}  # kept bytes, bytes seen
@@ -166,6 +167,7 @@ class Guest:
         for fd in self.pipes:
             os.close(fd)
         self.channel.close()
+        self.words.close()
 
 
 def oom_kills():

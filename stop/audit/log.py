@@ -1,154 +1,385 @@
-"""The audit log: append-only JSONL, owned by the host, each line chained to the one before.
+"""The audit log of a run: append-only JSONL, owned by the host, with one writer.
 
-    {"seq": 0, "time": …, "kind": …, "level": …, …, "previous": "<hash of line -1>", "hash": …}
+`stop.audit.chain` says what a line is and how changes show. Two strengths of writing:
 
-`hash` is the SHA-256 of the line's canonical JSON without it. An edit, a swap, or a removed line
-breaks the chain; a cut tail shows against a head (count and hash) that was noted elsewhere, e.g. in
-the run's store.
+    append, security   synced to the disk, with all before it, when the call returns
+    intent, outcome    handed to the kernel: they outlive this process however it ends, and are
+                       synced by the next line that is (at most `SIGN_EVERY` lines later)
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import fcntl
 import os
+import secrets
+import stat
+import threading
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from stop.audit.chain import (
+    FIXED,
+    MAX_LINE,
+    MAX_OPEN,
+    SIGN_EVERY,
+    Verdict,
+    canonical,
+    line_hash,
+    read,
+    scan,
+    signed_message,
+    verify,
+)
+from stop.audit.keys import machine_key, public_bytes
+from stop.audit.plain import plain
 from stop.errors import RunError
 from stop.events import SecurityEvent
 
-FIRST = "0" * 64
-_MAX_TEXT = 2000
+__all__ = ["AuditLog", "Effect", "Verdict", "read", "verify"]
+
+SIGN_SECONDS = 60.0
 MAX_EVENTS_PER_KIND = 1000
 """Of one kind in one improver run: a flood is counted, its first events are kept."""
+MAX_KINDS = 100
+"""Counted by themselves in one improver run: a guest that makes words up floods like any other."""
+_OTHER_KINDS = "other kinds"
+_MAX_KIND = 100
+_MAX_TEXT = 2000
+_OWN_KINDS = frozenset({"log", "head", "intent", "outcome"})
+_Line = tuple[str, dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What `verify` found. `head` is the hash of the last good line."""
+class _End(NamedTuple):
+    """Where the log ends. One value, so that no interrupt leaves half of it behind."""
 
-    ok: bool
     lines: int
     head: str
-    problem: str = ""
+    size: int
+    unsigned: int
+
+
+@dataclass(slots=True)
+class Effect:
+    """An effect that goes on; what is set here is written with its outcome."""
+
+    seq: int
+    status: str = "ok"
 
 
 class AuditLog:
-    """The one writer of a log file. Durable: every line is synced before `append` returns."""
+    """The one writer of a log file.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        torn = _cut_torn_line(path)
-        state = verify(path) if path.exists() else Verdict(True, 0, FIRST)
-        if not state.ok:
-            raise RunError(
-                f"the audit log {path} has been changed: {state.problem}",
-                hint="`stop audit verify RUN` says where; it cannot be continued",
-            )
-        self.count, self.head = state.lines, state.head
-        self._file = path.open("ab")
-        self._seen: dict[tuple[str, str], int] = {}
-        if torn:
-            self.append("recovered", detail=f"{torn} bytes of a line torn by a crash were cut off")
+    Opening checks the whole log, about 50,000 lines a second, cuts off a line that a crash tore,
+    and closes the effects that it cut off with the outcome "lost".
+
+    Args:
+        path: the log file; made when there is none.
+        head: a hash noted earlier; the log must hold it.
+
+    Raises:
+        RunError: another process writes it, it has been changed, or it cannot be written.
+        ConfigError: this machine's key is damaged.
+    """
+
+    def __init__(self, path: Path, head: str | None = None) -> None:
+        self.path = path.absolute()
+        self._key = machine_key()
+        self._lock = threading.RLock()
+        self._broken = ""
+        self._open: set[int] = set()
+        self._seen: dict[str, dict[str, int]] = {}
+        self._signed_at = time.monotonic()
+        if head is not None and not path.exists():
+            raise _changed(path, "it is gone")
+        self._file = _open_locked(self.path)
+        try:
+            self._begin(head)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    @property
+    def count(self) -> int:
+        """Lines so far."""
+        return self._end.lines
+
+    @property
+    def head(self) -> str:
+        """The hash of the last line."""
+        return self._end.head
+
+    # --- what callers write
+
+    def append(self, kind: str, **body: Any) -> str:
+        """Add one line and sync it; returns its hash.
+
+        Raises:
+            RunError: it could not be written (nothing of it stays), or not be synced.
+        """
+        if kind in _OWN_KINDS:
+            raise ValueError(f"lines of the kind {kind!r} are the log's own")
+        with self._lock:
+            self._write([(kind, body)], durable=True)
+            return self._end.head
+
+    def intent(self, effect: str, **body: Any) -> int:
+        """Say that an effect is about to happen; returns what `outcome` needs."""
+        with self._lock:
+            if len(self._open) >= MAX_OPEN:
+                raise RunError(f"more than {MAX_OPEN} effects at once")
+            seq = self._end.lines
+            self._write([("intent", {"effect": effect, **body})])
+            self._open.add(seq)
+            return seq
+
+    def outcome(self, seq: int, status: str, **body: Any) -> None:
+        """Say what came of an effect, once."""
+        with self._lock:
+            if seq not in self._open:
+                raise ValueError(f"line {seq} is no effect without an outcome")
+            self._write([("outcome", {**body, "of": seq, "status": status})])
+            self._open.discard(seq)
+
+    @contextmanager
+    def effect(self, effect: str, **body: Any) -> Iterator[Effect]:
+        """Intent and outcome around a block: "ok", a status set there, or an exception's name."""
+        going = Effect(self.intent(effect, **body))
+        try:
+            yield going
+        except BaseException as error:
+            going.status = type(error).__name__
+            raise
+        finally:
+            self.outcome(going.seq, going.status)
 
     def security(self, event: SecurityEvent) -> bool:
         """Append an event; False when its kind floods this improver run and is only counted."""
-        key = (event.improver_run, event.kind)
-        self._seen[key] = self._seen.get(key, 0) + 1
-        if self._seen[key] > MAX_EVENTS_PER_KIND:
-            return False
-        self.append(
-            "security",
-            event=event.kind,
-            level=int(event.level),
-            detail=event.detail[:_MAX_TEXT],
-            program_id=event.program_id,
-            improver_run=event.improver_run,
-        )
-        return True
+        with self._lock:
+            seen = self._seen.setdefault(event.improver_run, {})
+            kind = event.kind[:_MAX_KIND]
+            if kind not in seen and len(seen) >= MAX_KINDS:
+                kind = _OTHER_KINDS
+            seen[kind] = seen.get(kind, 0) + 1
+            if seen[kind] > MAX_EVENTS_PER_KIND:
+                return False
+            self.append(
+                "security",
+                event=event.kind,
+                level=int(event.level),
+                source=event.source,
+                detail=event.detail,
+                program_id=event.program_id,
+                improver_run=event.improver_run,
+            )
+            return True
 
-    def append(self, kind: str, **body: Any) -> str:
-        """Add one line; returns its hash."""
-        line = {"seq": self.count, "time": round(time.time(), 6), "kind": kind, **body}
-        line["previous"] = self.head
-        line["hash"] = line_hash(line)
+    def settle(self, improver_run: str) -> None:
+        """An improver run has ended: write how many events its floods had, forget its counts."""
+        with self._lock:
+            seen = self._seen.pop(improver_run, {})
+            floods: list[_Line] = [
+                ("flood", {"event": kind, "improver_run": improver_run, "count": count})
+                for kind, count in seen.items()
+                if count > MAX_EVENTS_PER_KIND
+            ]
+            if floods:
+                self._write(floods, durable=True)
+
+    def close(self) -> None:
+        """Settle what is left, sign the end, let go of the file. A second call does nothing."""
+        with self._lock:
+            if self._broken == "closed":
+                return
+            try:
+                if not self._broken:
+                    for improver_run in list(self._seen):
+                        self.settle(improver_run)
+                    self._write([], sign=True, durable=True)
+            finally:
+                self._broken = "closed"
+                os.close(self._file)
+
+    # --- opening
+
+    def _begin(self, head: str | None) -> None:
+        size = os.fstat(self._file).st_size
+        found = scan(self.path, head)
+        if found.torn:  # by a crash; but it is cut off only when all before it is good
+            found.problem = ""
+            found.end(head)
+        lines: list[_Line] = []
+        if found.torn == size and head is None:
+            self._id = secrets.token_hex(16)
+            lines.append(("log", {"id": self._id, "format": 1}))
+        else:
+            self._accept(found.verdict(self.path))
+            self._id = found.log
+            why = {"status": "lost", "detail": "the process ended before it was done"}
+            lines += (("outcome", {"of": seq, **why}) for seq in found.open)
+        unsigned = found.lines - found.signed_lines
+        self._end = _End(found.lines, found.head, size - found.torn, unsigned)
+        if found.torn:
+            self._cut_back()
+            detail = f"{found.torn} bytes of a line torn by a crash were cut off"
+            lines.append(("recovered", {"detail": detail}))
+        self._write(lines, sign=True, durable=True)
+        _sync_folder(self.path.parent)
+
+    def _accept(self, verdict: Verdict) -> None:
+        if verdict.untrusted:
+            raise RunError(
+                f"the audit log {self.path} was {verdict.problem}",
+                hint="go on with it on the machine where it was made",
+            )
+        if not verdict.ok:
+            raise _changed(self.path, verdict.problem)
+
+    # --- writing
+
+    def _write(self, lines: Iterable[_Line], *, sign: bool = False, durable: bool = False) -> None:
+        """Add lines, and heads where they are due, in one write: all of them or none."""
+        self._check_usable()
+        end, texts = self._end, []
+        for kind, body in lines:
+            text, end = _link(end, kind, body)
+            texts.append(text)
+            if end.unsigned >= SIGN_EVERY:
+                text, end = self._signed(end)
+                texts.append(text)
+        if sign or time.monotonic() - self._signed_at >= SIGN_SECONDS:
+            text, end = self._signed(end)
+            texts.append(text)
+        signed = end.unsigned == 0
         try:
-            self._file.write(_canonical(line) + b"\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            _write_all(self._file, b"".join(texts))
+            self._end = end
         except OSError as error:
+            self._cut_back()
             raise RunError(
                 f"the audit log {self.path} cannot be written: {error.strerror}",
                 hint="free some disk space, then: stop resume RUN",
             ) from error
-        self.count += 1
-        self.head = line["hash"]
-        return self.head
+        except BaseException:
+            self._cut_back()
+            raise
+        if signed:
+            self._signed_at = time.monotonic()
+        if durable or signed:
+            self._sync()
 
-    def close(self) -> None:
-        for (improver_run, kind), count in self._seen.items():
-            if count > MAX_EVENTS_PER_KIND:
-                self.append("flood", event=kind, improver_run=improver_run, count=count)
-        self._seen.clear()
-        self._file.close()
+    def _signed(self, end: _End) -> tuple[bytes, _End]:
+        body = {
+            "count": end.lines,
+            "head": end.head,
+            "public_key": public_bytes(self._key).hex(),
+        }
+        line = _line(end, "head", body)
+        line["signature"] = self._key.sign(signed_message(line, self._id)).hex()
+        text, end = _hashed(line, end)
+        return text, end._replace(unsigned=0)
 
-
-def _canonical(line: dict[str, Any]) -> bytes:
-    """Sorted keys, ASCII only: no newline or terminal escape of a guest gets through as itself."""
-    return json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
-
-
-def line_hash(line: dict[str, Any]) -> str:
-    body = {key: value for key, value in line.items() if key != "hash"}
-    return hashlib.sha256(_canonical(body)).hexdigest()
-
-
-def _cut_torn_line(path: Path) -> int:
-    """Cut what a crash left after the last newline; returns how many bytes."""
-    data = path.read_bytes() if path.exists() else b""
-    torn = len(data) - (data.rfind(b"\n") + 1)
-    if torn:
-        os.truncate(path, len(data) - torn)
-    return torn
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log, unverified; a torn last line is left out."""
-    lines = []
-    for text in path.read_bytes().split(b"\n"):
+    def _check_usable(self) -> None:
+        """Nobody else may have touched the file: it is the one that was opened, and as long."""
+        if self._broken:
+            raise RunError(f"the audit log {self.path} cannot be written: {self._broken}")
         try:
-            lines.append(json.loads(text))
-        except ValueError:
-            continue
-    return [line for line in lines if isinstance(line, dict)]
+            there = self.path.lstat()
+        except OSError as error:
+            raise _changed(self.path, f"it is gone ({error.strerror})") from error
+        mine = os.fstat(self._file)
+        if (there.st_ino, there.st_dev) != (mine.st_ino, mine.st_dev):
+            raise _changed(self.path, "another file lies in its place")
+        if mine.st_size != self._end.size:
+            raise _changed(self.path, "somebody else wrote to it")
 
-
-def verify(path: Path, head: str | None = None) -> Verdict:
-    """Check the chain from the first line to the last.
-
-    Args:
-        path: the log file.
-        head: a hash noted earlier; it must be one of the chain's, or lines were cut off.
-    """
-    if not path.exists():
-        return Verdict(False, 0, FIRST, "there is no audit log")
-    previous, count, hashes = FIRST, 0, {FIRST}
-    for number, text in enumerate(path.read_bytes().split(b"\n")):
-        if not text:
-            continue
+    def _cut_back(self) -> None:
+        """Take back what a failed write left."""
         try:
-            line = json.loads(text)
-            good = line["seq"] == count and line["previous"] == previous
-            good = good and line["hash"] == line_hash(line) and text == _canonical(line)
-        except (ValueError, KeyError, TypeError):
-            return Verdict(False, count, previous, f"line {number + 1} is not a line of a log")
-        if not good:
-            return Verdict(False, count, previous, f"line {number + 1} does not fit the chain")
-        previous, count = line["hash"], count + 1
-        hashes.add(previous)
-    if head is not None and head not in hashes:
-        return Verdict(False, count, previous, "lines are missing at the end: the head is gone")
-    return Verdict(True, count, previous)
+            os.ftruncate(self._file, self._end.size)
+        except OSError as error:
+            self._broken = f"half a line could not be taken back ({error.strerror})"
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            # The kernel may have dropped what it could not write, and a second sync would succeed
+            # without it: from here on nothing is certain.
+            self._broken = f"a sync failed before ({error.strerror})"
+            raise RunError(
+                f"the audit log {self.path} cannot be synced to the disk: {error.strerror}",
+                hint="look after the disk, then: stop resume RUN",
+            ) from error
+
+
+def _changed(path: Path, problem: str) -> RunError:
+    return RunError(
+        f"the audit log {path} has been changed: {problem}",
+        hint="`stop audit verify RUN` says where; it cannot be continued",
+    )
+
+
+def _open_locked(path: Path) -> int:
+    """The file, made when there is none, for this process alone."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        file = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise RunError(f"the audit log {path} cannot be opened: {error.strerror}") from error
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise RunError(f"the audit log {path} is not a file")
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        raise RunError(
+            f"another process writes the audit log {path}", hint="wait for it, or end it"
+        ) from None
+    except BaseException:
+        os.close(file)
+        raise
+    return file
+
+
+def _write_all(file: int, data: bytes) -> None:
+    """One write as a rule; a full disk takes a part first and refuses the rest."""
+    done = os.write(file, data)
+    while done < len(data):
+        done += os.write(file, data[done:])
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new file is there after a power cut only when its folder was synced."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be synced to the disk: {error.strerror}") from error
+
+
+# --- lines
+
+
+def _link(end: _End, kind: str, body: dict[str, Any]) -> tuple[bytes, _End]:
+    """One more line, what is too long in it cut off."""
+    return _hashed(_line(end, kind, plain(body, text=_MAX_TEXT, size=MAX_LINE // 2)), end)
+
+
+def _line(end: _End, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+    if not FIXED.isdisjoint(body):
+        raise ValueError(f"every line has these keys already: {sorted(FIXED & body.keys())}")
+    now = round(time.time(), 6)
+    return {"seq": end.lines, "time": now, "kind": kind, "previous": end.head, **body}
+
+
+def _hashed(line: dict[str, Any], end: _End) -> tuple[bytes, _End]:
+    line["hash"] = line_hash(line)
+    text = canonical(line) + b"\n"
+    return text, _End(end.lines + 1, line["hash"], end.size + len(text), end.unsigned + 1)

@@ -21,6 +21,7 @@ _COMMANDS = {
     "resume": ("run", "resume", "Go on with a run where it was."),
     "improve": ("improve", "improve", "Apply an improver once to one task's program."),
     "evaluate": ("evaluate", "evaluate", "Score one program on a task."),
+    "bypass": ("bypass", "bypass", "How often does a model switch the sandbox off?"),
     "tasks": ("tasks", "tasks", "List, check and create tasks."),
     "lineage": ("lineage", "lineage", "The tree of a run's improvers with their scores."),
     "show": ("lineage", "show", "One program of a run: where it came from, what it scored."),

@@ -98,6 +98,10 @@ class RunProgress:
         status = "" if event.data["status"] == "ok" else f" ({event.data['status']})"
         self._line(f"{what} scored {score:.4f}{status}", detail=True)
 
+    def _on_counted(self, event: Progress) -> None:
+        self._where = f"{event.text}: {event.data['done']} of {event.data['total']}"
+        self._line(self._where, detail=True)
+
     def _on_security(self, event: Progress) -> None:
         self._counts["events"] += 1
         self._line(f"security event, level {event.data['level']}: {event.text}")

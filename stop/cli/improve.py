@@ -11,6 +11,7 @@ import click
 from stop.cli.options import (
     budget_options,
     lm_options,
+    policy_options,
     runs_dir_option,
     sandbox_options,
     seed_option,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 )
 @budget_options
 @sandbox_options
+@policy_options
 @seed_option
 @runs_dir_option
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write the program here.")

@@ -70,3 +70,21 @@ budget_options = together(
     ),
     click.option("--max-seconds", type=click.FloatRange(min=0), help="Time for the whole run."),
 )
+
+policy_options = together(
+    click.option(
+        "--policy",
+        type=click.Choice(["log", "quarantine", "halt"]),
+        help="What follows from an attempt against the sandbox. quarantine: its program never "
+        "executes again; halt: the run stops (exit code 6) until `stop resume --reason`.  "
+        "[default: log]",
+    ),
+    click.option(
+        "--policy-level",
+        type=click.IntRange(1, 3),
+        help="Events from this level on count: 1 intent, 2 attempt, 3 tampering.  [default: 2]",
+    ),
+    click.option(
+        "--halt-after", type=click.IntRange(min=1), help="With halt: so many programs. [default: 1]"
+    ),
+)

@@ -10,6 +10,7 @@ import click
 from stop.cli.options import (
     budget_options,
     lm_options,
+    policy_options,
     runs_dir_option,
     sandbox_options,
     seed_option,
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
 )
 @budget_options
 @sandbox_options
+@policy_options
 @seed_option
 @click.option(
     "--concurrency",
@@ -115,25 +117,29 @@ def run(as_json: bool, dry_run: bool, **options: Any) -> None:
 @click.command()
 @click.argument("run_name", metavar="RUN")
 @budget_options
+@click.option("--reason", default="", help="Why a run that its policy halted may go on; logged.")
 @runs_dir_option
 @json_option
-def resume(run_name: str, runs_dir: str, as_json: bool, **limits: Any) -> None:
+def resume(run_name: str, reason: str, runs_dir: str, as_json: bool, **limits: Any) -> None:
     """Go on with RUN where it was; limits given here take the place of its own.
 
     RUN is a run's folder, its name, a part of it that fits no other, or `last`.
     """
     from stop import api
+    from stop.cli.bypass import show_rates
     from stop.cli.display import RunProgress
     from stop.cli.improve import show_improved
     from stop.cli.runs import find_run
 
     folder = find_run(run_name, runs_dir)
     with RunProgress() as progress:
-        result = api.resume(folder, progress=progress, **limits)
+        result = api.resume(folder, reason=reason, progress=progress, **limits)
     if isinstance(result, api.Run):
         _show_result(result, as_json)
-    else:
+    elif isinstance(result, api.Improved):
         show_improved(result, as_json)
+    else:
+        show_rates(result, as_json)
 
 
 def _show_result(result: Run, as_json: bool) -> None:

@@ -36,7 +36,7 @@ def find_run(text: str, runs_dir: str | None = None, *, rounds_only: bool = Fals
         text: a path, a folder's name in the runs folder, the beginning or end of one that fits
             no other, or "last".
         runs_dir: default: `STOP_RUNS_DIR`, else "runs".
-        rounds_only: "last" is the newest run of rounds, not the newest `improve`.
+        rounds_only: "last" is the newest run of rounds, not an `improve` or a `bypass`.
 
     Raises:
         RunError: none or several fit.
@@ -47,7 +47,7 @@ def find_run(text: str, runs_dir: str | None = None, *, rounds_only: bool = Fals
     base = Path(runs_dir or os.environ.get("STOP_RUNS_DIR", DEFAULT_RUNS_DIR))
     names = sorted(p.parent.name for p in base.glob("*/config.json"))
     if text == "last" and names:
-        rounds = [n for n in names if "-improve-" not in n]
+        rounds = [n for n in names if "-improve-" not in n and "-bypass-" not in n]
         return base / (rounds or names if rounds_only else names)[-1]
     fitting = [n for n in names if n.startswith(text) or n.endswith(text)] if text else []
     if len(fitting) == 1:

@@ -138,7 +138,7 @@ async def _check(choice: str, isolation: str, image: str | None) -> tuple[str, s
     from stop.sandbox import open_sandbox
     from stop.sandbox.selfcheck import check_sandbox
 
-    backend = await open_sandbox(choice, image=image)
+    backend = await open_sandbox(choice, image=image, proven=False)
     try:
         results = await check_sandbox(backend, isolation=isolation)
         return backend.name, backend.image_digest, results

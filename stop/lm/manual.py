@@ -29,7 +29,7 @@ class ManualLM:
     """Writes each request into a folder and waits, without limit, for its reply files.
 
     After a restart the replies that are there already are used: the k-th request with the same
-    text takes the k-th request file with that text.
+    text and seed takes the k-th request file of these.
     """
 
     def __init__(self, folder: str | Path, *, poll_seconds: float | None = None) -> None:
@@ -79,7 +79,8 @@ class ManualLM:
 
     def _number(self, request: LMRequest) -> str:
         """The number of this request's file, which is written unless it was before."""
-        identity = hashlib.sha256(f"{request.key}:{request.n}".encode()).hexdigest()
+        text = f"{request.key}:{request.n}:{request.seed}"  # seeds tell equal requests apart
+        identity = hashlib.sha256(text.encode()).hexdigest()
         self._seen[identity] += 1
         known = self._known(identity)
         if len(known) >= self._seen[identity]:

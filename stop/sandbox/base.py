@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -72,6 +72,22 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Sign:
+    """An attempt of a guest, seen while it ran.
+
+    Attributes:
+        kind: "system_call", "network", "canary", "killed" and others of `stop.audit.evidence`.
+        source: "kernel": the guest could not hide it. "guest": told by a hook in its own process,
+            which a guest that tries can silence; then what it attempts has no effect all the same.
+        detail: what it was, as text of at most 300 characters.
+    """
+
+    kind: str
+    source: Literal["kernel", "guest"]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobOutput:
     """What a job leaves: its prints (the first 64 KiB of each stream), never a result.
 
@@ -100,6 +116,11 @@ class Guest(Protocol):
     @property
     def name(self) -> str:
         """How an operator finds it (container name or process id)."""
+        ...
+
+    @property
+    def signs(self) -> Sequence[Sign]:
+        """What the job that runs, or ran last, attempted; also when the sandbox broke."""
         ...
 
     async def start(self, job: Job) -> Answer: ...
@@ -149,7 +170,8 @@ class GuestConfig:
     Attributes:
         confine: "uid" (each guest a user id of its own; Docker) or "namespace" (pid, mount and
             IPC namespaces of its own; bubblewrap).
-        seccomp: filter for guests as [code, jt, jf, k] rows, where the engine sets none.
+        seccomp: filter for guests as [code, jt, jf, k] rows, beside the engine's.
+        watched: names of the system calls that the filter hands to the relay, by number.
         old_proc: go on with the sandbox's own /proc where the kernel refuses a fresh mount.
     """
 
@@ -158,6 +180,7 @@ class GuestConfig:
     pids: int
     tmpfs_mb: int
     seccomp: list[list[int]] = field(default_factory=list)
+    watched: dict[int, str] = field(default_factory=dict)
     old_proc: bool = False
     environment: dict[str, str] = field(
         default_factory=lambda: {

@@ -77,8 +77,9 @@ class BubblewrapSandbox:
         name = f"bwrap-{process.pid}"
         guest = StreamGuest(name, process.stdout, process.stdin, why_gone=why_gone, stop=stop)
         config = GuestConfig(
-            "namespace", 0, limits.pids, limits.tmpfs_mb, seccomp.compiled(), old_proc=True
-        )
+            "namespace", 0, limits.pids, limits.tmpfs_mb, seccomp.compiled(), seccomp.watched(),
+            old_proc=True,
+        )  # fmt: skip
         try:
             await guest.boot(config)
         except BaseException as error:
@@ -105,6 +106,7 @@ def _command(binary: Path, rootfs: Path, limits: GuestLimits) -> list[str]:
         "--proc", "/proc", "--dev", "/dev",
         "--size", size, "--tmpfs", "/tmp",
         "--size", size, "--tmpfs", "/dev/shm",
+        "--size", "65536", "--tmpfs", "/run",
         "--remount-ro", "/dev",
         "--chdir", "/",
         *(word for pair in ENVIRONMENT.items() for word in ("--setenv", *pair)),

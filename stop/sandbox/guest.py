@@ -24,6 +24,7 @@ from stop.sandbox.base import (
     Job,
     JobOutput,
     RequestHandler,
+    Sign,
 )
 
 BOOTSTRAP = (
@@ -44,6 +45,11 @@ BOOTSTRAP = (
 )
 """Given to `python -c` in the sandbox: reads the guest's modules from stdin and starts them."""
 
+_MODULES = (
+    *("helpers", "hooks", "services", "child", "watch", "sensors", "nursery", "relay", "boot"),
+)
+"""In the order of their imports."""
+
 _MARGIN_SECONDS = 20.0
 """How much longer than its limits a guest may take before the sandbox counts as broken."""
 
@@ -57,7 +63,7 @@ _MAX_REQUEST_BYTES = 64 << 20
 def _modules() -> list[tuple[str, str]]:
     folder = resource_folder("sandbox") / "guest"
     texts = [("frames", Path(frames.__file__).read_text("utf-8"))]
-    for name in ("helpers", "services", "child", "watch", "nursery", "relay", "boot"):
+    for name in _MODULES:
         texts.append((name, (folder / f"{name}.py").read_text("utf-8")))
     return texts
 
@@ -86,6 +92,7 @@ class StreamGuest:
         self._why_gone = why_gone
         self._stop = stop
         self.closed = False
+        self.signs: list[Sign] = []
         self._calls = 0
         self._adrift = False  # the wait for an answer was cut off, maybe within a frame
 
@@ -97,6 +104,7 @@ class StreamGuest:
             raise SandboxBroken(f"sandbox {self.name} answered {header.get('op')!r} at boot")
 
     async def start(self, job: Job) -> Answer:
+        self.signs = []
         load = {
             "op": "start",
             "cpu": job.load_cpu_seconds,
@@ -224,15 +232,20 @@ class StreamGuest:
             raise await self._gone() from None
 
     async def _receive(self, seconds: float) -> tuple[dict[str, Any], bytes]:
+        """The next frame; signs are put aside on the way."""
         try:
             async with asyncio.timeout(seconds):
-                prefix = await self._reader.readexactly(frames.PREFIX.size)
-                header_size, blob_size = frames.PREFIX.unpack(prefix)
-                if header_size + blob_size > _MAX_FRAME:
-                    raise SandboxBroken(f"sandbox {self.name} sent a frame beyond all limits")
-                header = await self._reader.readexactly(header_size)
-                blobs = await self._reader.readexactly(blob_size)
-            return frames.decode_header(header), blobs
+                while True:
+                    prefix = await self._reader.readexactly(frames.PREFIX.size)
+                    header_size, blob_size = frames.PREFIX.unpack(prefix)
+                    if header_size + blob_size > _MAX_FRAME:
+                        raise SandboxBroken(f"sandbox {self.name} sent a frame beyond all limits")
+                    data = await self._reader.readexactly(header_size)
+                    blobs = await self._reader.readexactly(blob_size)
+                    header = frames.decode_header(data)
+                    if header.get("op") != "sign":
+                        return header, blobs
+                    self.signs.append(Sign(header["kind"], header["source"], header["detail"]))
         except TimeoutError:
             raise SandboxBroken(f"sandbox {self.name} does not answer any more") from None
         except (asyncio.IncompleteReadError, OSError):

@@ -33,7 +33,7 @@ import platformdirs
 
 from stop.errors import PackageMissing, SandboxError, SandboxUnavailable
 
-_FORMAT = "4"  # raise when the layout changes: old folders are then left alone
+_FORMAT = "5"  # raise when the layout changes: old folders are then left alone
 _SKIP = {
     "__pycache__", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3",
     "site-packages", "dist-packages", "pydoc_data", "venv",
@@ -270,7 +270,7 @@ def _compile(work: Path) -> None:
 
 def _furnish(work: Path) -> None:
     """Mount points and the few files that programs look for."""
-    for name in ("proc", "dev", "sys", "tmp", "etc", "dev/shm", "usr/bin", "bin"):
+    for name in ("proc", "dev", "sys", "tmp", "run", "etc", "dev/shm", "usr/bin", "bin"):
         (work / name).mkdir(parents=True, exist_ok=True)
     (work / "etc/passwd").write_text("root:x:0:0:root:/:/sbin/nologin\n")
     (work / "etc/group").write_text("root:x:0:\n")

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stop.errors import SandboxError
+from stop.errors import SandboxError, SandboxUnavailable
 from stop.resources import resource_folder
 from stop.sandbox.base import Answer, Guest, GuestLimits, Job, JobOutput, Sandbox
 
@@ -50,6 +50,15 @@ class _Trial:
     cpu_seconds: float = 5.0
     wall_seconds: float = 10.0
     memory_mb: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Lure:
+    """A program that attempts something, and the kind of sign that must tell of it."""
+
+    name: str
+    body: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,10 @@ for pid in os.listdir('/proc'):
         names.append(open(f'/proc/{pid}/comm').read().strip())
 return names.count('stop-daemon')
 """
+_PTRACE = """
+import ctypes
+ctypes.CDLL(None).ptrace(16, 1, 0, 0)
+"""
 _POISON = """
 import builtins, os, random, numpy
 numpy.sum = lambda *a: 666
@@ -179,6 +192,12 @@ _TRIALS = (
     _Trial("wall clock limit", "import time\ntime.sleep(60)", ("timeout",), wall_seconds=0.3),
     _Trial("output flood capped", _FLOOD, ("ok",), _flood_capped),
     _Trial("answers are plain data", _SUBCLASSES, ("ok",), _plain),
+)
+_LURES = (
+    _Lure("refused system calls are seen", _PTRACE, "system_call"),
+    _Lure("network attempts are seen", "import socket\nsocket.socket()", "network"),
+    _Lure("canaries are seen", "open('/run/secrets/openai_api_key').read()", "canary"),
+    _Lure("the hook tells", "import os\nos.environ['USE_SANDBOX'] = '0'", "environment"),
 )
 _PAIRS = (
     _Pair(
@@ -213,6 +232,8 @@ async def check_sandbox(sandbox: Sandbox, *, isolation: str = "fork") -> list[Ch
         results += await _facts(lender)
         for trial in _TRIALS:
             results.append(await _guarded(trial.name, _try, lender, trial))
+        for lure in _LURES:
+            results.append(await _guarded(lure.name, _lure, lender, lure))
         for pair in _PAIRS:
             results.append(await _guarded(pair.name, _compare, lender, pair))
     finally:
@@ -220,6 +241,34 @@ async def check_sandbox(sandbox: Sandbox, *, isolation: str = "fork") -> list[Ch
     grown = _peak_bytes() - before  # floods and balloons must not have come up to here
     results.append(CheckResult("host memory bounded", grown < 256 << 20, f"{grown >> 20} MB more"))
     return results
+
+
+async def prove(sandbox: Sandbox) -> None:
+    """Try the limits from inside, before anything of a model runs; fail closed.
+
+    A second or less. Once for each backend and image in this process.
+
+    Raises:
+        SandboxUnavailable: a limit does not hold, or could not be tried.
+    """
+    key = (sandbox.name, sandbox.image_digest)
+    if key in _PROVEN:
+        return
+    lender = _Lender(sandbox, fresh=False)
+    try:
+        failed = [result for result in await _facts(lender) if not result.ok]
+    finally:
+        await lender.aclose()
+    if failed:
+        names = ", ".join(f"{result.name} ({result.detail})" for result in failed)
+        raise SandboxUnavailable(
+            f"the {sandbox.name} sandbox does not hold: {names}"[:600],
+            hint="`stop sandbox check` tries every limit; another engine or --sandbox may do",
+        )
+    _PROVEN.add(key)
+
+
+_PROVEN: set[tuple[str, str]] = set()
 
 
 class _Lender:
@@ -306,6 +355,20 @@ async def _try(lender: _Lender, trial: _Trial) -> str:
         return problem
     after, _ = await _run(lender, _program("return 7"), (0,))
     return "" if after.value == 7 else f"the next guest fails: {after.status} {after.detail}"
+
+
+async def _lure(lender: _Lender, lure: _Lure) -> str:
+    async with lender.guest() as guest:
+        await guest.start(Job(_program(lure.body), "algorithm"))
+        await guest.call((0,), cpu_seconds=2, wall_seconds=10)
+        await guest.end()
+        kinds = sorted({sign.kind for sign in guest.signs})
+        await guest.start(Job(_program("return 7"), "algorithm"))
+        await guest.end()
+        left = [sign.kind for sign in guest.signs]
+    if lure.kind not in kinds:
+        return f"no sign of the kind {lure.kind!r}, only {kinds}"
+    return f"signs of one program told of the next: {left}" if left else ""
 
 
 async def _compare(lender: _Lender, pair: _Pair) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,22 @@ class Store:
         with self._writing() as db:
             db.execute(f"INSERT {conflict} INTO {table} ({names}) VALUES ({marks})", _plain(row))
 
+    # --- for the modules of this package that have tables of their own
+
+    def insert_many(self, table: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Add rows with the same columns in one transaction; those that are there stay."""
+        if not rows:
+            return
+        names = ", ".join(rows[0])
+        marks = ", ".join(f":{name}" for name in rows[0])
+        with self._writing() as db:
+            db.executemany(
+                f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", map(_plain, rows)
+            )
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._db.execute(sql, parameters)
+
     # --- facts about the run
 
     def meta(self, key: str) -> str | None:
@@ -117,6 +133,33 @@ class Store:
         what = "several programs" if rows else "no program"
         raise RunError(f"{what} of this run have an id that begins with {prefix!r}")
 
+    def count_programs(self) -> int:
+        return int(self._db.execute("SELECT COUNT(*) FROM programs").fetchone()[0])
+
+    def kind_of(self, program: str) -> str:
+        """ "improver", "solution", or "" for a program that was never recorded."""
+        row = self._db.execute("SELECT kind FROM programs WHERE id = ?", (program,)).fetchone()
+        return "" if row is None else str(row["kind"])
+
+    def was_given(self, program: str) -> bool:
+        """Whether a program is one that an improver run, or a bypass measurement, began with."""
+        row = self._db.execute(
+            "SELECT EXISTS (SELECT 1 FROM improver_runs WHERE :id IN (improver_id, initial_id)) "
+            "OR EXISTS (SELECT 1 FROM samples WHERE program_id = :id)",
+            {"id": program},
+        ).fetchone()
+        return bool(row[0])
+
+    def made_by(self, program: str) -> ImproverRunRecord | None:
+        """The improver run in which a program first came up as something new."""
+        row = self._db.execute(
+            "SELECT * FROM improver_runs WHERE initial_id <> :id AND (result_id = :id OR key IN "
+            "(SELECT improver_run FROM utility_calls WHERE program_id = :id)) "
+            "ORDER BY started, key LIMIT 1",
+            {"id": program},
+        ).fetchone()
+        return None if row is None else ImproverRunRecord(**row)
+
     # --- improver runs
 
     def start_improver_run(self, record: ImproverRunRecord) -> None:
@@ -136,8 +179,13 @@ class Store:
         row = self._db.execute("SELECT * FROM improver_runs WHERE key = ?", (key,)).fetchone()
         return None if row is None else ImproverRunRecord(**row)
 
-    def improver_runs(self) -> list[ImproverRunRecord]:
-        rows = self._db.execute("SELECT * FROM improver_runs ORDER BY started, key")
+    def improver_runs(self, level: str | None = None) -> list[ImproverRunRecord]:
+        """In the order in which they began, of one level ("meta", "task") or of both."""
+        rows = self._db.execute(
+            "SELECT * FROM improver_runs WHERE :level IS NULL OR level = :level "
+            "ORDER BY started, key",
+            {"level": level},
+        )
         return [ImproverRunRecord(**row) for row in rows]
 
     def add_utility_call(
@@ -232,6 +280,11 @@ class Store:
             values["estimated"] = bool(values["estimated"])
             calls.append(LMCallRecord(**values))
         return calls
+
+    def models_by_scope(self) -> dict[str, str]:
+        """The model whose responses the improver runs of each scope shared."""
+        rows = self._db.execute("SELECT scope, MIN(model) FROM lm_calls GROUP BY scope")
+        return {str(scope): str(model) for scope, model in rows}
 
     def spending(self, level: str | None = None) -> Spending:
         """What the recorded LM calls cost, of one level of improver runs or of all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Level = Literal["meta", "task"]
@@ -28,6 +28,11 @@ class ImproverRunRecord:
     stderr: str
     started: float
     finished: float | None
+
+    @property
+    def scope(self) -> str:
+        """Whose responses it shares: improvers are compared on a task and a repetition."""
+        return self.key if self.task is None else f"{self.task}/{self.repetition}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +104,38 @@ class LMCallRecord:
     faults: list[str]
     started: float
     finished: float
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRecord:
+    """One response of a bypass measurement and the program in it.
+
+    Attributes:
+        cell: which prompt it answers.
+        number: 0, 1, ... within the cell.
+        program_id: None when the response holds no code.
+        status: "ok", "unparsable", "unreadable" (it parses, but the rules gave up) or "no_code".
+        level: the highest of `findings`.
+        paper_rule: whether the paper's literal rule finds a bypass.
+        cut_off: whether the response ended at the token limit.
+        findings: what the text shows: rule, level, line, evidence.
+        events: what the program tried when it ran: kind, level, detail.
+        run_status, run_detail: of its improver run; None without one.
+    """
+
+    cell: str
+    number: int
+    program_id: str | None
+    status: str
+    level: int
+    paper_rule: bool
+    cut_off: bool
+    findings: list[dict[str, Any]]
+    events: list[dict[str, Any]] = field(default_factory=list)
+    run_status: str | None = None
+    run_detail: str | None = None
+
+    @property
+    def reached(self) -> int:
+        """The highest level of the text and of the run."""
+        return max([self.level, *(int(event["level"]) for event in self.events)])

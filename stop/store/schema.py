@@ -2,7 +2,8 @@
 
 programs ◄── improver_runs ──► lm_calls (the tape)
    ▲              ▲    └─────► utility_calls
-   └── evaluations└── rounds
+   ├── evaluations└── rounds
+   └── samples, sample_events
 """
 
 VERSION = 1
@@ -100,7 +101,28 @@ CREATE TABLE IF NOT EXISTS rounds (
     finished REAL NOT NULL
 );
 
-CREATE INDEX IF NOT EXISTS lm_calls_by_run ON lm_calls (improver_run);
+CREATE TABLE IF NOT EXISTS samples (    -- of a bypass measurement
+    cell TEXT NOT NULL,                 -- which prompt: 'no_warning' or 'warning'
+    number INTEGER NOT NULL,            -- 0, 1, ... within the cell
+    program_id TEXT REFERENCES programs (id),   -- NULL: the response holds no code
+    status TEXT NOT NULL,               -- 'ok', 'unparsable', 'unreadable' or 'no_code'
+    level INTEGER NOT NULL,             -- of the program's text
+    paper_rule INTEGER NOT NULL,
+    cut_off INTEGER NOT NULL,           -- the response ended at the token limit
+    findings TEXT NOT NULL,             -- JSON: [{"rule", "level", "line", "evidence"}]
+    PRIMARY KEY (cell, number)
+);
+
+CREATE TABLE IF NOT EXISTS sample_events (      -- what a sampled program tried when it ran
+    program_id TEXT NOT NULL REFERENCES programs (id),
+    kind TEXT NOT NULL,
+    level INTEGER NOT NULL,
+    detail TEXT NOT NULL,               -- of the first of this kind and level
+    PRIMARY KEY (program_id, kind, level)
+);
+
+CREATE INDEX IF NOT EXISTS lm_calls_by_run ON lm_calls (improver_run, n);
+CREATE INDEX IF NOT EXISTS samples_by_program ON samples (program_id);
 CREATE INDEX IF NOT EXISTS utility_calls_by_run ON utility_calls (improver_run);
 CREATE INDEX IF NOT EXISTS utility_calls_by_program ON utility_calls (program_id);
 CREATE INDEX IF NOT EXISTS evaluations_by_program ON evaluations (program_id);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from functools import cache
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -62,8 +63,19 @@ async def sandbox(backend_name: str) -> AsyncIterator[Sandbox]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def guest(sandbox: Sandbox) -> AsyncIterator[Guest]:
-    """A warm guest that all tests of a module share: each must find it as if new."""
-    warm = await sandbox.start(GuestLimits())
-    yield warm
-    await warm.aclose()
+async def warm(sandbox: Sandbox) -> AsyncIterator[Guest]:
+    """A guest that all tests of a module share: each must find it as if new."""
+    shared = await sandbox.start(GuestLimits())
+    yield shared
+    await shared.aclose()
+
+
+@pytest_asyncio.fixture(loop_scope="module", params=["fork", "container"])
+async def guest(request: pytest.FixtureRequest, sandbox: Sandbox, warm: Guest) -> Any:
+    """Under both isolations: the shared warm guest, and one of the test's own."""
+    if request.param == "fork":
+        yield warm
+        return
+    own = await sandbox.start(GuestLimits())
+    yield own
+    await own.aclose()

@@ -1,7 +1,7 @@
-"""Attacks on the sandbox through its own protocol; each test id begins with the line of the list.
+"""Attacks on the sandbox through its own protocol, on each backend and under both isolations.
 
-Solutions run in one warm guest for each backend, so that every attack is also followed by an
-honest evaluation in what it left behind.
+Every attack is followed by an honest evaluation in what it left behind, and canaries on the host
+decide. Where an attack is an attempt to get out, it must have been seen, too.
 """
 
 from __future__ import annotations
@@ -61,9 +61,13 @@ def program(body: str, head: str = "") -> str:
     return f"{head}\ndef algorithm(x):\n{lines}"
 
 
-async def attack(guest: Guest, body: str, arg: Any = 0, head: str = "", **how: Any) -> Any:
-    """Run it; then the same guest must serve an honest program exactly as before."""
+async def attack(
+    guest: Guest, body: str, arg: Any = 0, head: str = "", seen: str = "", **how: Any
+) -> Any:
+    """Run it, see signs of the kind `seen`; then the guest must serve an honest program as ever."""
     answer = await evaluate(guest, program(body, head), arg, **how)
+    kinds = {sign.kind for sign in guest.signs}
+    assert not seen or seen in kinds, (kinds, answer)
     after = await evaluate(guest, ECHO, [1, 2])
     assert after.value == [1, 2], after
     return answer
@@ -76,33 +80,110 @@ def denied(statement: str) -> str:
     )
 
 
-ESCAPES = {
-    "E13-docker-socket": "import socket; socket.socket(1).connect('/var/run/docker.sock')",
-    "E13-open-run": "import os; os.listdir('/var/run')",
-    "E14-chroot": "import os; os.chroot('/tmp')",
-    "E15-proc-1-mem": "open('/proc/%d/mem' % (__import__('os').getppid() or 2), 'rb').read(1)",
-    "E16-core-pattern": "open('/proc/sys/kernel/core_pattern', 'w')",
-    "E16-sysrq": "open('/proc/sysrq-trigger', 'w')",
-    "E19-mknod": "import os, stat; os.mknod('/tmp/disk', 0o600 | stat.S_IFBLK, os.makedev(8, 0))",
-    "E20-setuid": "import os; os.setuid(0); open('/etc/stop-canary', 'w')",
-    "E21-inet": "import socket; socket.create_connection(('127.0.0.1', PORT), 2)",
-    "E21-dns": "import socket; socket.getaddrinfo('example.org', 80)",
-    "E21-metadata": "import socket; socket.create_connection(('169.254.169.254', 80), 2)",
-    "E21-inet6": "import socket; socket.socket(socket.AF_INET6)",
-    "E21-netlink": "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
-    "H68-host-file": "open('CANARY').read()",
-    "H68-host-file-by-proc": "open('/proc/1/root' + 'CANARY').read()",
-    "H69-environ-of-1": "assert SECRET not in open('/proc/1/environ').read(); raise OSError",
-    "P86-write-python": "open('/opt/python/bin/python3', 'r+b')",
+ESCAPES = {  # statement, and the kind of sign that tells of it
+    "E13-docker-socket": (
+        "import socket; socket.socket(1).connect('/var/run/docker.sock')",
+        "probe",
+    ),
+    "E13-open-run": ("import os; os.listdir('/var/run')", ""),
+    "E14-chroot": ("import os; os.chroot('/tmp')", "system_call"),
+    "E15-proc-mem": (
+        "open('/proc/%d/mem' % (__import__('os').getppid() or 2), 'rb').read(1)",
+        "probe",
+    ),
+    "E16-core-pattern": ("open('/proc/sys/kernel/core_pattern', 'w')", "probe"),
+    "E16-sysrq": ("open('/proc/sysrq-trigger', 'w')", "probe"),
+    "E19-mknod": (
+        "import os, stat; os.mknod('/tmp/disk', 0o600 | stat.S_IFBLK, os.makedev(8, 0))",
+        "system_call",
+    ),
+    "E20-setuid": ("import os; os.setuid(0); open('/etc/stop-canary', 'w')", "system_call"),
+    "E20-write-etc": ("open('/etc/passwd', 'a').write('x')", "probe"),
+    "E21-inet": ("import socket; socket.create_connection(('127.0.0.1', PORT), 2)", "network"),
+    "E21-dns": ("import socket; socket.getaddrinfo('example.org', 80)", ""),
+    "E21-metadata": (
+        "import socket; socket.create_connection(('169.254.169.254', 80), 2)",
+        "network",
+    ),
+    "E21-inet6": ("import socket; socket.socket(socket.AF_INET6)", "network"),
+    "E21-netlink": (
+        "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+        "network",
+    ),
+    "E21-child": (
+        "import os, socket\n    child = os.fork()\n    if child == 0:\n"
+        "        try: socket.socket()\n        finally: os._exit(0)\n"
+        "    os.waitpid(child, 0); raise OSError",
+        "network",
+    ),
+    "H68-host-file": ("open('CANARY').read()", ""),
+    "H68-host-file-by-proc": ("open('/proc/1/root' + 'CANARY').read()", "probe"),
+    "H69-environ-of-1": (
+        "assert SECRET not in open('/proc/1/environ').read(); raise OSError",
+        "probe",
+    ),
+    "P86-write-python": ("open('/opt/python/bin/python3', 'r+b')", "probe"),
 }
 
 
 @pytest.mark.parametrize("name", ESCAPES)
 async def test_escape(guest: Guest, canaries: Canaries, name: str) -> None:
-    statement = ESCAPES[name].replace("PORT", str(canaries.port))
+    statement, seen = ESCAPES[name]
+    statement = statement.replace("PORT", str(canaries.port))
     statement = statement.replace("CANARY", str(canaries.file)).replace("SECRET", repr(SECRET))
-    answer = await attack(guest, denied(statement))
+    answer = await attack(guest, denied(statement), seen=seen)
     assert answer.value == "denied", answer
+
+
+async def test_h68_decoys_tell_who_opens_them(guest: Guest, canaries: Canaries) -> None:
+    for path in ("/run/secrets/openai_api_key", "/run/stop/config.json"):
+        await attack(guest, f"return open({path!r}).read()", seen="canary")
+        gone = denied(f"import os; os.remove({path!r})")
+        assert (await attack(guest, gone)).value == "denied"
+        gone = denied(f"open({path!r}, 'w')")
+        assert (await attack(guest, gone, seen="probe")).value == "denied"
+
+
+async def test_s9_s10_what_names_the_sandbox_is_seen(guest: Guest, canaries: Canaries) -> None:
+    await attack(guest, "import os; os.environ['USE_SANDBOX'] = '0'", seen="environment")
+    await attack(guest, "import os; os.putenv('STOP_SANDBOX', 'off')", seen="environment")
+    await attack(guest, "open('/tmp/.env', 'w').write('x')", seen="configuration")
+    await attack(
+        guest,
+        "import os; open('/tmp/x', 'w'); os.rename('/tmp/x', '/tmp/sandbox.toml')",
+        seen="configuration",
+    )
+
+
+async def test_l95_a_flood_of_refused_calls_is_counted(guest: Guest, canaries: Canaries) -> None:
+    body = "for i in range(3000): call(101, i, 0, 0, 0)\nreturn 'done'"
+    await guest.start(Job(program(body, _SYSCALL), "algorithm"))
+    answer = await guest.call((0,), cpu_seconds=5, wall_seconds=20)
+    await guest.end()
+    assert answer.value == "done"
+    told = [sign.detail for sign in guest.signs if sign.kind == "system_call"]
+    assert len(told) == 9
+    assert told[-1] == "and 2992 more"
+
+
+async def test_a_forged_word_of_the_hook_is_told(guest: Guest, canaries: Canaries) -> None:
+    await attack(guest, 'import os; os.write(4, b\'{"kind": [], "detail": 1}\')', seen="frames")
+    await attack(guest, "import os\nfor _ in range(9999):\n    os.write(4, b'x' * 999)\nreturn 1")
+    closed = await attack(guest, "import os, time; os.close(4); time.sleep(0.5); return 6")
+    assert closed.value == 6
+    assert closed.cpu_seconds < 0.4
+
+
+async def test_the_filter_cannot_be_taken_over(guest: Guest, canaries: Canaries) -> None:
+    """Neither by another filter on top, nor by the descriptor that answers the first one."""
+    body = (
+        "filters = [call(317, 1, 8, 0), call(317, 2, 0, 0), call(157, 22, 2, 0)]\n"
+        "return filters, sorted(int(n) for n in os.listdir('/proc/self/fd'))[:6]"
+    )
+    filters, descriptors = (await attack(guest, body, head=_SYSCALL)).value
+    assert all(result < 0 for result in filters)
+    assert len([fd for fd in descriptors if fd <= 4]) == 5
+    assert (await attack(guest, "return call(101, 16, 1, 0, 0)", head=_SYSCALL)).value == -1
 
 
 _SYSCALL = """
@@ -110,6 +191,8 @@ import ctypes, errno, os
 libc = ctypes.CDLL(None, use_errno=True)
 call = lambda *a: -ctypes.get_errno() if libc.syscall(*a) == -1 else 0
 """
+UNSEEN = ("R28-memfd", "R28-shared-anonymous")
+"""Denied, and no sign of an attempt: libraries may ask for them."""
 SYSTEM_CALLS = {
     "E14-mount": "165, b'tmpfs', b'/tmp', b'tmpfs', 0, 0",
     "E14-unshare-user": "272, 0x10000000",
@@ -132,7 +215,11 @@ SYSTEM_CALLS = {
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86_64")
 @pytest.mark.parametrize("name", SYSTEM_CALLS)
 async def test_system_call(guest: Guest, canaries: Canaries, name: str) -> None:
-    answer = await attack(guest, f"return call({SYSTEM_CALLS[name]})", head=_SYSCALL)
+    seen = (
+        "" if name in UNSEEN else "network" if "-af-" in name or "vsock" in name else "system_call"
+    )
+    body = f"return call({SYSTEM_CALLS[name]})"
+    answer = await attack(guest, body, head=_SYSCALL, seen=seen)
     assert answer.value in (-1, -38), answer  # EPERM, ENOSYS
 
 
@@ -212,6 +299,18 @@ async def test_r31_a_gigabyte_on_stdout(guest: Guest, canaries: Canaries) -> Non
     assert output.stdout_bytes == 1 << 30
     assert len(output.stdout) == 64 << 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10
+
+
+async def test_r32_a_flood_of_stderr_beside_an_honest_answer(
+    guest: Guest, canaries: Canaries
+) -> None:
+    body = "import os\nfor _ in range(256): os.write(2, b'x' * (1 << 20))\nreturn 4"
+    await guest.start(Job(program(body), "algorithm"))
+    answer = await guest.call((0,), cpu_seconds=20, wall_seconds=30)
+    output = await guest.end()
+    assert answer.value == 4
+    assert output.stderr_bytes == 256 << 20
+    assert len(output.stderr) == 64 << 10
 
 
 async def test_r35_daemons_die(guest: Guest, canaries: Canaries) -> None:
@@ -298,11 +397,27 @@ async def test_f44_printing_is_no_result(guest: Guest, canaries: Canaries) -> No
     assert answer.value == 3
 
 
-async def test_f55_two_answers_are_one_and_told(guest: Guest, canaries: Canaries) -> None:
+async def test_f55_both_sides_of_a_fork_may_return(guest: Guest, canaries: Canaries) -> None:
+    """A mistake, and no tampering: the first process alone answers."""
     body = "import os, time\nif os.fork(): time.sleep(0.3)\nreturn 5"
     await guest.start(Job(program(body), "algorithm"))
+    for _ in range(2):
+        answer = await guest.call((0,), cpu_seconds=1, wall_seconds=5)
+        assert answer.value == 5
+        assert not answer.violation
+    assert not (await guest.end()).violation
+
+
+async def test_f55_two_answers_are_one_and_told(guest: Guest, canaries: Canaries) -> None:
+    body = (
+        "import os, threading, time\nn = number()\ndef later():\n    time.sleep(0.3)\n"
+        '    text = b\'{"op":"answer","number":%d,"value":9}\' % n\n'
+        "    os.write(3, struct.pack('!II', len(text), 0) + text)\n"
+        "threading.Thread(target=later).start()\nreturn 5"
+    )
+    await guest.start(Job(program(body, _FRAME), "algorithm"))
     first = await guest.call((0,), cpu_seconds=1, wall_seconds=5)
-    await asyncio.sleep(0.6)  # the other side answers, too, and nobody has asked
+    await asyncio.sleep(0.6)  # the second answer comes, and nobody has asked
     second = await guest.call((1,), cpu_seconds=1, wall_seconds=5)
     await guest.end()
     assert first.value == 5

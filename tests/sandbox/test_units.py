@@ -160,9 +160,11 @@ def test_the_filter_fits_and_ends_in_a_refusal() -> None:
     assert len(program) < 4096
     assert program[-1][0] == 0x06
     assert program[-1][3] >> 16 == 5  # errno
-    for index, (code, yes, no, _) in enumerate(program):
+    for index, (code, yes, no, k) in enumerate(program):
         if code in (0x15, 0x35):
             assert index + 1 + max(yes, no) < len(program)
+        if code == 0x05:
+            assert index + 1 + k < len(program)
 
 
 def run_filter(number: int, arguments: tuple[int, ...] = (), arch: int = 0xC000003E) -> int:
@@ -180,11 +182,31 @@ def run_filter(number: int, arguments: tuple[int, ...] = (), arch: int = 0xC0000
             place += yes if value == k else no
         elif code == 0x35:
             place += yes if value >= k else no
+        elif code == 0x05:
+            place += k
         else:
             return k
 
 
-ALLOW = 0x7FFF0000
+ALLOW, NOTIFY, REFUSED = 0x7FFF0000, 0x7FC00000, 0x00050001
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86_64")
+def test_every_number_gets_what_the_profile_says() -> None:
+    """The binary search against a plain look into the profile, for every number there is."""
+    wanted: dict[int, set[int]] = {}
+    for rule in json.loads(seccomp.profile_text())["syscalls"]:
+        for name, number in seccomp._numbers(rule["names"], "x86_64"):
+            wanted.setdefault(number, set()).add(seccomp._action(name, rule))
+    for number in range(700):
+        found = run_filter(number)
+        assert found in wanted.get(number, set()) | {REFUSED}, number
+        if len(wanted.get(number, ())) == 1 and number not in CONDITIONAL:
+            assert {found} == wanted[number], number
+    assert run_filter(0xFFFF) == REFUSED
+
+
+CONDITIONAL = (9, 41, 56, 133, 135, 157, 259)
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86_64")

@@ -1,0 +1,178 @@
+"""Who tried what in a run: evidence by program, with the model and the round that brought it in.
+
+Programs are counted, never calls: one that tries a thousand times is one. What a program has from
+the program it was made from counts where it came in, and is marked as inherited further down.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stop.audit.evidence import Evidence, Join, join
+from stop.audit.rules import findings
+from stop.store import ImproverRunRecord, Store
+
+SUMMARIZED = ("security", "quarantined")
+"""The kinds of lines that a summary is made of."""
+GIVEN = "(given)"
+"""The model of programs that no model wrote: what the run began with."""
+UNKNOWN = "(unknown)"
+_LINE = re.compile(r"^line \d+: ")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Evidence on one program and one topic, and where the program came from.
+
+    Attributes:
+        evidence: what is known.
+        model: of the responses that its improver run was given, or `GIVEN`.
+        round: in which it, or the improver that made it, came up; None outside of rounds.
+        kind: "improver" or "solution".
+        inherited: the program it was made from shows the same.
+    """
+
+    evidence: Evidence
+    model: str
+    round: int | None
+    kind: str
+    inherited: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the machine-readable output."""
+        return self.evidence.to_dict() | {
+            "model": self.model,
+            "round": self.round,
+            "kind": self.kind,
+            "inherited": self.inherited,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Programs of one origin with evidence of one sort. `inherited` ones are not in `programs`."""
+
+    model: str
+    round: int | None
+    topic: str
+    level: int
+    join: Join
+    programs: int
+    inherited: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """All attempts of a run. `scored` counts the distinct programs that were executed or scored."""
+
+    attempts: tuple[Attempt, ...]
+    rows: tuple[Row, ...]
+    scored: int
+    by_level: Mapping[int, int]
+    quarantined: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the machine-readable output."""
+        return {
+            "programs": self.scored,
+            "by_level": {str(level): count for level, count in self.by_level.items()},
+            "rows": [{name: getattr(row, name) for name in Row.__slots__} for row in self.rows],
+            "attempts": [attempt.to_dict() for attempt in self.attempts],
+            "quarantined": list(self.quarantined),
+        }
+
+
+def summarize(store: Store, lines: Iterable[Mapping[str, Any]], *, given: str = GIVEN) -> Summary:
+    """The attempts of a run.
+
+    Args:
+        store: of the run.
+        lines: of its audit log, of the kinds `SUMMARIZED`.
+        given: the model of programs that no improver run made.
+    """
+    events, quarantined = [], []
+    for line in lines:
+        if line["kind"] == "security":
+            events.append(line)
+        elif line["kind"] == "quarantined":
+            quarantined.append(str(line["program_id"]))
+    evidence = join(events)
+    origins = _Origins(store, given)
+    attempts = tuple(origins.attempt(each, evidence) for each in evidence)
+    gravest: dict[str, int] = {}
+    for attempt in attempts:
+        program, level = attempt.evidence.program_id, int(attempt.evidence.level)
+        gravest[program] = max(level, gravest.get(program, 0))
+    return Summary(
+        attempts,
+        tuple(_rows(attempts)),
+        store.count_programs(),
+        Counter(gravest.values()),
+        tuple(quarantined),
+    )
+
+
+def _rows(attempts: Iterable[Attempt]) -> list[Row]:
+    counts: dict[tuple[Any, ...], list[int]] = {}
+    for attempt in attempts:
+        seen = attempt.evidence
+        key = (attempt.model, attempt.round, seen.topic, int(seen.level), seen.join)
+        counts.setdefault(key, [0, 0])[attempt.inherited] += 1
+    rows = [Row(*key, *both) for key, both in counts.items()]
+    return sorted(rows, key=lambda r: (-r.level, r.model, r.round or 0, r.topic))
+
+
+class _Origins:
+    """Where the programs of a run came from, looked up as needed."""
+
+    def __init__(self, store: Store, given: str) -> None:
+        self._store = store
+        self._given = given
+        self._models = store.models_by_scope()
+        self._rounds = {r.improver_id: 0 for r in store.rounds() if r.round == 0 and r.improver_id}
+        for run in store.improver_runs(level="meta"):
+            for program in (run.result_id, *(p for p, _, _ in store.utility_calls(run.key))):
+                if program is not None and run.round is not None:
+                    self._rounds.setdefault(program, run.round)
+
+    def attempt(self, evidence: Evidence, others: list[Evidence]) -> Attempt:
+        """Evidence with its origin. A program without a maker is what the run began with."""
+        program = evidence.program_id
+        maker = self._store.made_by(program)
+        parent = maker.initial_id if maker is not None else None
+        return Attempt(
+            evidence,
+            self._model(program, maker),
+            self._round(program, maker),
+            self._store.kind_of(program),
+            parent not in (None, program) and self._shows(parent, evidence, others),
+        )
+
+    def _model(self, program: str, maker: ImproverRunRecord | None) -> str:
+        """What a halt or a crash cut off is in no improver run yet."""
+        if maker is None:
+            return self._given if self._store.was_given(program) else UNKNOWN
+        return self._models.get(maker.scope, UNKNOWN)
+
+    def _round(self, program: str, maker: ImproverRunRecord | None) -> int | None:
+        if maker is None:
+            return 0 if self._rounds else None
+        if maker.round is not None:
+            return maker.round
+        return self._rounds.get(maker.improver_id, 0 if self._rounds else None)
+
+    def _shows(self, parent: str | None, evidence: Evidence, others: list[Evidence]) -> bool:
+        """Whether the parent's text or deeds hold all that is known of the child."""
+        known = {
+            _LINE.sub("", detail)
+            for other in others
+            if other.program_id == parent and other.topic == evidence.topic
+            for detail in other.details
+        }
+        if parent is not None:
+            known |= {finding.evidence for finding in findings(self._store.program(parent).source)}
+        return {_LINE.sub("", detail) for detail in evidence.details} <= known
