@@ -1,0 +1,109 @@
+"""Scopes, bindings and the index of a program that the rules work on."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+EACH = "each element of"
+ANY = "any value of"
+"""Steps of a path; the others are the keys and positions of subscripts."""
+
+Path = tuple[object, ...]
+_HOPS = 30
+"""So many scopes upwards are looked through; further up the module's own are next."""
+
+
+@dataclass(slots=True)
+class Binding:
+    """What a name stands for at one place: `path` into the value of `node`, seen from `scope`.
+
+    `kind` is value, import (`text` is the full name), function, class, parameter, added (`+=`) or
+    other.
+    """
+
+    kind: str
+    node: ast.AST
+    scope: Scope
+    path: Path = ()
+    text: str = ""
+
+
+class Scope:
+    """The names of a module, class, function or comprehension."""
+
+    __slots__ = ("bindings", "declared", "is_class", "parent", "returns")
+
+    def __init__(self, parent: Scope | None = None, is_class: bool = False) -> None:
+        self.parent = parent
+        self.is_class = is_class
+        self.bindings: dict[str, list[Binding]] = {}
+        self.declared: dict[str, Scope] = {}
+        self.returns: list[ast.expr] = []
+
+
+@dataclass(slots=True)
+class Function:
+    """A function or lambda with what is needed to follow arguments into it."""
+
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    name: str
+    scope: Scope
+    outer: Scope
+    bound: bool = False  # its first parameter is given by the object
+    positions: dict[str, int] = field(default_factory=dict)
+    defaults: dict[str, ast.expr] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        arguments = self.node.args
+        names = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
+        self.positions = {name: i for i, name in enumerate(names)}
+        late = names[len(names) - len(arguments.defaults) :]
+        self.defaults = dict(zip(late, arguments.defaults, strict=True))
+        for parameter, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+            if value is not None:
+                self.defaults[parameter.arg] = value
+
+
+@dataclass(slots=True)
+class Store:
+    """An assignment to (or deletion of) an attribute or a subscript."""
+
+    target: ast.Attribute | ast.Subscript
+    value: ast.expr | None
+    scope: Scope
+    path: Path = ()
+
+
+@dataclass(slots=True)
+class Index:
+    """What one pass finds."""
+
+    module: Scope = field(default_factory=Scope)
+    bound: set[str] = field(default_factory=set)
+    calls: list[tuple[ast.Call, Scope]] = field(default_factory=list)
+    imports: list[tuple[ast.Import | ast.ImportFrom, str]] = field(default_factory=list)
+    mentions: list[tuple[ast.expr, Scope]] = field(default_factory=list)
+    stores: list[Store] = field(default_factory=list)
+    merges: list[tuple[ast.AugAssign, Scope]] = field(default_factory=list)
+    strings: list[tuple[ast.expr, Scope]] = field(default_factory=list)
+    functions: dict[ast.AST, Function] = field(default_factory=dict)
+    classes: dict[str, ast.ClassDef] = field(default_factory=dict)
+    class_names: dict[Scope, str] = field(default_factory=dict)
+    methods: set[str] = field(default_factory=set)
+    attributes: dict[str, list[Binding]] = field(default_factory=dict)
+    inner: dict[ast.AST, Scope] = field(default_factory=dict)
+
+    def lookup(self, scope: Scope, name: str) -> list[Binding] | None:
+        """What `name` may stand for in `scope`; None when the program does not bind it."""
+        if name not in self.bound:
+            return None
+        at: Scope | None = scope
+        for _ in range(_HOPS):
+            if at is None:
+                return None
+            found = at.bindings.get(name)
+            if found is not None and (at is scope or not at.is_class):
+                return found
+            at = at.parent
+        return self.module.bindings.get(name)
