@@ -57,8 +57,7 @@ class Run:
         """The result as `stop run --json` prints it."""
         store = self.store()
         try:
-            events = len(self.security_events())
-            return rounds.summary(store, self.config, self.folder, events)
+            return rounds.summary(store, self.config, self.folder, self.security_events())
         finally:
             store.close()
 

@@ -256,7 +256,9 @@ def _raise_if_refused(detail: str) -> None:
 # --- what a run came to, read from its store
 
 
-def summary(store: Any, config: Any, folder: Any, security_events: int) -> dict[str, Any]:
+def summary(
+    store: Any, config: Any, folder: Any, security_events: list[dict[str, Any]]
+) -> dict[str, Any]:
     """The result of a run as the machine-readable output has it."""
     records = store.rounds()
     accepted = [r for r in records if r.accepted]
@@ -277,5 +279,15 @@ def summary(store: Any, config: Any, folder: Any, security_events: int) -> dict[
             "round": best.round,
         },
         "lm": store.spending().to_dict(),
-        "security_events": security_events,
+        "security_events": sum(event["level"] > 0 for event in security_events),
+        "security_programs": _programs_by_level(security_events),
     }
+
+
+def _programs_by_level(events: list[dict[str, Any]]) -> dict[str, int]:
+    """How many programs have events, each at its gravest level."""
+    gravest: dict[str, int] = {}
+    for event in events:
+        gravest[event["program_id"]] = max(event["level"], gravest.get(event["program_id"], 0))
+    levels = list(gravest.values())
+    return {str(level): levels.count(level) for level in (1, 2, 3)}

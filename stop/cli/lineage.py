@@ -20,6 +20,7 @@ from stop.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from stop.audit.evidence import Evidence
     from stop.lineage import Node
 
 
@@ -100,6 +101,7 @@ def show(run_name: str, program_id: str, runs_dir: str, as_json: bool) -> None:
     ID is the beginning of a program id, or `best`.
     """
     from stop.api import open_run
+    from stop.audit.evidence import join
     from stop.cli.runs import find_run
     from stop.lineage import read_lineage
 
@@ -121,15 +123,16 @@ def show(run_name: str, program_id: str, runs_dir: str, as_json: bool) -> None:
                 "source": program.source,
                 "lineage": node.to_dict() if node else None,
                 "evaluations": evaluations,
+                "evidence": [each.to_dict() for each in join(events)],
                 "events": events,
             }
         )
         return
-    _show_program(program, node, evaluations, events)
+    _show_program(program, node, evaluations, join(events))
 
 
 def _show_program(
-    program: Any, node: Node | None, evaluations: list[dict[str, Any]], events: list[dict[str, Any]]
+    program: Any, node: Node | None, evaluations: list[dict[str, Any]], evidence: list[Evidence]
 ) -> None:
     say(f"program   {program.id}")
     say(f"kind      {program.kind}")
@@ -152,9 +155,16 @@ def _show_program(
             for e in evaluations
         ]
         table(["task", "split", "score", "status", "detail", "isolation"], rows)
-    if events:
+    if evidence:
         say()
-        table(["level", "kind", "detail"], [[e["level"], e["event"], e["detail"]] for e in events])
+        table(
+            ["level", "topic", "how", "events", "what"],
+            [
+                [int(e.level), e.topic, e.join, e.events if i == 0 else "", detail]
+                for e in evidence
+                for i, detail in enumerate(e.details)
+            ],
+        )
     say()
     say(clean(program.source))
 

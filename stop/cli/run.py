@@ -184,7 +184,9 @@ def _show_rounds(document: dict[str, Any]) -> None:
     cost = "price unknown" if lm["usd"] is None else f"${lm['usd']:.4f}"
     tokens = f"{lm['prompt_tokens']} + {lm['completion_tokens']} tokens"
     say(f"cost      {lm['calls']} LM calls, {lm['responses']} responses, {tokens}, {cost}")
-    say(f"security  {document['security_events']} event(s)")
+    levels = document["security_programs"]
+    say(f"security  {document['security_events']} event(s); programs: {levels['1']} with intent, "
+        f"{levels['2']} attempted, {levels['3']} tampered")  # fmt: skip
     say(f"status    {document['status']}")
 
 

@@ -143,6 +143,17 @@ class SandboxContract:
             assert not first.alive
             assert second.status == "error"
 
+    async def test_what_a_job_attempted_is_told_also_when_it_dies(self) -> None:
+        attempt = (
+            "import ctypes, os\ndef algorithm(x):\n    ctypes.CDLL(None).ptrace(16, 1, 0, 0)\n"
+            "    os._exit(1)\n"
+        )
+        async with self.guest() as guest:
+            await evaluate(guest, attempt, 0)
+            assert "system_call" in {sign.kind for sign in guest.signs}
+            await evaluate(guest, ECHO, 0)
+            assert not guest.signs
+
     async def test_values_come_back_as_they_went(self) -> None:
         values: list[Any] = [
             None, True, -(1 << 70), 1.5, float("inf"), "naïve 模型 \x00 \ud800",
