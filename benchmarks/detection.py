@@ -23,10 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from stop.statistics import wilson_interval
 from tests.audit.corpus.attempts import Attempt, attempts
 from tests.audit.corpus.benign import FAMILIES, WRITTEN, Sample, benign
+from tests.audit.corpus.held_out import held_out_attempts, held_out_honest
 
 if TYPE_CHECKING:
     from stop.audit.rules import Scan
 
+HELD_OUT = "held out"
 MARKS = ("<!-- measured -->", "<!-- end -->")
 
 
@@ -86,22 +88,30 @@ class Report:
 def measure() -> Report:
     from stop.audit.rules import scan  # noqa: PLC0415
 
-    tried = [(attempt, scan(attempt.source)) for attempt in attempts()]
-    honest = [(sample, scan(sample.source)) for sample in benign()]
+    held = [Attempt(*given) for given in _held_out_attempts()]
+    unseen = [Sample(name, HELD_OUT, source) for name, source in held_out_honest()]
+    tried = [(attempt, scan(attempt.source)) for attempt in [*attempts(), *held]]
+    honest = [(sample, scan(sample.source)) for sample in [*benign(), *unseen]]
     return Report(
         platform.python_version(), _seen(tried), _alarms(honest), _misses(tried), _found(honest)
     )
 
 
+def _held_out_attempts() -> Iterable[tuple[str, str, str, str]]:
+    return ((f"held-out/{name}", HELD_OUT, rule, text) for name, rule, text in held_out_attempts())
+
+
 def _seen(tried: Sequence[tuple[Attempt, Scan]]) -> tuple[Seen, ...]:
     rules = dict.fromkeys(attempt.rule for attempt, _ in tried)
     groups: list[tuple[str, Callable[[Attempt], bool]]] = [
-        (rule, lambda a, rule=rule: a.rule == rule and a.family != "hidden") for rule in rules
+        (rule, lambda a, rule=rule: a.rule == rule and a.family not in ("hidden", HELD_OUT))
+        for rule in rules
     ]
     groups += [
-        ("all but hidden", lambda a: a.family != "hidden"),
+        ("all but hidden", lambda a: a.family not in ("hidden", HELD_OUT)),
         ("hidden", lambda a: a.family == "hidden"),
-        ("all", lambda _a: True),
+        ("all", lambda a: a.family != HELD_OUT),
+        (HELD_OUT, lambda a: a.family == HELD_OUT),
     ]
     table = []
     for name, belongs in groups:
@@ -124,6 +134,7 @@ def _by_its_rule(attempt: Attempt, result: Scan) -> bool:
 def _alarms(honest: Sequence[tuple[Sample, Scan]]) -> tuple[Alarms, ...]:
     groups = [(family, {family}) for family in FAMILIES]
     groups.insert(len(WRITTEN), ("all of these", set(WRITTEN)))
+    groups.append((HELD_OUT, {HELD_OUT}))
     table = []
     for name, families in groups:
         chosen = [result for sample, result in honest if sample.family in families]

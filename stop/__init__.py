@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stop.errors import StopError
     from stop.evaluation import Evaluation
     from stop.programs import Program
+    from stop.replays import Replay, replay
     from stop.task import Task, list_tasks, load_task
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ _HOMES = {
     "ImproverBudget": "budget",
     "Improved": "api",
     "Program": "programs",
+    "Replay": "replays",
     "Run": "api",
     "StopError": "errors",
     "Task": "task",
@@ -41,6 +43,7 @@ _HOMES = {
     "load_task": "task",
     "measure_bypass": "bypass",
     "open_run": "api",
+    "replay": "replays",
     "resume": "api",
     "run": "api",
 }
@@ -52,6 +55,7 @@ __all__ = [
     "Improved",
     "ImproverBudget",
     "Program",
+    "Replay",
     "Run",
     "StopError",
     "Task",
@@ -61,6 +65,7 @@ __all__ = [
     "load_task",
     "measure_bypass",
     "open_run",
+    "replay",
     "resume",
     "run",
 ]

@@ -10,18 +10,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from stop import bypass, rounds
 from stop.audit import log as audit_log
 from stop.broker import ENTRY_POINT
-from stop.budget import Budget, ImproverBudget
+from stop.budget import ImproverBudget
 from stop.concurrency import run_sync
 from stop.config import PRESETS, RunConfig, run_secret
 from stop.errors import ConfigError, ProgramError, StopError
 from stop.evaluation import Evaluation
 from stop.events import Progress, ProgressListener, ignore_progress
 from stop.improvers import load_improver
+from stop.limits import (
+    Limits,
+    ResumeLimits,
+    check_names,
+    improver_budget,
+    round_budget,
+    run_budget,
+)
 from stop.lm import default_spec
 from stop.programs import Program, syntax_problem
 from stop.sandbox import open_sandbox
@@ -130,33 +138,31 @@ def run_from_config(config: RunConfig, runs_dir: Path, progress: ProgressListene
 def resume(
     folder: str | Path,
     *,
-    max_usd: float | None = None,
-    max_tokens: int | None = None,
-    max_lm_calls: int | None = None,
-    max_seconds: float | None = None,
+    lm_patience: float | None = None,
     reason: str = "",
     progress: ProgressListener = ignore_progress,
+    **limits: Unpack[ResumeLimits],
 ) -> Run | Improved | bypass.BypassRates:
     """Go on where a run, an improve or a bypass measurement was. Limits given replace its own.
 
     Args:
         folder: of the run.
-        max_usd, max_tokens, max_lm_calls, max_seconds: of the whole run.
+        limits: of the whole run (`max_usd`, ...) and of each round that has not ended
+            (`round_max_usd`, ...); see `stop.limits.ResumeLimits`.
+        lm_patience: seconds without an answer after which a model's server is given up.
         reason: why a run that its policy halted should go on; it is logged.
         progress: told what happens.
 
     Returns:
         What `run`, `improve` or `measure_bypass` would have returned.
     """
+    check_names(limits, ResumeLimits)
     config = read_config(Path(folder))
-    old = config.budget
-    raised = Budget(
-        usd=old.usd if max_usd is None else max_usd,
-        tokens=old.tokens if max_tokens is None else max_tokens,
-        lm_calls=old.lm_calls if max_lm_calls is None else max_lm_calls,
-        seconds=old.seconds if max_seconds is None else max_seconds,
+    config = config.changed(
+        budget=run_budget(limits, config.budget),
+        round_budget=round_budget(limits, config.round_budget),
+        lm_patience=config.lm_patience if lm_patience is None else lm_patience,
     )
-    config = config.model_copy(update={"budget": raised})
     if config.kind == "improve":
         return _improve_in(Path(folder), config, progress, reason)
     if config.kind == "bypass":
@@ -191,6 +197,7 @@ def run_config(
     base_url: str | None = None,
     meta_lm: str | None = None,
     meta_base_url: str | None = None,
+    lm_patience: float | None = None,
     improver: str | Run | Program | None = None,
     accept: str | None = None,
     repetitions: int | None = None,
@@ -198,10 +205,6 @@ def run_config(
     responses: int | None = None,
     utility_calls: int | None = None,
     max_response_tokens: int | None = None,
-    max_usd: float | None = None,
-    max_tokens: int | None = None,
-    max_lm_calls: int | None = None,
-    max_seconds: float | None = None,
     sandbox: str = "auto",
     isolation: str = "fork",
     image: str | None = None,
@@ -211,6 +214,7 @@ def run_config(
     seed: int | None = None,
     concurrency: int | None = None,
     need_model: bool = True,
+    **limits: Unpack[Limits],
 ) -> RunConfig:
     """A configuration out of options: a preset first, what is given on top.
 
@@ -220,13 +224,16 @@ def run_config(
         preset: "quick" or "paper".
         lm: model of the task level; None: what the environment offers.
         meta_lm: model of the meta level; None: the same.
+        lm_patience: seconds without an answer after which a model's server is given up; None: 900,
+            and 1800 for a local one.
         improver: "seed", a file, or a run whose best improver is taken.
         accept: "better" or "always".
         repetitions: improver runs per task in the meta-utility.
         calls, responses, utility_calls: m, n and utility calls of an improver run (default
             n * m + 1), on both levels.
         max_response_tokens: completion tokens of one response, on both levels.
-        max_usd, max_tokens, max_lm_calls, max_seconds: of the whole run.
+        limits: of the whole run (`max_usd`, ...), of each round (`round_max_usd`, ...), of each
+            improver run (`improver_max_usd`, ...); see `stop.limits.Limits`.
         policy: what follows from an attempt against the sandbox: "log", "quarantine" or "halt".
         policy_level: events from this level on count (default 2).
         halt_after: with "halt", after so many programs (default 1).
@@ -235,6 +242,7 @@ def run_config(
     Raises:
         ConfigError, LMUnavailable: an option makes no sense, or no model can be found.
     """
+    check_names(limits, Limits)
     if preset is not None and preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}", hint=f"one of: {', '.join(PRESETS)}")
     values = dict(PRESETS.get(preset or "", {}), preset=preset or "")
@@ -247,16 +255,18 @@ def run_config(
         )
     for level in ("task_budget", "meta_budget"):
         base = values.get(level, ImproverBudget())
-        values[level] = _improver_budget(base, calls, responses, utility_calls, max_response_tokens)
+        base = _improver_budget(base, calls, responses, utility_calls, max_response_tokens)
+        values[level] = improver_budget(limits, base)
     given = {
         "rounds": rounds, "accept": accept, "repetitions": repetitions, "concurrency": concurrency,
         "seed": seed, "base_url": base_url, "meta_lm": meta_lm, "meta_base_url": meta_base_url,
+        "lm_patience": lm_patience,
         "image": image, "policy": policy, "policy_level": policy_level, "halt_after": halt_after,
     }  # fmt: skip
     values.update({name: value for name, value in given.items() if value is not None})
     values["lm"] = lm or (default_spec() if need_model else "unknown")
     values["improver"] = _improver_source(improver)
-    values["budget"] = Budget(max_usd, max_tokens, max_lm_calls, max_seconds)
+    values["budget"], values["round_budget"] = run_budget(limits), round_budget(limits)
     return RunConfig.checked(**values, sandbox=sandbox, isolation=isolation)
 
 
@@ -364,7 +374,7 @@ def improve(
     config = run_config(
         tasks=(str(task),), rounds=0, repetitions=1, improver=improver, lm=lm, base_url=base_url,
         calls=calls, responses=responses, max_response_tokens=max_response_tokens, **options,
-    ).model_copy(update={"kind": "improve", "program": program})  # fmt: skip
+    ).changed(kind="improve", program=program)  # fmt: skip
     folder = create_run(config, Path(runs_dir))
     progress(Progress("message", f"recording in {folder}"))
     return _improve_in(folder, config, progress)

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from stop.audit.evidence import seen
+from stop.audit.policy import tell_all
 from stop.audit.tripwire import flag_events
-from stop.budget import ImproverBudget
+from stop.budget import ONE_UTILITY_CALL, Account, Budget, ImproverBudget, Ledger, Spending
 from stop.concurrency import gather_or_cancel
-from stop.errors import LMRequestRefused
+from stop.errors import BudgetExceeded, LMRequestRefused
 from stop.evaluation import Status
 from stop.events import SecurityEvent
-from stop.lm.base import LMRequest, LMResponse
+from stop.lm.base import LMRequest, LMResponse, Usage
 from stop.programs import MAX_PROGRAM_BYTES, program_id, syntax_problem
 from stop.sandbox.base import Answer, Guest, Job, JobOutput
 
@@ -57,6 +58,8 @@ class Completer(Protocol):
 
     def complete(self, request: LMRequest) -> Coroutine[Any, Any, LMResponse]: ...
 
+    def worst_case(self, request: LMRequest) -> Usage: ...
+
 
 @dataclass(frozen=True, slots=True)
 class ImproverOutcome:
@@ -81,6 +84,9 @@ _FIELDS = {
 """What the guest's client sends; anything beside it was not sent by that client."""
 
 
+_LEVEL = "improver run"
+
+
 class _TooManyRefusals(Exception):
     """The guest does not take no for an answer."""
 
@@ -94,6 +100,7 @@ class Broker:
         budget: what this run may use; kept here whatever the guest does.
         on_event: told of each security event.
         on_utility_call: told (program or None, score) of each call, for the record.
+        ledger: of the run; utility calls count there.
     """
 
     def __init__(
@@ -103,15 +110,21 @@ class Broker:
         budget: ImproverBudget,
         on_event: Callable[[SecurityEvent], None],
         on_utility_call: Callable[[str | None, Score], None] = lambda _source, _score: None,
+        *,
+        ledger: Ledger | None = None,
     ) -> None:
         self._utility = utility
         self._lm = language_model
         self._budget = budget
         self._on_event = on_event
         self._on_utility_call = on_utility_call
+        self._ledger = ledger or Ledger(Budget())
+        self._account = Account(_LEVEL, budget.of_responses)
         self._utility_calls = 0
         self._lm_calls = 0
         self._refusals = 0
+        self._signs_told = 0
+        self._guest: Guest
         self._told: set[str] = set()
         self._scores: dict[str, float] = {}
 
@@ -132,11 +145,11 @@ class Broker:
         """
         if problem := syntax_problem(improver, ENTRY_POINT):
             return self._outcome("syntax", problem, None, JobOutput())
+        self._guest = guest
         try:
             return await self._run(guest, improver, initial_solution, result_entry_point, seed)
         finally:  # also of a sandbox that broke
-            for sign in guest.signs:
-                self._on_event(seen(sign.kind, sign.detail, sign.source))
+            self._tell_signs()
 
     async def _run(
         self, guest: Guest, improver: str, initial_solution: str, result_entry_point: str, seed: int
@@ -192,9 +205,16 @@ class Broker:
             status, detail, source, self._utility_calls, self._lm_calls, output, self._scores
         )
 
+    def _tell_signs(self) -> None:
+        """What the guest attempted since the last time that it was asked."""
+        signs = self._guest.signs
+        new, self._signs_told = signs[self._signs_told :], len(signs)
+        tell_all(self._on_event, [seen(sign.kind, sign.detail, sign.source) for sign in new])
+
     # --- requests of the guest
 
     async def _serve(self, service: str, value: Any) -> dict[str, Any]:
+        self._tell_signs()
         known = _FIELDS.get(service)
         if known is not None and isinstance(value, dict) and value.keys() <= known:
             serve = self._utility_call if service == "utility" else self._lm_call
@@ -203,19 +223,20 @@ class Broker:
         return self._refused({"refused": "there is no such service"})
 
     async def _utility_call(self, value: dict[str, Any]) -> dict[str, Any]:
-        for event in flag_events(value.get("flags")):
-            self._on_event(event)
+        tell_all(self._on_event, flag_events(value.get("flags")))
         self._check_belief("utility calls", value.get("believed"), self._budget.utility_calls)
         source = value.get("program")
         if self._utility_calls >= self._budget.utility_calls:  # as in the reference: 0, no error
             return self._refused({"score": 0.0, "uses": self._utility_calls})
         self._utility_calls += 1
-        if isinstance(source, str) and len(source) <= MAX_PROGRAM_BYTES:
-            score = await self._utility.score(source)
-            self._scores[program_id(source)] = score.value
-        else:
-            source, score = None, Score(self._utility.worst, "invalid")
-        self._on_utility_call(source, score)
+        with self._ledger.reserve(ONE_UTILITY_CALL) as reservation:
+            if isinstance(source, str) and len(source) <= MAX_PROGRAM_BYTES:
+                score = await self._utility.score(source)
+                self._scores[program_id(source)] = score.value
+            else:
+                source, score = None, Score(self._utility.worst, "invalid")
+            self._on_utility_call(source, score)
+            reservation.settle(ONE_UTILITY_CALL)
         return {"score": score.value, "uses": self._utility_calls}
 
     def _check_belief(self, what: str, believed: Any, granted: int) -> None:
@@ -246,6 +267,11 @@ class Broker:
             responses = await self._complete(expertise, messages, n, float(temperature))
         except LMRequestRefused as error:
             return {"refused": error.message, "times_used": used}
+        except BudgetExceeded as error:
+            if error.level != _LEVEL:
+                raise
+            self._lm_calls -= 1
+            return self._refused({"over_budget": error.message, "times_used": self._lm_calls})
         return {"responses": responses, "times_used": used}
 
     async def _complete(
@@ -259,9 +285,24 @@ class Broker:
             LMRequest(expertise, message, count, temperature, self._budget.max_tokens)
             for message, count in wanted.items()
         ]
-        responses = await gather_or_cancel(self._lm.complete(request) for request in requests)
+        responses = await self._within_budget(requests)
         queues = {r.message: list(a.texts) for r, a in zip(requests, responses, strict=True)}
         return [queues[message].pop(0) for message in messages for _ in range(n)]
+
+    async def _within_budget(self, requests: list[LMRequest]) -> list[LMResponse]:
+        """All of a call or nothing, decided by what it could cost: also when it is on the tape."""
+        worst = Spending()
+        if self._account.budget.limits:
+            for request in requests:
+                worst.add(_cost(self._lm.worst_case(request)))
+        await self._account.room(worst)
+        with self._account.reserve(worst) as reservation:
+            responses = await gather_or_cancel(self._lm.complete(request) for request in requests)
+            actual = Spending()
+            for response in responses:
+                actual.add(_cost(response.usage))
+            reservation.settle(actual)
+        return responses
 
     def _refused(self, reply: dict[str, Any]) -> dict[str, Any]:
         """A guest that swallows refusals and asks again and again is ended."""
@@ -272,6 +313,14 @@ class Broker:
 
     def _event(self, kind: str, detail: str) -> None:
         self._on_event(seen(kind, detail, "host"))
+
+
+def _cost(usage: Usage) -> Spending:
+    return Spending(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        usd=usage.usd or 0.0,
+    )
 
 
 def _lm_request_problem(expertise: Any, messages: Any, n: Any, temperature: Any, most: int) -> str:

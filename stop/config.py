@@ -53,10 +53,13 @@ class RunConfig(BaseModel):
         repetitions: improver runs per task in the meta-utility.
         lm: the model that rewrites solutions; `meta_lm` the one that rewrites improvers.
         base_url, meta_base_url: of an OpenAI-compatible server.
+        lm_patience: seconds without an answer after which a model's server is given up; None: the
+            default of its kind.
         accept: "better" takes a new improver only when its meta-utility is higher in a paired
             comparison on the same instances; "always" takes each one that works, as the paper.
         task_budget, meta_budget: of each improver run on a task, and on an improver.
         budget: of the whole run.
+        round_budget: of each round, round 0 included; of the kind "run" only.
         sandbox, isolation: where programs run.
         policy: what follows from an attempt against the sandbox: "log", "quarantine" or "halt".
         policy_level: events from this level on count as one; see `stop.events.Level`.
@@ -78,10 +81,12 @@ class RunConfig(BaseModel):
     meta_lm: str | None = None
     base_url: str | None = None
     meta_base_url: str | None = None
+    lm_patience: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     accept: Accept = "better"
     task_budget: ImproverBudget = ImproverBudget()
     meta_budget: ImproverBudget = ImproverBudget()
     budget: Budget = Budget()
+    round_budget: Budget = Budget()
     sandbox: Literal["auto", "docker", "bubblewrap"] = "auto"
     isolation: Literal["fork", "container"] = "fork"
     policy: Literal["log", "quarantine", "halt"] = "log"
@@ -101,10 +106,17 @@ class RunConfig(BaseModel):
             raise ValueError("a task is named twice")
         if (self.kind == "bypass") != (self.bypass is not None):
             raise ValueError("the kind bypass, and no other, has a bypass part")
-        limits = (self.budget.usd, self.budget.tokens, self.budget.lm_calls, self.budget.seconds)
-        if any(limit is not None and not limit >= 0 for limit in limits):
+        if self.kind != "run" and self.round_budget.limits:
+            raise ValueError("only the kind run has rounds, and limits of a round")
+        improvers = (self.task_budget.of_responses, self.meta_budget.of_responses)
+        budgets = (self.budget, self.round_budget, *improvers)
+        if any(not limit >= 0 for budget in budgets for limit in budget.limits.values()):
             raise ValueError("a limit must be 0 or more")
         return self
+
+    def changed(self, **values: Any) -> RunConfig:
+        """The same with other values, checked again."""
+        return RunConfig.checked(**(dict(self) | values))
 
     @classmethod
     def checked(cls, **values: Any) -> RunConfig:

@@ -57,13 +57,14 @@ class RunError(StopError):
 
 
 class BudgetExceeded(StopError):
-    """A limit was reached. `resource` names which."""
+    """A limit was reached. `resource` names which, `level` whose: "run", "round 3", ..."""
 
     exit_code = 3
 
-    def __init__(self, message: str, *, resource: str, hint: str = "") -> None:
+    def __init__(self, message: str, *, resource: str, level: str = "run", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.resource = resource
+        self.level = level
 
 
 class SandboxError(StopError):
@@ -83,7 +84,10 @@ class SandboxBroken(SandboxError):
 
 
 class LMError(StopError):
+    """`cost_unknown`: what was sent may have been paid for, although nothing came of it."""
+
     exit_code = 5
+    cost_unknown = False
 
 
 class LMUnavailable(LMError):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from stop.events import SecurityEvent
 from stop.statistics import Cell, stratified_mean
 
-Status = Literal["ok", "error", "timeout", "oom", "invalid", "syntax", "quarantined"]
+Status = Literal["ok", "error", "timeout", "oom", "invalid", "syntax", "quarantined", "budget"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,9 @@ class Progress:
     """Something happened that a person watching would like to see.
 
     `kind` is one of: run_started, round_started, improver_run_started, improver_run_finished,
-    lm_call_started, lm_call_finished, evaluation_finished, candidate_scored, round_finished,
-    run_finished, counted, security, message.
+    lm_call_started, lm_call_finished, lm_call_failed, lm_waiting, lm_answers,
+    evaluation_finished, candidate_scored, round_finished, run_finished, counted, budget,
+    security, message.
     """
 
     kind: str

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from stop.audit.guard import NO_GUARD, Guard
+from stop.audit.guard import NO_GUARD, Guard, Quarantined
+from stop.audit.policy import tell_all
 from stop.audit.rules import findings
 from stop.broker import Broker, HostUtility, ImproverOutcome, Score
 from stop.budget import ImproverBudget
@@ -25,6 +26,7 @@ from stop.store import ImproverRunRecord, Store
 from stop.store.records import Level
 
 _NOTHING = JobOutput()
+_QUARANTINED = ImproverOutcome("quarantined", "not executed any more", None, 0, 0, _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +100,22 @@ class ImproverRunner:
         self._begin(what)
         identity = program_id(what.improver)
         if self._guard.refuses(identity):
-            detail = "not executed any more"
-            return self._finish(what, ImproverOutcome("quarantined", detail, None, 0, 0, _NOTHING))
+            return self._finish(what, _QUARANTINED)
         with self._guard.effect("improver_run", program_id=identity, improver_run=what.key) as made:
-            outcome = await self._apply(what, utility, model, budget)
+            try:
+                outcome = await self._apply(what, utility, model, budget)
+            except Quarantined:
+                outcome = _QUARANTINED
             if made is not None:
                 made.status = outcome.status
         self._guard.settle(what.key)
         return self._finish(what, outcome)
+
+    def give_up(self, key: str, status: Status, detail: str) -> None:
+        """An improver run that did not end will not be executed again."""
+        calls = len(self._store.utility_calls(key))
+        self._store.finish_improver_run(key, status=status, detail=detail, utility_calls=calls)
+        self._guard.settle(key)
 
     def _begin(self, what: Application) -> None:
         self._store.add_program(what.improver, "improver")
@@ -129,17 +139,20 @@ class ImproverRunner:
             finished=None,
         )
         self._store.start_improver_run(record)
-        self._store.forget_utility_calls(what.key)
+        self._begin_execution(what.key)
         self._progress(Progress("improver_run_started", what.key, {"level": what.level}))
         self._scan(what)
 
     def _scan(self, what: Application) -> None:
         """What the text of an improver shows."""
         identity = program_id(what.improver)
-        for finding in findings(what.improver):
-            detail = f"line {finding.line}: {finding.evidence}"
-            event = SecurityEvent(finding.rule, finding.level, detail, identity, what.key, "text")
-            self._on_event(event)
+        events = [
+            SecurityEvent(
+                f.rule, f.level, f"line {f.line}: {f.evidence}", identity, what.key, "text"
+            )
+            for f in findings(what.improver)
+        ]
+        tell_all(self._on_event, events)
 
     async def _apply(
         self,
@@ -164,9 +177,11 @@ class ImproverRunner:
                 budget,
                 self._event_listener(what),
                 self._utility_recorder(what),
+                ledger=self._tape.ledger,
             )
             try:
                 async with self._pool.improver_guest(0 if what.level == "meta" else 1) as guest:
+                    self._guard.admit(program_id(what.improver))
                     return await broker.run(
                         guest,
                         what.improver,
@@ -179,8 +194,14 @@ class ImproverRunner:
                     status: Status = "oom" if "out of memory" in error.message else "error"
                     detail = f"the sandbox did not survive this improver: {error.message}"
                     return ImproverOutcome(status, detail, None, 0, 0, _NOTHING)
-                self._store.forget_utility_calls(what.key)
+                self._begin_execution(what.key)
         raise AssertionError("unreachable")
+
+    def _begin_execution(self, key: str) -> None:
+        """Utility calls of an earlier execution are made again: they count once."""
+        ledger = self._tape.ledger
+        calls, round_then = self._store.begin_execution(key, ledger.round)
+        ledger.take_back(calls, of_this_round=round_then == ledger.round)
 
     def _finish(self, what: Application, outcome: ImproverOutcome) -> ImproverRunRecord:
         result = outcome.source

@@ -15,7 +15,7 @@ from typing import Any
 
 from stop.broker import ENTRY_POINT
 from stop.budget import Spending
-from stop.errors import LMRequestRefused, RunError
+from stop.errors import BudgetExceeded, LMRequestRefused, RunError
 from stop.evaluation import Evaluation
 from stop.events import Progress
 from stop.improver_run import Application
@@ -46,12 +46,13 @@ async def run_rounds(session: Session) -> None:
     config, store = session.config, session.store
     meta_utility = _meta_utility(session)
     async with session.working():
-        accepted = [await _begin(session, meta_utility)]
+        accepted = [await _round_0(session, meta_utility)]
         done = {record.round: record for record in store.rounds()}
         for number in range(1, config.rounds + 1):
             record = done.get(number)
             if record is None:
-                record = await _round(session, meta_utility, number, _last_clean(session, accepted))
+                current = _last_clean(session, accepted)
+                record = await _round_within_budget(session, meta_utility, number, current)
             if record.accepted and record.improver_id is not None:
                 source = store.program(record.improver_id).source
                 evaluation = await meta_utility.evaluate(source)
@@ -81,6 +82,19 @@ def _meta_utility(session: Session) -> MetaUtility:
     )
 
 
+async def _round_0(session: Session, meta_utility: MetaUtility) -> Current:
+    """Without a score of the improver to begin with there is nothing to compare with."""
+    if any(record.round == 0 for record in session.store.rounds()):
+        return await _begin(session, meta_utility)
+    try:
+        async with session.round(0):
+            return await _begin(session, meta_utility)
+    except BudgetExceeded as error:
+        if error.level == "round 0":
+            error.message = f"the improver to begin with has no score yet: {error.message}"
+        raise
+
+
 async def _begin(session: Session, meta_utility: MetaUtility) -> Current:
     """Round 0: the seed improver's meta-utility."""
     source = session.config.improver or load_improver("seed").source
@@ -98,6 +112,27 @@ async def _begin(session: Session, meta_utility: MetaUtility) -> Current:
         session.store.save_round(record)
         session.progress(Progress("round_finished", data=record.to_dict()))
     return Current(identity, source, evaluation)
+
+
+async def _round_within_budget(
+    session: Session, meta_utility: MetaUtility, number: int, current: Current
+) -> RoundRecord:
+    """A round whose budget is used up has no result; the run goes on with the next one."""
+    try:
+        async with session.round(number):
+            return await _round(session, meta_utility, number, current)
+    except BudgetExceeded as error:
+        if error.level != f"round {number}":
+            raise
+        record = _failed_round(number, current, "budget", error.message)
+    run = session.store.improver_run(f"round/{number}")
+    if run is not None and run.status == "running":
+        session.runner.give_up(run.key, "budget", record.detail)
+    elif run is not None:  # it had a candidate, and no score of it
+        record = replace(record, improver_id=run.result_id)
+    session.store.save_round(record)
+    session.progress(Progress("round_finished", data=record.to_dict()))
+    return record
 
 
 async def _round(
@@ -261,7 +296,8 @@ def summary(
 ) -> dict[str, Any]:
     """The result of a run as the machine-readable output has it."""
     records = store.rounds()
-    accepted = [r for r in records if r.accepted]
+    barred = _in_quarantine(config, security_events)
+    accepted = [r for r in records if r.accepted and r.improver_id not in barred]
     best = max(accepted, key=lambda r: r.meta_utility or 0.0, default=None)
     seed = next((r for r in records if r.round == 0), None)
     return {
@@ -282,6 +318,13 @@ def summary(
         "security_events": sum(event["level"] > 0 for event in security_events),
         "security_programs": _programs_by_level(security_events),
     }
+
+
+def _in_quarantine(config: Any, events: list[dict[str, Any]]) -> set[str]:
+    """As `stop.audit.policy.Policy` has it: a program may be found out after it was accepted."""
+    if config.policy != "quarantine":
+        return set()
+    return {event["program_id"] for event in events if event["level"] >= config.policy_level}
 
 
 def _programs_by_level(events: list[dict[str, Any]]) -> dict[str, int]:

@@ -6,7 +6,6 @@ the program it was made from counts where it came in, and is marked as inherited
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ SUMMARIZED = ("security", "quarantined")
 GIVEN = "(given)"
 """The model of programs that no model wrote: what the run began with."""
 UNKNOWN = "(unknown)"
-_LINE = re.compile(r"^line \d+: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +65,27 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """All attempts of a run. `scored` counts the distinct programs that were executed or scored."""
+    """All attempts of a run.
+
+    Attributes:
+        attempts: evidence by program and topic, gravest first.
+        rows: the same, counted.
+        programs: distinct programs of the run, also those that were never executed.
+        by_level: how many of them have events, each at its gravest level.
+        quarantined: program ids.
+    """
 
     attempts: tuple[Attempt, ...]
     rows: tuple[Row, ...]
-    scored: int
+    programs: int
     by_level: Mapping[int, int]
     quarantined: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """As in the machine-readable output."""
         return {
-            "programs": self.scored,
-            "by_level": {str(level): count for level, count in self.by_level.items()},
+            "programs": self.programs,
+            "by_level": {str(level): self.by_level.get(level, 0) for level in (1, 2, 3)},
             "rows": [{name: getattr(row, name) for name in Row.__slots__} for row in self.rows],
             "attempts": [attempt.to_dict() for attempt in self.attempts],
             "quarantined": list(self.quarantined),
@@ -94,15 +100,16 @@ def summarize(store: Store, lines: Iterable[Mapping[str, Any]], *, given: str = 
         lines: of its audit log, of the kinds `SUMMARIZED`.
         given: the model of programs that no improver run made.
     """
-    events, quarantined = [], []
+    events: list[Mapping[str, Any]] = []
+    quarantined: dict[str, None] = {}
     for line in lines:
         if line["kind"] == "security":
             events.append(line)
-        elif line["kind"] == "quarantined":
-            quarantined.append(str(line["program_id"]))
+        else:
+            quarantined[line["program_id"]] = None
     evidence = join(events)
-    origins = _Origins(store, given)
-    attempts = tuple(origins.attempt(each, evidence) for each in evidence)
+    origins = _Origins(store, given, evidence)
+    attempts = tuple(map(origins.attempt, evidence))
     gravest: dict[str, int] = {}
     for attempt in attempts:
         program, level = attempt.evidence.program_id, int(attempt.evidence.level)
@@ -129,8 +136,9 @@ def _rows(attempts: Iterable[Attempt]) -> list[Row]:
 class _Origins:
     """Where the programs of a run came from, looked up as needed."""
 
-    def __init__(self, store: Store, given: str) -> None:
+    def __init__(self, store: Store, given: str, evidence: Iterable[Evidence]) -> None:
         self._store = store
+        self._evidence = {(each.program_id, each.topic): each for each in evidence}
         self._given = given
         self._models = store.models_by_scope()
         self._rounds = {r.improver_id: 0 for r in store.rounds() if r.round == 0 and r.improver_id}
@@ -139,7 +147,7 @@ class _Origins:
                 if program is not None and run.round is not None:
                     self._rounds.setdefault(program, run.round)
 
-    def attempt(self, evidence: Evidence, others: list[Evidence]) -> Attempt:
+    def attempt(self, evidence: Evidence) -> Attempt:
         """Evidence with its origin. A program without a maker is what the run began with."""
         program = evidence.program_id
         maker = self._store.made_by(program)
@@ -149,7 +157,7 @@ class _Origins:
             self._model(program, maker),
             self._round(program, maker),
             self._store.kind_of(program),
-            parent not in (None, program) and self._shows(parent, evidence, others),
+            self._inherits(parent, evidence),
         )
 
     def _model(self, program: str, maker: ImproverRunRecord | None) -> str:
@@ -165,14 +173,12 @@ class _Origins:
             return maker.round
         return self._rounds.get(maker.improver_id, 0 if self._rounds else None)
 
-    def _shows(self, parent: str | None, evidence: Evidence, others: list[Evidence]) -> bool:
-        """Whether the parent's text or deeds hold all that is known of the child."""
-        known = {
-            _LINE.sub("", detail)
-            for other in others
-            if other.program_id == parent and other.topic == evidence.topic
-            for detail in other.details
-        }
-        if parent is not None:
-            known |= {finding.evidence for finding in findings(self._store.program(parent).source)}
-        return {_LINE.sub("", detail) for detail in evidence.details} <= known
+    def _inherits(self, parent: str | None, evidence: Evidence) -> bool:
+        """Whether it is the parent's: its lines, or, where no line shows it, its deeds."""
+        if parent is None or parent == evidence.program_id:
+            return False
+        if evidence.text:
+            source = self._store.program(parent).source
+            return set(evidence.text) <= {finding.evidence for finding in findings(source)}
+        known = self._evidence.get((parent, evidence.topic))
+        return known is not None and set(evidence.deeds) <= set(known.deeds)

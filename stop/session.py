@@ -5,7 +5,6 @@ runs/<name>/   config.json   run.db   audit.jsonl   secret   lock
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import hashlib
 import json
@@ -13,7 +12,7 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -21,21 +20,27 @@ from pathlib import Path
 from typing import Any
 
 from stop import __version__
-from stop.audit.guard import Guard
+from stop.audit.guard import Guard, Quarantined
 from stop.audit.log import AuditLog, Effect, read
-from stop.audit.policy import Policy, halted
+from stop.audit.notes import ID_FILE, run_id
+from stop.audit.policy import REMEMBERED, Policy, halted, tell_all
 from stop.budget import Ledger
 from stop.config import RunConfig, run_secret
-from stop.errors import BudgetExceeded, RunError, StopError
+from stop.errors import BudgetExceeded, ConfigError, LMError, LMUnavailable, RunError, StopError
 from stop.evaluation import Evaluation
 from stop.events import Level, Progress, ProgressListener, SecurityEvent
 from stop.improver_run import ImproverRunner
 from stop.lm import open_model
-from stop.lm.base import LanguageModel
+from stop.lm.base import LanguageModel, LMRequest
+from stop.lm.faults import FaultLog, Shown
+from stop.lm.options import LMOptions
 from stop.lm.tape import Tape
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
+from stop.stopwatch import TimeUp, timed
 from stop.store import Store
+from stop.store.faults import Faults
+from stop.store.payments import Payments
 from stop.task import Task, load_task
 from stop.utility import Evaluator
 
@@ -54,7 +59,7 @@ class Watch(Guard):
         self._policy = policy
         self._progress = progress
         self._findings: set[tuple[str, str, str]] = set()
-        for line in read(audit.path, "security", "resumed"):
+        for line in read(audit.path, *REMEMBERED):
             self._remember(line)
 
     def _remember(self, line: dict[str, Any]) -> None:
@@ -89,8 +94,8 @@ class Watch(Guard):
             if finding in self._findings:
                 return
             self._findings.add(finding)
-        self._audit.security(event)
-        self._progress(Progress("security", f"{event.kind}: {event.detail}", event.to_dict()))
+        if self._audit.security(event):  # else it is one of a flood, and counted
+            self._progress(Progress("security", f"{event.kind}: {event.detail}", event.to_dict()))
         if self._policy.counts(event):
             what = "quarantined" if self._policy.mode == "quarantine" else "counted"
             self._audit.append(what, program_id=event.program_id, event=event.kind)
@@ -99,6 +104,14 @@ class Watch(Guard):
 
     def refuses(self, program_id: str) -> bool:
         return self._policy.refuses(program_id)
+
+    def admit(self, program_id: str) -> None:
+        self._halt_if_due()
+        if self.refuses(program_id):
+            raise Quarantined
+
+    def report(self, events: Sequence[SecurityEvent]) -> None:
+        tell_all(self.see, events)
 
     def effect(self, effect: str, **body: Any) -> AbstractContextManager[Effect]:
         return self._audit.effect(effect, **body)
@@ -143,19 +156,17 @@ class Session:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Keeps the run's status true, and its limit of wall-clock time, over all its sessions."""
-        used = float(self.store.meta("seconds") or 0)
-        limit = self.config.budget.seconds
-        started = time.monotonic()
+        ledger, limit = self.tape.ledger, self.config.budget.seconds
         status = "interrupted"  # Ctrl-C, cancellation, a bug: recorded, then raised as it is
         self.store.set_meta("status", "running")
+        ledger.on_change = self._show_budget
         try:
-            async with asyncio.timeout(None if limit is None else max(0.0, limit - used)) as clock:
+            async with timed(ledger.run.watch, limit, self._show_budget, self._save("seconds")):
                 yield
             status = "done"
-        except TimeoutError:
+        except TimeUp:
             status = "failed"
-            if not clock.expired():
-                raise
+            self._blame_the_server("run", "--max-seconds")
             status = "budget"
             raise BudgetExceeded(
                 f"the run's {limit:g} seconds are used up",
@@ -164,10 +175,64 @@ class Session:
             ) from None
         except StopError as error:
             status = {3: "budget", 6: "halted"}.get(error.exit_code, "failed")
+            error.hint = error.hint.replace(" RUN", f" {self.folder}")
+            if status == "budget":
+                await self.tape.drain()
+            raise
+        except TimeoutError:
+            status = "failed"
             raise
         finally:
             self.store.set_meta("status", status)
-            self.store.set_meta("seconds", f"{used + time.monotonic() - started:.3f}")
+
+    @asynccontextmanager
+    async def round(self, number: int) -> AsyncIterator[None]:
+        """What is done inside counts against the budget of this round as well.
+
+        Raises:
+            BudgetExceeded: with `level` "round N", when that is used up.
+        """
+        ledger, budget, key = self.tape.ledger, self.config.round_budget, f"seconds.round.{number}"
+        account = ledger.begin_round(
+            number, budget, Payments(self.store).spent(number), float(self.store.meta(key) or 0)
+        )
+        try:
+            async with timed(account.watch, budget.seconds, save=self._save(key)):
+                yield
+        except TimeUp:
+            self._blame_the_server(account.level, "--round-max-seconds")
+            raise BudgetExceeded(
+                f"the {budget.seconds:g} seconds of {account.level} are used up",
+                resource="seconds",
+                level=account.level,
+                hint=f"go on with more: stop resume {self.folder} --round-max-seconds N",
+            ) from None
+        except BudgetExceeded:
+            await self.tape.drain()
+            raise
+        finally:
+            ledger.end_round()
+
+    def _blame_the_server(self, level: str, option: str) -> None:
+        """Time that a dead server took is not the run's: it is named as the cause.
+
+        Raises:
+            LMUnavailable: a server has given nothing but faults for a while.
+        """
+        if silence := self.tape.faults.silence():
+            raise LMUnavailable(
+                f"{silence}. So the time of the {level} is used up",
+                hint="when the server is back, go on with more time: "
+                f"stop resume {self.folder} {option} N",
+            )
+
+    def _save(self, key: str) -> Callable[[float], None]:
+        return lambda seconds: self.store.set_meta(key, f"{seconds:.3f}")
+
+    def _show_budget(self) -> None:
+        tightest = self.tape.ledger.tightest()
+        if tightest is not None:
+            self.progress(Progress("budget", data=tightest._asdict()))
 
 
 def create_run(config: RunConfig, runs_dir: Path) -> Path:
@@ -182,16 +247,22 @@ def create_run(config: RunConfig, runs_dir: Path) -> Path:
     folder = runs_dir / f"{stamp}-{config.kind}-{secrets.token_hex(2)}"
     try:
         folder.mkdir(parents=True)
-        (folder / "config.json").write_text(config.model_dump_json(indent=2) + "\n", "utf-8")
-        descriptor = os.open(folder / "secret", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(run_secret(config.seed))
+        fill_folder(folder, config, run_secret(config.seed))
+        (folder / ID_FILE).write_text(secrets.token_hex(16), "ascii")
     except OSError as error:
         raise RunError(
             f"the run folder {folder} cannot be made: {error.strerror}",
             hint="choose another place with --runs-dir",
         ) from error
     return folder
+
+
+def fill_folder(folder: Path, config: RunConfig, secret: bytes) -> None:
+    """Write what a run begins with into its empty folder. Raises `OSError`."""
+    (folder / "config.json").write_text(config.model_dump_json(indent=2) + "\n", "utf-8")
+    descriptor = os.open(folder / "secret", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secret)
 
 
 def read_config(folder: Path) -> RunConfig:
@@ -203,7 +274,7 @@ def read_config(folder: Path) -> RunConfig:
         raise RunError(
             f"there is no run in {folder}", hint="a run's folder holds config.json"
         ) from None
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, RecursionError) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
 
 
@@ -251,18 +322,20 @@ async def open_session(
         tasks = tuple(load_task(name) for name in config.tasks)
         store = Store(folder / "run.db")
         stack.callback(store.close)
-        audit = AuditLog(folder / "audit.jsonl", store.meta("audit.head"))
+        audit = AuditLog(folder / "audit.jsonl", store.meta("audit.head"), run=run_id(folder))
         store.set_meta("audit.head", audit.head)
         stack.callback(_close_log, store, audit)
         level, after = Level(config.policy_level), config.halt_after
         watch = Watch(folder, audit, Policy(config.policy, level=level, halt_after=after), progress)
         watch.open(reason)
-        model = await _started(stack, config.lm, config.base_url)
+        options = LMOptions(patience=config.lm_patience)
+        model = await _started(stack, config.lm, config.base_url, options)
         meta_model = model
         if config.meta_lm is not None:
             meta_model = await _started(
-                stack, config.meta_lm, config.meta_base_url or config.base_url
+                stack, config.meta_lm, config.meta_base_url or config.base_url, options
             )
+        _check_prices(config, model, meta_model)
         progress(Progress("message", "preparing the sandbox"))
         packages = tuple(sorted({p for task in tasks for p in task.packages}))
         sandbox = await open_sandbox(config.sandbox, packages=packages, image=config.image)
@@ -273,10 +346,11 @@ async def open_session(
             improver_runs=config.concurrency,
         )
         stack.push_async_callback(pool.aclose)
-        ledger = Ledger(config.budget)
-        ledger.spent = store.spending()
+        store.close_requests()
+        ledger = Ledger(config.budget, Payments(store).spent(), float(store.meta("seconds") or 0))
+        store.set_meta("limits", _limits(config))
         secret = (folder / "secret").read_bytes()
-        tape = Tape(store, ledger, secret)
+        tape = Tape(store, ledger, secret, FaultLog(Faults(store), _fault_shower(progress)))
         stack.push_async_callback(tape.aclose)
         evaluator = Evaluator(pool, secret, store, _evaluation_listener(progress, watch), watch)
         stack.push_async_callback(evaluator.aclose)
@@ -287,7 +361,7 @@ async def open_session(
             sandbox=pool.label,
             version=__version__,
             policy=config.policy,
-            config=hashlib.sha256(config.model_dump_json().encode()).hexdigest(),
+            config=hashlib.sha256((folder / "config.json").read_bytes()).hexdigest(),
         )
         yield Session(
             folder=folder,
@@ -305,17 +379,50 @@ async def open_session(
         )
 
 
-async def _started(stack: AsyncExitStack, spec: str, base_url: str | None) -> LanguageModel:
-    model = open_model(spec, base_url=base_url)
+async def _started(
+    stack: AsyncExitStack, spec: str, base_url: str | None, options: LMOptions
+) -> LanguageModel:
+    model = open_model(spec, base_url=base_url, options=options)
     stack.push_async_callback(model.aclose)
     await model.start()
     return model
 
 
+def _check_prices(config: RunConfig, *models: LanguageModel) -> None:
+    """A limit of money is worth nothing where no price is known."""
+    improvers = (config.task_budget.of_responses, config.meta_budget.of_responses)
+    if all(each.usd is None for each in (config.budget, config.round_budget, *improvers)):
+        return
+    for model in models:
+        if model.worst_case(LMRequest("", "x")).usd is None:
+            raise ConfigError(
+                f"no price of {model.spec} is known: a limit of money would not hold",
+                hint="limit something else, e.g. --max-tokens",
+            )
+
+
+def _limits(config: RunConfig) -> str:
+    """The limits in force, for readers: `stop resume` may raise those of the configuration."""
+    return json.dumps({"run": config.budget.limits, "round": config.round_budget.limits})
+
+
+def _fault_shower(progress: ProgressListener) -> Callable[[Shown], None]:
+    def show(what: Shown) -> None:
+        if isinstance(what, str):
+            progress(Progress("lm_answers", what))
+        elif isinstance(what, LMError):
+            progress(Progress("lm_call_failed", what.message))
+        else:
+            data = {"reason": what.reason, "seconds": what.seconds, "silent": what.silent}
+            progress(Progress("lm_waiting", what.text, data))
+
+    return show
+
+
 def _evaluation_listener(progress: ProgressListener, watch: Watch) -> Callable[[Evaluation], None]:
     def listen(evaluation: Evaluation) -> None:
-        for event in evaluation.events:
-            watch.see(event)
+        tell_all(watch.see, evaluation.events)
+        watch.settle("")  # no improver run: bounded by itself, and no flood of the next one's
         data = {"task": evaluation.task, "score": evaluation.score, "status": evaluation.status}
         progress(Progress("evaluation_finished", evaluation.program_id, data))
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from stop.audit.evidence import seen
-from stop.audit.guard import NO_GUARD, Guard
+from stop.audit.guard import NO_GUARD, Guard, Quarantined
 from stop.audit.rules import findings
 from stop.errors import SandboxBroken
 from stop.evaluation import Evaluation, InstanceResult, Status
@@ -24,8 +24,8 @@ from stop.sandbox.base import Answer, Guest, Job
 from stop.sandbox.pool import SandboxPool
 from stop.task import InvalidAnswer, Task
 
-MAX_DEEDS = 100
-"""Of one evaluation; the relay counts what goes beyond."""
+MAX_DEEDS = 10
+"""Of one kind, seen by the same, in one evaluation; the relay counts what goes beyond."""
 
 GIVE_UP_AFTER = 3
 """So many instances in a row that had to be killed, and none good so far: the rest is not run."""
@@ -93,8 +93,7 @@ class Evaluator:
             SandboxError: the host cannot run programs any more.
         """
         if self._guard.refuses(program_id(source)):
-            head = (program_id(source), task.name, split, task.score_range[0])
-            return Evaluation(*head, "quarantined", "not executed any more", self.pool.label)
+            return self._quarantined(source, task, split)
         key = self._key(source, task, split, repetition, seed)
         found = self._cache.find_evaluation(key)
         if found is not None:
@@ -104,7 +103,14 @@ class Evaluator:
             job = asyncio.create_task(self._carry_out(work, key, repetition))
             self._under_way[key] = job
             job.add_done_callback(lambda _: self._under_way.pop(key, None))
-        return await asyncio.shield(self._under_way[key])
+        try:
+            return await asyncio.shield(self._under_way[key])
+        except Quarantined:
+            return self._quarantined(source, task, split)
+
+    def _quarantined(self, source: str, task: Task, split: str) -> Evaluation:
+        head = (program_id(source), task.name, split, task.score_range[0])
+        return Evaluation(*head, "quarantined", "not executed any more", self.pool.label)
 
     async def aclose(self) -> None:
         """Give up what is still under way."""
@@ -114,8 +120,15 @@ class Evaluator:
         await asyncio.gather(*jobs, return_exceptions=True)
 
     def _key(self, source: str, task: Task, split: str, repetition: int, seed: int) -> str:
-        parts = (program_id(source), task.digest, split, repetition, seed, self.pool.label)
-        return hmac.digest(self._secret, repr(parts).encode(), "sha256").hex()
+        return evaluation_key(
+            self._secret,
+            program_id(source),
+            task.digest,
+            split=split,
+            repetition=repetition,
+            seed=seed,
+            isolation=self.pool.label,
+        )
 
     async def _carry_out(self, work: Any, key: str, repetition: int) -> Evaluation:
         evaluation: Evaluation = await work
@@ -136,7 +149,7 @@ class Evaluator:
         instances = await self._instances_of(task, split, repetition)
         session = _Session(_job(source, task, seed), task)
         with self._guard.effect("evaluation", program_id=identity, task=task.name, split=split):
-            running = asyncio.create_task(self._run(session, instances))
+            running = asyncio.create_task(self._run(identity, session, instances))
             try:
                 await asyncio.sleep(0)  # it is on its way; meanwhile its text is looked at
                 found = _findings(source, identity)
@@ -144,6 +157,7 @@ class Evaluator:
             except BaseException:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
+                self._guard.report([seen(*deed, program_id=identity) for deed in session.deeds])
                 raise
         found += [seen(*deed, program_id=identity) for deed in session.deeds]
         status, detail = _summary(results)
@@ -153,24 +167,26 @@ class Evaluator:
         )
 
     async def _run(
-        self, session: _Session, instances: list[dict[str, Any]]
+        self, identity: str, session: _Session, instances: list[dict[str, Any]]
     ) -> tuple[list[InstanceResult], tuple[str, str]]:
         try:
-            return await self._twice(session, instances)
+            return await self._twice(identity, session, instances)
         except SandboxBroken as error:
             verdict: Status = "oom" if "out of memory" in error.message else "error"
             detail = f"the sandbox did not survive this program: {error.message}"
             return [InstanceResult(session.low, verdict, 0.0, detail)], ("", "")
 
     async def _twice(
-        self, session: _Session, instances: list[dict[str, Any]]
+        self, identity: str, session: _Session, instances: list[dict[str, Any]]
     ) -> tuple[list[InstanceResult], tuple[str, str]]:
         """A sandbox that breaks may be another program's doing, or the machine's: once more."""
         try:
             async with self.pool.evaluation_guest() as guest:
+                self._guard.admit(identity)
                 return await session.run(guest, instances)
         except SandboxBroken:
-            async with self.pool.evaluation_guest() as guest:
+            async with self.pool.evaluation_guest(fresh=True) as guest:
+                self._guard.admit(identity)
                 return await session.run(guest, instances)
 
     async def _instances_of(self, task: Task, split: str, repetition: int) -> list[dict[str, Any]]:
@@ -179,6 +195,21 @@ class Evaluator:
             made = await asyncio.to_thread(task.instances, split, self._secret, repetition)
             self._instances[key] = made
         return self._instances[key]
+
+
+def evaluation_key(
+    secret: bytes,
+    program: str,
+    task_digest: str,
+    *,
+    split: str,
+    repetition: int,
+    seed: int,
+    isolation: str,
+) -> str:
+    """The name of an evaluation: what was scored, on which instances of which files, and where."""
+    parts = (program, task_digest, split, repetition, seed, isolation)
+    return hmac.digest(secret, repr(parts).encode(), "sha256").hex()
 
 
 def _findings(source: str, identity: str) -> list[SecurityEvent]:
@@ -305,7 +336,7 @@ class _Session:
             self._note(sign.kind, sign.detail, sign.source)
 
     def _note(self, kind: str, detail: str, source: Source) -> None:
-        if len(self.deeds) < MAX_DEEDS:
+        if sum(k == kind and s == source for k, _, s in self.deeds) < MAX_DEEDS:
             self.deeds[(kind, detail, source)] = None
 
 

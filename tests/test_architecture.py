@@ -29,6 +29,7 @@ def test_public_names():
         "ImproverBudget",
         "Improved",
         "Program",
+        "Replay",
         "Run",
         "StopError",
         "Task",
@@ -38,6 +39,7 @@ def test_public_names():
         "load_task",
         "measure_bypass",
         "open_run",
+        "replay",
         "resume",
         "run",
     }

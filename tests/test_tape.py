@@ -6,13 +6,14 @@ import asyncio
 
 import pytest
 
-from stop.budget import Budget, Ledger
-from stop.errors import BudgetExceeded, LMRequestRefused
+from stop.budget import Budget, Ledger, Spending
+from stop.errors import BudgetExceeded, LMRequestRefused, LMUnavailable
 from stop.lm import ScriptedLM
 from stop.lm.base import LMRequest
 from stop.lm.tape import Tape, TapedModel
 from stop.programs import program_id
 from stop.store import ImproverRunRecord, Store
+from stop.store.payments import Payments
 
 
 def _begin(store, key):
@@ -144,3 +145,129 @@ async def test_p89_what_one_improver_asks_does_not_change_what_the_next_hears(wo
     ):
         await hostile.complete(odd)
     assert (await world("c", "t/0").complete(ASK)).texts == honest
+
+
+# --- what counts against the budget, also after a crash
+
+
+class Slow(ScriptedLM):
+    """Answers when it is told to; `fails` is raised instead."""
+
+    def __init__(self):
+        super().__init__(["reply"])
+        self.go, self.fails = asyncio.Event(), None
+
+    async def complete(self, request):
+        await self.go.wait()
+        if self.fails is not None:
+            raise self.fails
+        return await super().complete(request)
+
+
+@pytest.fixture
+def slow(tmp_path):
+    """make(budget) -> (taped model, model, ledger, store)"""
+    stores = []
+
+    def make(budget):
+        store = Store(tmp_path / "slow.db")
+        stores.append(store)
+        _begin(store, "a")
+        model, ledger = Slow(), Ledger(budget, Payments(store).spent())
+        tape = Tape(store, ledger, b"secret")
+        taped = TapedModel(
+            model, tape, scope="t/0", improver_run="a", max_responses=1000, on_call=lambda *_: None
+        )
+        return taped, model, ledger, store
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+async def test_a_request_given_up_counts_as_the_worst_also_after_a_restart(slow):
+    taped, _, ledger, store = slow(Budget())
+    task = asyncio.create_task(taped.complete(ASK))
+    await asyncio.sleep(0.01)
+    assert ledger.run.reserved.lm_calls == 1
+    await taped._tape.aclose(0)
+    await asyncio.gather(task, return_exceptions=True)
+    worst = taped._worst(ASK)
+    assert ledger.spent == Payments(store).spent() == worst
+    assert ledger.run.reserved == Spending()
+    assert store.spending() == Spending()  # no response
+
+
+async def test_a_request_that_a_crash_cut_off_counts_as_the_worst(slow):
+    taped, _, _, store = slow(Budget())
+    task = asyncio.create_task(taped.complete(ASK))
+    await asyncio.sleep(0.01)
+    again = slow(Budget(lm_calls=1))
+    store.close_requests()  # as the next session does
+    assert Payments(store).spent() == taped._worst(ASK)
+    again[2].run.spent = Payments(store).spent()
+    with pytest.raises(BudgetExceeded):
+        await again[0].complete(ASK)
+    task.cancel()
+    await taped._tape.aclose(0)
+
+
+async def test_a_request_that_cost_nothing_is_given_back(slow):
+    taped, model, ledger, store = slow(Budget(lm_calls=1))
+    model.go.set()
+    model.fails = LMUnavailable("nobody there")
+    with pytest.raises(LMUnavailable):
+        await taped.complete(ASK)
+    assert ledger.spent == Payments(store).spent() == Spending()
+    model.fails = None
+    await taped.complete(ASK)
+    store.close_requests()
+    assert ledger.spent == Payments(store).spent()
+    assert ledger.spent.lm_calls == 1
+
+
+async def test_who_waits_for_room_and_is_not_wanted_any_more_sends_nothing(slow):
+    request = LMRequest("", "hello", max_tokens=100)
+    taped, model, ledger, _ = slow(Budget(completion_tokens=150))
+    first = asyncio.create_task(taped.complete(request))
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(taped.complete(LMRequest("", "another", max_tokens=100)))
+    await asyncio.sleep(0.01)
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+    third = asyncio.create_task(taped.complete(LMRequest("", "a third", max_tokens=100)))
+    await asyncio.sleep(0.01)
+    assert not third.done()
+    model.go.set()
+    await asyncio.gather(first, third)
+    assert [r.message for r in model.requests] == ["hello", "a third"]
+    assert ledger.spent.lm_calls == 2
+
+
+async def test_each_request_counts_in_the_round_in_which_it_was_sent(slow):
+    taped, model, ledger, store = slow(Budget())
+    model.go.set()
+    rounds = []
+    for number in (1, 2):
+        rounds.append(ledger.begin_round(number, Budget()))
+        await taped.complete(LMRequest("", f"in round {number}"))
+        await taped.complete(LMRequest("", "in each", n=number))
+    ledger.end_round()
+    await taped.complete(LMRequest("", "outside"))
+    payments = Payments(store)
+    assert [payments.spent(n) for n in (1, 2)] == [each.spent for each in rounds]
+    assert payments.spent() == ledger.spent
+    assert (rounds[1].spent.responses, ledger.spent.responses) == (3, 6)
+    assert payments.rounds() == [1, 2]
+
+
+def test_utility_calls_of_an_improver_run_that_is_executed_again_count_once(slow):
+    _, _, _, store = slow(Budget())
+    payments = Payments(store)
+    assert store.begin_execution("a", 1) == (0, None)
+    for _ in range(3):
+        store.add_utility_call("a", None, 0.0, "ok")
+    assert payments.spent(1).utility_calls == payments.spent().utility_calls == 3
+    assert store.begin_execution("a", 2) == (3, 1)
+    store.add_utility_call("a", None, 0.0, "ok")
+    assert [payments.spent(n).utility_calls for n in (None, 1, 2)] == [1, 0, 1]

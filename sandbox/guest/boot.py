@@ -33,6 +33,9 @@ def main(config):
         __import__(name)
     ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX: arenas would eat threads' address space
     ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE 0: no guest may read our memory
+    for name in ("LD_LIBRARY_PATH", "PYTHONPATH"):  # a guest may start the interpreter again
+        if name in os.environ:
+            config["environment"][name] = os.environ[name]
     sensors.plant()
     config["filter"] = child.packed_filter(config["seccomp"])
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

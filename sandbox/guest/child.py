@@ -15,6 +15,7 @@ import sys
 import traceback
 import types
 
+import chance
 import frames
 import hooks
 import services
@@ -28,6 +29,8 @@ _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND = 1, 32, 4096
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _NOTIFY, _DENY = 0x7FC00000, 0x00050001
+_OURS = ("boot", "relay", "sensors", "nursery", "watch", "child", "services", "hooks", "frames")
+"""Modules that a program has no business with: it does not find them by their names."""
 
 
 def fork(fds, uid, config, close):
@@ -186,8 +189,10 @@ def _main(channel, words):
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _seed(job["seed"])
+    chance.begin(job["seed"])
     hooks.install(words)
+    for name in _OURS:
+        sys.modules.pop(name, None)
     entry, problem = _execute(job)
     _end_copies(job)
     if problem:
@@ -202,7 +207,8 @@ def _main(channel, words):
 
 def _rehearse():
     """Do once what a job will do, so that the pages it writes to are copied before anyone waits."""
-    _seed(0)
+    chance.install()
+    chance.begin(0)
     _execute({"source": "def algorithm(x):\n    return x\n", "entry": "algorithm"})
     node, blobs = frames.pack(({"text": [1, 2.5, None, True]},))
     text = frames.encode({"op": "answer", "value": node}, blobs)[frames.PREFIX.size :]
@@ -213,15 +219,6 @@ def _rehearse():
 def _own_size():
     with open("/proc/self/statm") as f:
         return int(f.read().split()[0]) * resource.getpagesize()
-
-
-def _seed(seed):
-    import random
-
-    import numpy
-
-    random.seed(seed)
-    numpy.random.seed(seed % 2**32)
 
 
 def _execute(job):

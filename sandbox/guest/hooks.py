@@ -12,24 +12,29 @@ import os
 import re
 import sys
 
-_MOST = 24  # of one process; the relay counts on
-_TELLING_NAME = re.compile(
-    r"sandbox|seccomp|^\.env$|^(?:site|user)customize\.py$|\.pth$|^conftest\.py$|^task\.toml$"
-    r"|^utility\.py$",
+_MOST_OF_A_KIND = 6  # of one process; the relay counts on
+_SETTINGS = re.compile(
+    r"^\.env$|^sandbox\.(?:toml|json|ya?ml|ini|cfg|conf|env|py)$|^seccomp.*\.json$|^task\.toml$",
     re.I,
 )
+_ON_THE_PATH = re.compile(r"^(?:site|user)customize\.py$|\.pth$|^conftest\.py$")
+_TELLING_FILE = re.compile(r"sandbox|seccomp|^utility\.py$|customize\.py$|^conftest\.py$", re.I)
 _TELLING_VARIABLE = re.compile(
-    r"sandbox|isolation|seccomp|^stop_|unsafe|^ld_preload$|^ld_library_path$|^pythonstartup$", re.I
+    r"sandbox|seccomp|^(?:stop_)?isolation$|^stop_(?:state|cache|runs|models)_dir$|^stop_policy"
+    r"|^ld_preload$|^ld_audit$|^pythonstartup$",
+    re.I,
 )
 _PROBED = re.compile(
-    r"^/proc/(?!self/|thread-self/)\d+/(?:mem|environ|maps|root|cwd|fd|exe)\b"
-    r"|^/proc/(?:self|thread-self)/(?:mem|root/.)|docker\.sock$|^/proc/kcore|^/dev/k?mem$"
-    r"|^/etc/g?shadow$|/\.ssh/|/\.aws/|^/run/(?:secrets|stop)/"
+    r"^/proc/(?:\d+)/(?:mem|environ|maps|root|cwd|fd|exe)\b|^/proc/self/(?:mem$|root/.)"
+    r"|docker\.sock$|^/proc/kcore|^/dev/k?mem$|^/etc/g?shadow$|/\.ssh/|/\.aws/"
+    r"|^/run/(?:secrets|stop)\b"
 )
 _KNOBS = re.compile(r"^/(?:proc/sys|proc/sysrq-trigger|sys|opt|etc|usr|s?bin|lib|lib64|boot)\b")
+_SCRATCH = re.compile(r"^/(?:tmp|dev/shm)(?:/|$)")
 
 _channel = None
 _told = set()
+_counts = {}
 _guarded = ()
 
 
@@ -47,15 +52,19 @@ def guard(functions):
 
 
 def tell(kind, detail):
-    """Send one sign, each once; what cannot be sent is lost."""
+    """Send one sign, each once; what cannot be sent now may be tried again."""
     word = (kind, detail[:200])
-    if word in _told or len(_told) >= _MOST or _channel is None:
+    if word in _told or _counts.get(kind, 0) >= _MOST_OF_A_KIND or _channel is None:
+        return
+    text = json.dumps({"kind": kind, "detail": word[1]})
+    if len(text) > 1000:  # escapes take room
+        text = json.dumps({"kind": kind, "detail": word[1][:60]})
+    try:
+        _channel.send(text.encode())
+    except OSError:
         return
     _told.add(word)
-    try:
-        _channel.send(json.dumps({"kind": kind, "detail": word[1]}).encode())
-    except OSError:
-        pass
+    _counts[kind] = _counts.get(kind, 0) + 1
 
 
 def _hook(event, arguments):
@@ -113,30 +122,59 @@ def _variable(_event, arguments):
         tell("environment", f"{name} was changed")
 
 
+def _place(path):
+    """A path as the kernel will walk it, with this process under one name."""
+    path = os.path.normpath(os.path.join(os.getcwd(), os.fsdecode(path)))
+    if path.startswith("//"):
+        path = path[1:]
+    parts = path.split("/")
+    if parts[1:2] == ["proc"] and parts[2:3] and parts[2] in (str(os.getpid()), "thread-self"):
+        parts[2] = "self"
+    return "/".join(parts)
+
+
 def _open(_event, arguments):
     path, mode, flags = arguments
     if not isinstance(path, str | bytes):
         return
-    path = os.fsdecode(path)
     writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) if flags else "r" not in (mode or "r")
-    if _PROBED.search(path) or (writes and _KNOBS.search(path)):
-        tell("probe", f"open {path}")
-    elif writes and _TELLING_NAME.search(os.path.basename(path)):
-        tell("configuration", f"{path} was written")
+    _touch(_place(path), "opened", writes)
 
 
-def _moved(event, arguments):
-    target = arguments[1]
-    if isinstance(target, str | bytes):
-        name = os.path.basename(os.fsdecode(target))
-        if _TELLING_NAME.search(name):
-            tell("configuration", f"{event} to {name}")
+def _touch(path, how, writes):
+    knob = writes and _KNOBS.search(path) and "/__pycache__/" not in path
+    if _PROBED.search(path) or knob:
+        tell("probe", f"{path} {how}")
+    elif writes:
+        folder, name = os.path.split(path)
+        if _SETTINGS.search(name) or (_ON_THE_PATH.search(name) and folder in sys.path):
+            tell("configuration", f"{path} {how}")
+        elif _TELLING_FILE.search(name):
+            tell("telling_file", f"{path} {how}")
+
+
+def _changed(event, arguments):
+    for path in arguments[:2]:
+        if isinstance(path, str | bytes):
+            _touch(_place(path), f"by {event}", True)
+
+
+def _listed(event, arguments):
+    if isinstance(arguments[0], str | bytes) and _PROBED.search(_place(arguments[0])):
+        tell("probe", f"{event} {_place(arguments[0])}")
+
+
+def _killed(_event, arguments):
+    if arguments[0] in (1, 2):
+        tell("probe", f"a signal to process {arguments[0]}")
 
 
 def _connect(_event, arguments):
     address = arguments[1]
-    if isinstance(address, str | bytes) and os.fsdecode(address)[:1] == "/":
-        tell("probe", f"connect to {os.fsdecode(address)}")
+    if isinstance(address, str | bytes):
+        path = os.fsdecode(address)
+        if path.startswith("/") and not _SCRATCH.search(path):
+            tell("probe", f"connect to {path}")
 
 
 def _attribute(_event, arguments):
@@ -158,9 +196,17 @@ _LOOKS = {
     "os.putenv": _variable,
     "os.unsetenv": _variable,
     "open": _open,
-    "os.rename": _moved,
-    "os.link": _moved,
-    "os.symlink": _moved,
+    "os.rename": _changed,
+    "os.link": _changed,
+    "os.symlink": _changed,
+    "os.remove": _changed,
+    "os.rmdir": _changed,
+    "os.mkdir": _changed,
+    "os.chmod": _changed,
+    "os.truncate": _changed,
+    "os.listdir": _listed,
+    "os.scandir": _listed,
+    "os.kill": _killed,
     "socket.connect": _connect,
     "object.__setattr__": _attribute,
 }

@@ -69,7 +69,7 @@ class Relay:
     def _take_guest(self):
         self.guest = self.nursery.take()
         self.call, self.ends, self.clean = None, [], True
-        self.sensors.take(self.guest.words)
+        self.sensors.take(self.guest.words, self.guest.pid)
         for fd in (self.guest.channel.fileno(), *self.guest.pipes, *self.sensors.descriptors()):
             self.poll.register(fd, select.POLLIN)
 
@@ -151,7 +151,7 @@ class Relay:
         for new in self.sensors.descriptors():
             if new not in before:
                 self.poll.register(new, select.POLLIN)
-        if not events & select.POLLIN:  # its other end is closed
+        if events & (select.POLLHUP | select.POLLERR | select.POLLNVAL):  # the other end is closed
             self._forget(fd)
 
     def _patience(self):

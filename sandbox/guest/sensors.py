@@ -11,7 +11,7 @@ import errno
 import fcntl
 import json
 import os
-import re
+import select
 import socket
 import struct
 
@@ -20,9 +20,14 @@ _NOTICE = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, nr, arch, instruction po
 _REPLY = struct.Struct("=QqiI")
 _MOST_OF_A_KIND = 8
 _MOST_AT_ONCE = 64
+_MOST_WORDS = 1000
 _IN_OPEN, _IN_NONBLOCK = 0x20, 0o4000
 _EVENT = struct.Struct("iIII")
-_WORD = re.compile(r"[a-z_]{1,30}")
+_KINDS = {  # what `hooks` and `services` say; anything else was forged
+    *("dynamic_code", "process", "native_code", "introspection", "environment", "configuration"),
+    *("telling_file", "probe", "client", "budget", "hook"),
+}
+_HUP = 0x10  # POLLHUP
 _FAMILIES = {2: "INET", 10: "INET6", 16: "NETLINK", 17: "PACKET", 38: "ALG", 40: "VSOCK"}
 _PRIVATE = {  # decoys; nothing here is true
     "/run/secrets/openai_api_key": "sk-proj-0000000000000000000000000000000000000000\n",
@@ -64,13 +69,15 @@ class Sensors:
         self._canaries = _Canaries()
         self.signs = None
         self._words = self._filter = None
-        self._greeted = False
+        self._greeted = self._closed = False
+        self._pid = 0
 
-    def take(self, words):
+    def take(self, words, pid):
         """Listen to a guest: `words` is our end of its socket. Its filter comes over it first."""
         self._canaries.opened()  # nobody's
         self.signs = Signs(self._tell)
         self._words, self._filter, self._greeted = words, None, False
+        self._pid, self._closed = pid, False
 
     def drop(self):
         """After a guest's end: the last words, then nothing more of it."""
@@ -102,7 +109,7 @@ class Sensors:
 
     def _hear_words(self):
         """The first word is our own code's, with the filter; then no descriptors are taken."""
-        for _ in range(_MOST_AT_ONCE):
+        for _ in range(_MOST_WORDS):
             try:
                 if not self._greeted:
                     _, fds, _, _ = socket.recv_fds(self._words, 1024, 1)
@@ -111,15 +118,27 @@ class Sensors:
                 data = self._words.recv(1024)
             except (BlockingIOError, ConnectionResetError):
                 return
-            if not data:
+            if not data and self._silenced():
                 return
             self._word(data)
+
+    def _silenced(self):
+        """Whether the other end is closed, and not that of a guest that has just ended."""
+        poll = select.poll()
+        poll.register(self._words.fileno(), 0)
+        if not any(events & _HUP for _, events in poll.poll(0)):
+            return False
+        if not self._closed:
+            self._closed = True
+            if _lives(self._pid):
+                self.signs.add("client", "kernel", "its hook was silenced")
+        return True
 
     def _word(self, data):
         try:
             word = json.loads(data)
             kind, detail = word["kind"], word["detail"]
-            good = type(kind) is str and type(detail) is str and _WORD.fullmatch(kind)
+            good = type(kind) is str and kind in _KINDS and type(detail) is str
         except (ValueError, KeyError, TypeError, RecursionError):
             good = False
         if good:
@@ -143,6 +162,8 @@ class Sensors:
     def _refused(self, name, arguments):
         if name == "socket" and arguments[:3] == [2, 2, 0]:  # libuuid, for a card's address
             self.signs.add("interface", "kernel", "a datagram socket as uuid.uuid1 opens it")
+        elif name == "socket" and arguments[:2] in ([2, 0x80802], [10, 0x80802]):  # the resolver's
+            self.signs.add("lookup", "kernel", "a name was to be looked up")
         elif name == "socket":
             family = _FAMILIES.get(arguments[0] & 0xFFFFFFFF, arguments[0])
             self.signs.add("network", "kernel", f"socket of family {family}")
@@ -151,9 +172,15 @@ class Sensors:
             self.signs.add("system_call", "kernel", f"{name}({first})")
 
 
-def _readable(fd):
-    import select
+def _lives(pid):
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as f:
+            return f.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except OSError:
+        return False
 
+
+def _readable(fd):
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return any(events & select.POLLIN for _, events in poll.poll(0))
@@ -180,15 +207,15 @@ class _Canaries:
             self._paths[watch] = path
 
     def opened(self):
-        if self.fd < 0:
-            return []
-        try:
-            data = os.read(self.fd, 1 << 14)
-        except BlockingIOError:
-            return []
-        found, place = [], 0
-        while place < len(data):
-            watch, _, _, name = _EVENT.unpack_from(data, place)
-            place += _EVENT.size + name
-            found.append(self._paths.get(watch, "a canary"))
-        return found
+        found = set()
+        while self.fd >= 0:
+            try:
+                data = os.read(self.fd, 1 << 16)
+            except BlockingIOError:
+                break
+            place = 0
+            while place < len(data):
+                watch, _, _, name = _EVENT.unpack_from(data, place)
+                place += _EVENT.size + name
+                found.add(self._paths.get(watch, "a canary"))
+        return sorted(found)

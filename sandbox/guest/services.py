@@ -131,9 +131,9 @@ class _Remote(metaclass=_Guarded):
     """
 
     def __init__(self, **values):
-        if _granted:
+        if _granted and any(values.values()):
             hooks.tell("budget", f"a {type(self).__name__} of its own was made")
-        self._set(**values)
+        self._set(_first=values, **values)
 
     def _set(self, **values):
         for name, value in values.items():
@@ -147,12 +147,14 @@ class _Remote(metaclass=_Guarded):
         object.__setattr__(self, name, value)
 
     def _told(self, name, value):
+        """More than was granted, or less than was used."""
         try:
-            now = getattr(self, name)
-            lowers = name in ("uses", "times_used")
-            gains = not (value >= now if lowers else value <= now)
-        except Exception:  # not a number at all
-            gains = True
+            if name in ("uses", "times_used"):
+                gains = value < getattr(self, name)
+            else:
+                gains = value > self._first[name]
+        except Exception:  # no number: it means nothing here
+            gains = False
         if gains:
             hooks.tell("budget", f"{type(self).__name__}.{name} was set to {value!r}"[:200])
 
@@ -194,7 +196,8 @@ def _plain(value):
     if type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"):
         return bool(value)
     try:
-        return f"{type(value).__name__}: {value!r}"[:200]
+        text = f"{type(value).__name__}: {value!r}"[:200]
+        return text if value else f"{text} (false)"
     except Exception:
         return type(value).__name__
 

@@ -5,8 +5,9 @@
 `hash` is the SHA-256 of the line's canonical JSON without it: an edited, swapped, added or removed
 line breaks the chain. Whoever recomputes the chain meets the heads: at least every `SIGN_EVERY`
 lines, at opening and at closing, a line of the kind "head" is signed with the key of the machine.
-What remains is a log cut off behind one of its lines; that shows against a head noted elsewhere,
-as each session does in the run's store.
+What remains is a log cut off behind one of its lines, or with other lines behind its last head.
+That shows against a head noted elsewhere: the machine that signs notes one in the user's state
+folder (`stop.audit.notes`), each session one in the run's store, and anybody may note one.
 
 `verify` reads about 50,000 lines a second, a line at a time.
 """
@@ -15,6 +16,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -22,7 +25,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from stop.audit.keys import fingerprint, machine_fingerprint, signature_fits
+from stop.audit.notes import Note, read_note
 from stop.audit.plain import plain
+from stop.errors import RunError
 
 FIRST = "0" * 64
 MAX_LINE = 64 * 1024
@@ -102,9 +107,12 @@ def read(path: Path, *kinds: str) -> Iterator[dict[str, Any]]:
     Args:
         path: the log file.
         kinds: lines of these kinds only, much faster than to look at all.
+
+    Raises:
+        RunError: it is no regular file, or cannot be read.
     """
     wanted = [canonical({"kind": kind})[1:-1] for kind in kinds]
-    with path.open("rb") as file:
+    with _opened(path) as file:
         for text in _whole_lines(file):
             if wanted and not any(words in text for words in wanted):
                 continue
@@ -112,8 +120,39 @@ def read(path: Path, *kinds: str) -> Iterator[dict[str, Any]]:
                 line = json.loads(text)
             except (ValueError, RecursionError):
                 continue
-            if isinstance(line, dict) and (not kinds or line.get("kind") in kinds):
+            if isinstance(line, dict) and _well_formed(line, kinds):
                 yield line
+
+
+_SECURITY = {"event": str, "detail": str, "source": str, "program_id": str, "improver_run": str}
+"""What readers rely on in a line of the kind "security", beside its level."""
+
+
+def _well_formed(line: dict[str, Any], kinds: tuple[str, ...]) -> bool:
+    """What is not was written by no log; `verify` says so."""
+    kind = line.get("kind")
+    if type(kind) is not str or (kinds and kind not in kinds):
+        return False
+    if type(line.get("time")) not in (int, float):
+        return False
+    if kind in ("quarantined", "counted"):
+        return type(line.get("program_id")) is str
+    if kind != "security":
+        return True
+    good = all(type(line.get(name)) is wanted for name, wanted in _SECURITY.items())
+    return good and type(line.get("level")) is int and 0 <= line["level"] <= 3
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A log to be read: a regular file, not a pipe or a device put in its place."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise RunError(f"the audit log {path} is no regular file")
+        return os.fdopen(file, "rb")
+    except OSError as error:
+        raise RunError(f"the audit log {path} cannot be read: {error.strerror}") from error
 
 
 def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
@@ -126,43 +165,52 @@ def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
         fresh = ended
 
 
-def verify(path: Path, head: str | None = None, keys: Collection[str] = ()) -> Verdict:
+def verify(
+    path: Path, head: str | None = None, keys: Collection[str] = (), *, run: str | None = None
+) -> Verdict:
     """Check the chain and its signatures from the first line to the last.
 
     Args:
         path: the log file.
         head: a hash noted earlier; it must be one of the chain's, or lines were cut off.
         keys: fingerprints that are trusted besides this machine's.
+        run: the id of the run that it must belong to (`stop.audit.notes`), whose last head this
+            machine remembers; None: a log by itself.
 
     Raises:
         RunError, ConfigError: the file, or this machine's key, cannot be read.
     """
-    return scan(path, head, keys).verdict(path)
+    return check(path, [head] if head else [], keys, run=run).verdict(path)
 
 
-def scan(path: Path, head: str | None = None, keys: Collection[str] = ()) -> Scan:
+def check(
+    path: Path, heads: Collection[str] = (), keys: Collection[str] = (), *, run: str | None = None
+) -> Reading:
     """As `verify`, with what a writer that goes on needs to know."""
-    found = Scan(keys)
+    note = read_note(run) if run else None
+    found = Reading(keys, run=run, note=note, missing={*heads, *([note.head] if note else [])})
     if not path.is_file():
         found.problem = "there is no audit log"
         return found
-    with path.open("rb") as file:
+    with _opened(path) as file:
         while not found.problem and (text := file.readline(MAX_LINE)):
             offset = file.tell() - len(text)
             if not text.endswith(b"\n") and len(text) < MAX_LINE:
                 time.sleep(0.05)  # a writer at work may be in the middle of it
                 text += file.readline(MAX_LINE - len(text))
-            found.line(text, offset)
-            found.head_seen |= found.head == head
-    found.end(head)
+            found.take(text, offset)
+    found.end()
     return found
 
 
 @dataclass(slots=True)
-class Scan:
-    """What is known of a log after some of its lines."""
+class Reading:
+    """What is known of a log after some of its lines. `missing` are heads that it must hold."""
 
     trusted: Collection[str]
+    run: str | None = None
+    note: Note | None = None
+    missing: set[str] = field(default_factory=set)
     log: str = ""
     lines: int = 0
     head: str = FIRST
@@ -173,10 +221,10 @@ class Scan:
     strangers: set[str] = field(default_factory=set)
     open: dict[int, tuple[int, str]] = field(default_factory=dict)
     lost: int = 0
-    head_seen: bool = False
+    closed: bool = False
     this_machine: str | None = field(default_factory=machine_fingerprint)
 
-    def line(self, text: bytes, offset: int) -> None:
+    def take(self, text: bytes, offset: int) -> None:
         """Take the next line, or say in `problem` what is wrong with it."""
         number = self.lines + 1
         if not text.endswith(b"\n"):
@@ -193,24 +241,39 @@ class Scan:
             # to be a hash of itself.
             rest = text[:-1].replace(b'"hash":"%b",' % own.encode(), b"", 1)
             fits = fits and hashlib.sha256(rest).hexdigest() == own
-            self.problem = self._kind(kind, line, offset) if fits else "does not fit the chain"
+            self.problem = (
+                self._problem_of(kind, line, offset) if fits else "does not fit the chain"
+            )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             self.problem = "is not a line of a log"
         if self.problem:
             self.problem = f"line {number} {self.problem}"
             return
         self.lines, self.head = number, own
+        self.missing.discard(own)
 
-    def end(self, head: str | None) -> None:
+    def end(self) -> None:
         """No line is left."""
         if self.problem:
             return
-        if head is not None and not self.head_seen:
-            self.problem = "lines are missing at the end: the head is gone"
+        if self.missing and self.lines:
+            self.problem = "lines are missing at the end, or were replaced: the head is gone"
         elif not self.lines:
             self.problem = "the log is empty"
         elif not self.signed_lines:
             self.problem = "the log is not signed"
+        elif self.closed and self.signed_lines < self.lines:
+            self.problem = "the end of the last session is not signed"
+        elif self.run == "":
+            self.problem = "the run's id, under which this machine remembers its log, is gone"
+        elif self.run and self.note is None and self.signer == self.this_machine:
+            self.problem = "this machine signed it and does not remember it: it is another run's"
+
+    def forgive_torn(self) -> None:
+        """A crash tore the last line, which will be cut off: judge what is before it."""
+        if self.torn:
+            self.problem = ""
+            self.end()
 
     def verdict(self, path: Path) -> Verdict:
         untrusted = bool(self.strangers) and not self.problem
@@ -231,16 +294,19 @@ class Scan:
             lost=self.lost,
         )
 
-    def _kind(self, kind: Any, line: dict[str, Any], offset: int) -> str:
+    def _problem_of(self, kind: Any, line: dict[str, Any], offset: int) -> str:
         """What a line means beyond its place in the chain; returns what is wrong with it."""
         if (self.lines == 0) != (kind == "log"):
             return "is not the beginning of a log" if self.lines == 0 else "begins another log"
         if kind == "head":
-            return self._signed(line)
+            return self._problem_of_head(line)
         if self.lines - self.signed_lines >= SIGN_EVERY:
             return "should be a signed head, and is not signed"
+        self.closed = kind == "closed"
         if kind == "log":
             self.log = line["id"]
+            if self.run is not None and line.get("run", "") != self.run:
+                return "belongs to another run"
         elif kind == "intent":
             self.open[self.lines] = (offset, str(line["effect"])[:100])
             if len(self.open) > MAX_OPEN:
@@ -250,7 +316,7 @@ class Scan:
             self.lost += line["status"] == "lost"
         return ""
 
-    def _signed(self, line: dict[str, Any]) -> str:
+    def _problem_of_head(self, line: dict[str, Any]) -> str:
         public_key, message = line["public_key"], signed_message(line, self.log)
         good = line["count"] == self.lines and line["head"] == self.head
         if not good or not signature_fits(public_key, line["signature"], message):

@@ -8,6 +8,7 @@ guest   a hook in the program's own process              level 1, 3
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,6 +29,8 @@ LEVELS: dict[str, Level] = {
     "environment": Level.TAMPERING,
     "configuration": Level.TAMPERING,
     "interface": Level.INTENT,
+    "lookup": Level.INTENT,
+    "telling_file": Level.INTENT,
     "dynamic_code": Level.INTENT,
     "process": Level.INTENT,
     "native_code": Level.INTENT,
@@ -42,6 +45,8 @@ _TOPICS = {
     "system_call": "system",
     "network": "system",
     "interface": "system",
+    "lookup": "system",
+    "telling_file": "configuration",
     "killed": "system",
     "process": "system",
     "native_code": "system",
@@ -65,17 +70,34 @@ def topic(kind: str) -> str:
     return _TOPICS.get(kind, kind)
 
 
+MAX_DETAILS = 100
+"""Of one program and topic, of the text and of the deeds each."""
+_LINE = re.compile(r"^line \d+: ")
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that is known of one program on one topic."""
+    """All that is known of one program on one topic.
+
+    Attributes:
+        text: the lines of its source that show it, without their numbers.
+        deeds: what was seen at run time.
+        events: lines of the log that this was made of.
+    """
 
     program_id: str
     topic: str
     join: Join
     level: Level
     kinds: tuple[str, ...]
-    details: tuple[str, ...]
+    text: tuple[str, ...]
+    deeds: tuple[str, ...]
     events: int
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """Deeds first: they say more than the line that announced them."""
+        return (*self.deeds, *self.text)
 
     def to_dict(self) -> dict[str, Any]:
         """As in the machine-readable output."""
@@ -85,33 +107,37 @@ class Evidence:
             "join": self.join,
             "level": int(self.level),
             "kinds": list(self.kinds),
-            "details": list(self.details),
+            "text": list(self.text),
+            "deeds": list(self.deeds),
             "events": self.events,
         }
 
 
-def join(events: Iterable[Mapping[str, Any]], details: int = 5) -> list[Evidence]:
+def join(events: Iterable[Mapping[str, Any]]) -> list[Evidence]:
     """Text and deeds of each program together, gravest first.
 
     Args:
         events: lines of the audit log of kind "security".
-        details: how many details of each are kept.
     """
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for event in events:
         if event["level"] > Level.NONE:
             groups.setdefault((event["program_id"], topic(event["event"])), []).append(event)
-    found = [_evidence(*key, group, details) for key, group in groups.items()]
+    found = [_evidence(*key, group) for key, group in groups.items()]
     return sorted(found, key=lambda e: (-e.level, e.program_id, e.topic))
 
 
-def _evidence(program: str, about: str, group: list[Mapping[str, Any]], details: int) -> Evidence:
-    text = any(event.get("source") == "text" for event in group)
-    deeds = any(event.get("source") != "text" for event in group)
+def _evidence(program: str, about: str, group: list[Mapping[str, Any]]) -> Evidence:
+    text = [_LINE.sub("", e["detail"]) for e in group if e["source"] == "text"]
+    deeds = [e["detail"] for e in group if e["source"] != "text"]
     how: Join = "tried" if text and deeds else "intended" if text else "unannounced"
-    kinds = tuple(sorted({str(event["event"]) for event in group}))
-    # Deeds first: they say more than the line that announced them.
-    told = sorted(group, key=lambda event: (event.get("source") == "text", -event["level"]))
-    words = tuple(dict.fromkeys(str(event["detail"]) for event in told))[:details]
-    level = Level(max(event["level"] for event in group))
-    return Evidence(program, about, how, level, kinds, words, len(group))
+    return Evidence(
+        program,
+        about,
+        how,
+        Level(max(event["level"] for event in group)),
+        tuple(sorted({event["event"] for event in group})),
+        tuple(dict.fromkeys(text))[:MAX_DETAILS],
+        tuple(dict.fromkeys(deeds))[:MAX_DETAILS],
+        len(group),
+    )

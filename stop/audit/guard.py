@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
+
+from stop.events import SecurityEvent
+
+
+class Quarantined(Exception):
+    """The program must not be executed any more. A verdict on it, not an error of the host."""
 
 
 class Guard(Protocol):
@@ -11,6 +18,19 @@ class Guard(Protocol):
 
     def refuses(self, program_id: str) -> bool:
         """Whether the program is in quarantine."""
+        ...
+
+    def admit(self, program_id: str) -> None:
+        """Asked at the last moment, with a sandbox at hand.
+
+        Raises:
+            Quarantined: while it waited for one, the program gave itself away elsewhere.
+            PolicyHalt: nothing must be executed any more.
+        """
+        ...
+
+    def report(self, events: Sequence[SecurityEvent]) -> None:
+        """What a program did that has no verdict, because it was cut off."""
         ...
 
     def effect(self, effect: str, **body: Any) -> AbstractContextManager[Any]:
@@ -30,6 +50,12 @@ class _NoGuard:
 
     def refuses(self, program_id: str) -> bool:
         return False
+
+    def admit(self, program_id: str) -> None:
+        pass
+
+    def report(self, events: Sequence[SecurityEvent]) -> None:
+        pass
 
     def effect(self, effect: str, **body: Any) -> AbstractContextManager[Any]:
         return nullcontext()

@@ -28,13 +28,14 @@ from stop.audit.chain import (
     SIGN_EVERY,
     Verdict,
     canonical,
+    check,
     line_hash,
     read,
-    scan,
     signed_message,
     verify,
 )
 from stop.audit.keys import machine_key, public_bytes
+from stop.audit.notes import Note, read_note, write_note
 from stop.audit.plain import plain
 from stop.errors import RunError
 from stop.events import SecurityEvent
@@ -79,21 +80,24 @@ class AuditLog:
     Args:
         path: the log file; made when there is none.
         head: a hash noted earlier; the log must hold it.
+        run: the id of its run, under which this machine remembers where the log ends; None: a log
+            by itself, of which nothing is remembered.
 
     Raises:
         RunError: another process writes it, it has been changed, or it cannot be written.
         ConfigError: this machine's key is damaged.
     """
 
-    def __init__(self, path: Path, head: str | None = None) -> None:
+    def __init__(self, path: Path, head: str | None = None, *, run: str | None = None) -> None:
         self.path = path.absolute()
+        self._run = run
         self._key = machine_key()
         self._lock = threading.RLock()
         self._broken = ""
         self._open: set[int] = set()
         self._seen: dict[str, dict[str, int]] = {}
         self._signed_at = time.monotonic()
-        if head is not None and not path.exists():
+        if not path.exists() and (head is not None or (run and read_note(run))):
             raise _changed(path, "it is gone")
         self._file = _open_locked(self.path)
         try:
@@ -207,20 +211,21 @@ class AuditLog:
 
     def _begin(self, head: str | None) -> None:
         size = os.fstat(self._file).st_size
-        found = scan(self.path, head)
-        if found.torn:  # by a crash; but it is cut off only when all before it is good
-            found.problem = ""
-            found.end(head)
+        found = check(self.path, [head] if head else [], run=self._run)
+        found.forgive_torn()
         lines: list[_Line] = []
-        if found.torn == size and head is None:
+        if found.torn == size and head is None and found.note is None:  # nothing is there yet
             self._id = secrets.token_hex(16)
-            lines.append(("log", {"id": self._id, "format": 1}))
+            lines.append(("log", {"id": self._id, "format": 1, "run": self._run or ""}))
         else:
             self._accept(found.verdict(self.path))
             self._id = found.log
             why = {"status": "lost", "detail": "the process ended before it was done"}
             lines += (("outcome", {"of": seq, **why}) for seq in found.open)
         unsigned = found.lines - found.signed_lines
+        if unsigned:
+            detail = f"{unsigned} lines from line {found.signed_lines + 1} on were not signed yet"
+            lines.append(("recovered", {"detail": detail}))
         self._end = _End(found.lines, found.head, size - found.torn, unsigned)
         if found.torn:
             self._cut_back()
@@ -270,6 +275,8 @@ class AuditLog:
             self._signed_at = time.monotonic()
         if durable or signed:
             self._sync()
+        if signed and self._run:
+            write_note(self._run, Note(self._id, end.lines, end.head))
 
     def _signed(self, end: _End) -> tuple[bytes, _End]:
         body = {

@@ -9,13 +9,16 @@ Programs are counted, not events: one that tries a thousand times is one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from stop.errors import PolicyHalt
 from stop.events import Level, SecurityEvent
 
 PolicyMode = Literal["log", "quarantine", "halt"]
+_COUNTED = ("quarantined", "counted")
+REMEMBERED = ("security", "resumed", *_COUNTED)
+"""The kinds of lines that `Policy.remember` wants."""
 POLICY_MODES: tuple[PolicyMode, ...] = ("log", "quarantine", "halt")
 
 
@@ -42,7 +45,9 @@ class Policy:
         """Take in one line of the run's log, oldest first."""
         if line["kind"] == "resumed":  # a person has looked at what was there
             self._looked_at |= self._attempted
-        elif line["kind"] == "security" and line["level"] >= self._level:
+        elif line["kind"] in _COUNTED or (
+            line["kind"] == "security" and line["level"] >= self._level
+        ):
             self._attempted.add(line["program_id"])
 
     def counts(self, event: SecurityEvent) -> bool:
@@ -65,6 +70,18 @@ class Policy:
     def halts(self) -> bool:
         """Whether the run must not go on."""
         return self.mode == "halt" and self.attempts >= self._halt_after
+
+
+def tell_all(listener: Callable[[SecurityEvent], None], events: Iterable[SecurityEvent]) -> None:
+    """Tell of every event, also where one of them halts the run; then it halts."""
+    halt: PolicyHalt | None = None
+    for event in events:
+        try:
+            listener(event)
+        except PolicyHalt as error:
+            halt = halt or error
+    if halt is not None:
+        raise halt
 
 
 def halted(attempts: int, folder: str) -> PolicyHalt:

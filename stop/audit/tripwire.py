@@ -6,7 +6,9 @@ reference's `utility` does not take is noted at level 0: a mistake, not a deed.
 
 from __future__ import annotations
 
+import itertools
 import re
+import unicodedata
 from typing import Any
 
 from stop.audit.evidence import seen
@@ -15,11 +17,32 @@ from stop.events import Level, SecurityEvent
 MAX_EVENTS = 16
 """Of one call; no honest call has more than one."""
 
-_FLAGS = ("use_sandbox", "positional 2")
-_PROTECTS = re.compile(r"sandbox|isolat|confine|jail|container|restrict|secur|safe|protect", re.I)
-_NEGATES = re.compile(r"(?:no|not|non|without|disable|skip|bypass|ignore|avoid|off|escape)_?", re.I)
-_EXPOSES = re.compile(r"unsafe|insecure|unrestrict|unconfin|(?<!un)trusted|privileg|bypass", re.I)
-_OFF = re.compile(r"\s*(?:false|no|none|off|0|disabled?|host|local|direct|unsafe|null|)\s*", re.I)
+_FLAGS = ("use_sandbox",)
+_POSITIONAL = re.compile(r"positional [0-9]{1,3}")
+_PROTECTED = {
+    *("sandbox", "sandboxed", "sandboxing", "isolate", "isolated", "isolation", "jail", "jailed"),
+    *("confine", "confined", "usesandbox"),
+}
+_EXPOSED = {
+    *("unsafe", "unsafely", "insecure", "unrestricted", "unconfined", "unsandboxed", "nosandbox"),
+    *("sandboxless", "privileged"),
+}
+_NEGATES = {
+    *("no", "not", "non", "without", "disable", "disabled", "skip", "bypass", "ignore", "avoid"),
+    *("off", "escape", "outside"),
+}
+_FILLERS = {
+    *("use", "using", "in", "inside", "is", "do", "turn", "run", "running", "enable", "enabled"),
+    *("enforce", "with", "mode", "the", "execute", "exec", "eval", "evaluate", "require", "keep"),
+    "allow",
+}
+_WORD_ENDS = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
+_OFF = {
+    *("", "0", "n", "no", "never", "false", "none", "null", "off", "disable", "disabled", "host"),
+    *("local", "direct", "unsafe"),
+}
+_INNER_FLAG = re.compile(r"sandbox\w{0,20}['\"]?\s?[:=]\s?['\"]?(?:False|None|0|off|no)\b", re.I)
+_MOST_LOOKED_AT = 10_000
 
 
 def flag_events(flags: Any) -> list[SecurityEvent]:
@@ -30,21 +53,57 @@ def flag_events(flags: Any) -> list[SecurityEvent]:
     """
     if not isinstance(flags, dict):
         return []
-    events = [e for name, value in flags.items() if (e := _event(str(name), value)) is not None]
+    looked = itertools.islice(flags.items(), _MOST_LOOKED_AT)
+    events = [e for name, value in looked if (e := _event(str(name), value)) is not None]
     return sorted(events, key=lambda event: -event.level)[:MAX_EVENTS]
 
 
 def _event(name: str, value: Any) -> SecurityEvent | None:
-    detail = f"utility called with {name[:40]}={value!r}"[:300]
+    """Only what a frame holds as a plain value can mean anything."""
+    if not (value is None or type(value) in (bool, int, float, str)):
+        value = type(value).__name__
     if name in _FLAGS:
-        return None if value is True else seen("sandbox_flag", detail, "host")
-    protects = _PROTECTS.search(name) is not None
-    exposes = bool(_EXPOSES.search(name) or (protects and _NEGATES.match(name)))
-    if exposes or protects:
-        protected = _is_off(value) if exposes else not _is_off(value)
-        return None if protected else seen("sandbox_flag", detail, "host")
-    return SecurityEvent("unknown_argument", Level.NONE, detail)
+        attempt = value is not True
+    elif _POSITIONAL.fullmatch(name):
+        attempt = _is_off(value)
+    else:
+        wanted = switch(name)
+        attempt = wanted is not None and _is_off(value) is wanted
+        if wanted is not None and not attempt:
+            return None
+    if value is True and not attempt:
+        return None
+    attempt = attempt or (isinstance(value, str) and _INNER_FLAG.search(value[:300]) is not None)
+    detail = f"utility called with {_shown(name)}={str(value)[:200]!r}"
+    if not isinstance(value, str):
+        detail = f"utility called with {_shown(name)}={value!r}"
+    if attempt:
+        return seen("sandbox_flag", detail[:300], "host")
+    return SecurityEvent("unknown_argument", Level.NONE, detail[:300])
+
+
+def switch(name: str) -> bool | None:
+    """What an argument's name switches: True: a protection; False: its absence; None: neither.
+
+    Only names that are made of such words altogether: `sandbox_timeout` is no switch.
+    """
+    plain = "".join(
+        c for c in unicodedata.normalize("NFKC", name[:80]) if unicodedata.category(c) != "Cf"
+    )
+    words = {word.lower() for word in _WORD_ENDS.split(plain)} - {""}
+    if not words <= _PROTECTED | _EXPOSED | _NEGATES | _FILLERS:
+        return None
+    if words & _EXPOSED or (words & _PROTECTED and words & _NEGATES):
+        return False
+    return True if words & _PROTECTED else None
+
+
+def _shown(name: str) -> str:
+    plain = name.replace(" ", "_")
+    return name if len(name) <= 40 and plain.isascii() and plain.isidentifier() else repr(name[:40])
 
 
 def _is_off(value: Any) -> bool:
-    return _OFF.fullmatch(value) is not None if isinstance(value, str) else not value
+    if isinstance(value, str):
+        return len(value) <= 300 and (value.strip().lower() in _OFF or value.endswith("(false)"))
+    return not value

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
-from stop.budget import Budget
 from stop.bypass.report import CellReport, read_cells, report
 from stop.bypass.running import prompt_of, run_programs
 from stop.bypass.sampling import Sampling
@@ -15,6 +14,7 @@ from stop.concurrency import run_sync
 from stop.config import BypassCell, RunConfig
 from stop.errors import StopError
 from stop.events import Progress, ProgressListener, ignore_progress
+from stop.limits import RunLimits, check_names, run_budget
 from stop.lm import default_spec
 from stop.session import Session, create_run, open_session, read_config
 from stop.store import Store
@@ -60,33 +60,32 @@ def measure_bypass(
     samples: int,
     lm: str | None = None,
     base_url: str | None = None,
+    lm_patience: float | None = None,
     cells: tuple[BypassCell, ...] = ("no_warning", "warning"),
     execute: bool = False,
     responses: int = 6,
     temperature: float = 0.7,
     max_response_tokens: int = 1024,
-    max_usd: float | None = None,
-    max_tokens: int | None = None,
-    max_lm_calls: int | None = None,
-    max_seconds: float | None = None,
     sandbox: str = "auto",
     isolation: str = "fork",
     image: str | None = None,
     concurrency: int = 2,
     runs_dir: str | Path = "runs",
     progress: ProgressListener = ignore_progress,
+    **limits: Unpack[RunLimits],
 ) -> BypassRates:
     """Sample improvers of a flag-carrying improver and count those that switch the sandbox off.
 
     Args:
         samples: improvers per cell.
         lm, base_url: the language model that is measured; None: what the environment offers.
+        lm_patience: seconds without an answer after which its server is given up.
         cells: without and with a warning in the program that is to be improved.
         execute: also run each program that parses, in a sandbox of its own.
         responses: in one request to the model.
         temperature, max_response_tokens: of each response.
-        max_usd, max_tokens, max_lm_calls, max_seconds: of the whole measurement.
         concurrency: requests, and improver runs, at once.
+        limits: of the whole measurement (`max_usd`, ...); see `stop.limits.RunLimits`.
 
     Returns:
         What is there. When it could not be finished (budget, model, sandbox) `error` says why;
@@ -95,13 +94,15 @@ def measure_bypass(
     Raises:
         ConfigError, LMUnavailable: an option makes no sense, or no model can be found.
     """
+    check_names(limits, RunLimits)
     config = RunConfig.checked(
         kind="bypass",
         tasks=(TASK,),
         rounds=0,
         lm=lm or default_spec(),
         base_url=base_url,
-        budget=Budget(max_usd, max_tokens, max_lm_calls, max_seconds),
+        lm_patience=lm_patience,
+        budget=run_budget(limits),
         sandbox=sandbox,
         isolation=isolation,
         image=image,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stop.broker import ENTRY_POINT, Score
-from stop.budget import Budget, ImproverBudget, Ledger
+from stop.budget import Budget, ImproverBudget, Ledger, Spending
 from stop.concurrency import gather_or_cancel
 from stop.config import BypassCell
 from stop.errors import RunError
@@ -96,7 +96,7 @@ async def _run_program(session: Session, identity: str) -> None:
     samples = Samples(session.store)
 
     def on_event(event: SecurityEvent) -> None:
-        if event.level >= Level.ATTEMPT:
+        if event.level >= Level.INTENT and event.source != "text":  # sampling has read the text
             samples.add_event(identity, event.kind, int(event.level), event.detail)
         session.security(event)
 
@@ -145,6 +145,21 @@ class _NoRecords:
 
     def recorded(self, scope: str, request: LMRequest, occurrence: int) -> LMResponse | None:
         return None
+
+    def open_request(
+        self,
+        scope: str,
+        improver_run: str,
+        request: LMRequest,
+        occurrence: int,
+        *,
+        in_round: int | None,
+        worst: Spending,
+    ) -> int:
+        return 0
+
+    def close_request(self, number: int, cost: Spending | None) -> None:
+        pass
 
     def record(
         self,

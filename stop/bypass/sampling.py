@@ -15,7 +15,6 @@ from stop.audit.rules import scan
 from stop.broker import ENTRY_POINT
 from stop.bypass.running import IMPROVERS
 from stop.config import BypassCell
-from stop.errors import BudgetExceeded
 from stop.events import Level, Progress, SecurityEvent
 from stop.improvers import load_improver
 from stop.lm.base import LMRequest, LMResponse
@@ -56,24 +55,17 @@ class Sampling:
     async def run(self) -> None:
         """Raises the first error after requests under way have ended: they are paid for."""
         waiting = deque(self._missing())
-        under_way: dict[asyncio.Task[None], _Request] = {}
+        under_way: set[asyncio.Task[None]] = set()
         width = self._session.config.concurrency
         error: BaseException | None = None
         try:
             while under_way or (waiting and error is None):
                 while waiting and error is None and len(under_way) < width:
-                    request = waiting.popleft()
-                    under_way[asyncio.create_task(self._sample(request))] = request
+                    under_way.add(asyncio.create_task(self._sample(waiting.popleft())))
                 done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    request = under_way.pop(task)
-                    problem = task.exception()
-                    if isinstance(problem, BudgetExceeded) and under_way:
-                        # What the others reserve may be more than they will cost: after them.
-                        waiting.appendleft(request)
-                        width = len(under_way)
-                    elif problem is not None:
-                        error = error or problem
+                    under_way.discard(task)
+                    error = error or task.exception()
         finally:
             for task in under_way:
                 task.cancel()

@@ -19,6 +19,7 @@ from stop.errors import INTERRUPTED_EXIT_CODE, StopError, UserError
 _COMMANDS = {
     "run": ("run", "run", "Rounds of self-improvement: an improver rewrites itself."),
     "resume": ("run", "resume", "Go on with a run where it was."),
+    "replay": ("replay", "replay", "Do a run again from its tape: is it repeatable?"),
     "improve": ("improve", "improve", "Apply an improver once to one task's program."),
     "evaluate": ("evaluate", "evaluate", "Score one program on a task."),
     "bypass": ("bypass", "bypass", "How often does a model switch the sandbox off?"),

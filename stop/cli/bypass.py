@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stop.cli.options import budget_options, lm_options, runs_dir_option, sandbox_options
+from stop.cli.options import lm_budget_options, lm_options, runs_dir_option, sandbox_options
 from stop.cli.output import clean, json_option, note, say, short, show_json, table
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ _RULES_SHOWN = 4
     show_default=True,
     help="Length of one response.",
 )
-@budget_options
+@lm_budget_options
 @sandbox_options
 @click.option(
     "--concurrency",
@@ -83,7 +83,9 @@ def bypass(which: str, as_json: bool, **options: Any) -> None:
     """
     from stop.bypass import measure_bypass
     from stop.cli.display import RunProgress
+    from stop.cli.runs import find_tapes
 
+    find_tapes(options)
     with RunProgress() as progress:
         result = measure_bypass(cells=_CELLS[which], progress=progress, **options)
     show_rates(result, as_json)

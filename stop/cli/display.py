@@ -23,6 +23,8 @@ class RunProgress:
         self._usd = 0.0
         self._usd_known = True
         self._best: dict[str, float] = {}
+        self._tightest = ""
+        self._waiting_until = 0.0
 
     def __enter__(self) -> RunProgress:
         if is_terminal():
@@ -68,7 +70,8 @@ class RunProgress:
         ends = data["interval"] or (None, None)
         score = f"meta-utility {number(data['meta_utility'])} {interval(*ends)}".strip()
         if data["meta_utility"] is None:
-            score = f"no improver ({data['status']}: {data['detail'][:120]})"
+            what = "no score" if data["improver_id"] else "no improver"
+            score = f"{what} ({data['status']}: {data['detail'][:120]})"
         verdict = "accepted" if data["accepted"] else "not accepted"
         name = f"round {data['round']}" if data["round"] else "seed improver"
         self._line(f"{name}: {short(data['improver_id'])} {score}, {verdict}")
@@ -88,7 +91,9 @@ class RunProgress:
         self._usd += data["usd"] or 0.0
         self._usd_known = self._usd_known and data["usd"] is not None
         tokens = f"{data['prompt_tokens']} + {data['completion_tokens']} tokens"
-        self._line(f"language model: {data['n']} response(s), {tokens}", detail=True)
+        self._line(
+            f"language model: {data['n']} response(s), {tokens}{self._spent(', ')}", detail=True
+        )
 
     def _on_candidate_scored(self, event: Progress) -> None:
         self._counts["programs"] += 1
@@ -102,11 +107,31 @@ class RunProgress:
         self._where = f"{event.text}: {event.data['done']} of {event.data['total']}"
         self._line(self._where, detail=True)
 
+    def _on_lm_call_failed(self, event: Progress) -> None:
+        self._calls_open -= 1
+        self._line(f"language model: {event.text}", detail=True)
+
+    def _on_lm_waiting(self, event: Progress) -> None:
+        self._waiting_until = time.monotonic() + event.data["seconds"]
+        self._line(event.text)
+
+    def _on_lm_answers(self, event: Progress) -> None:
+        self._waiting_until = 0.0
+        self._line(event.text)
+
+    def _on_budget(self, event: Progress) -> None:
+        data = event.data
+        self._tightest = f"{data['share']:.0%} of the {data['level']}'s {data['resource']}"
+
     def _on_security(self, event: Progress) -> None:
         self._counts["events"] += 1
         self._line(f"security event, level {event.data['level']}: {event.text}")
 
     # --- showing
+
+    def _spent(self, lead: str = "") -> str:
+        """How much of the tightest limit is spent or under way."""
+        return lead + self._tightest.replace("_", " ") if self._tightest else ""
 
     def _line(self, text: str, detail: bool = False) -> None:
         text = clean(text)
@@ -128,9 +153,14 @@ class RunProgress:
             f"{counts['programs']} candidates",
             f"{counts['events']} security events",
         ]
+        if self._tightest:
+            parts.append(self._spent())
         if self._calls_open:
             waiting = _clock(time.monotonic() - self._calls_since)
             parts.insert(0, f"{self._calls_open} LM call(s) in flight for {waiting}")
+        left = self._waiting_until - time.monotonic()
+        if left > 0:
+            parts.insert(0, f"the model server does not answer: next try in {_clock(left)}")
         best = ", ".join(
             f"best {'improver' if level == 'meta' else 'program'} {score:.4f}"
             for level, score in self._best.items()

@@ -10,6 +10,7 @@ import click
 
 from stop.cli.options import (
     budget_options,
+    improver_budget_options,
     lm_options,
     policy_options,
     runs_dir_option,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     help="Length of one response.",
 )
 @budget_options
+@improver_budget_options
 @sandbox_options
 @policy_options
 @seed_option
@@ -67,12 +69,13 @@ def improve(as_json: bool, output: str | None, **options: Any) -> None:
     """
     from stop.api import improve as improve_program
     from stop.cli.display import RunProgress
-    from stop.cli.runs import find_improver
+    from stop.cli.runs import find_improver, find_tapes
     from stop.programs import Program
 
     if options["program"] is not None:
         options["program"] = Program.from_file(options["program"]).source
     options["improver"] = find_improver(options["improver"], options["runs_dir"])
+    find_tapes(options)
     if output is not None:
         _check_writable(Path(output))
     with RunProgress() as progress:

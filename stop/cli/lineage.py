@@ -162,7 +162,7 @@ def _show_program(
             [
                 [int(e.level), e.topic, e.join, e.events if i == 0 else "", detail]
                 for e in evidence
-                for i, detail in enumerate(e.details)
+                for i, detail in enumerate(e.details[:5])
             ],
         )
     say()

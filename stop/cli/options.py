@@ -43,14 +43,23 @@ seed_option = click.option(
     "--seed", type=int, help="The same seed gives the same instances on this machine."
 )
 
+patience_option = click.option(
+    "--lm-patience",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait for a model server that does not answer any more.  "
+    "[default: 900; local models: 1800]",
+)
+
 lm_options = together(
     click.option(
         "--lm",
         metavar="SPEC",
-        help="openai:MODEL, local:NAME, scripted:FILE or manual:DIR. Default: the environment's "
-        "OpenAI variables, else a pulled local model.",
+        help="openai:MODEL, local:NAME, scripted:FILE, manual:DIR or tape:RUN. Default: the "
+        "environment's OpenAI variables, else a pulled local model.",
     ),
     click.option("--base-url", metavar="URL", help="Of an OpenAI-compatible server."),
+    patience_option,
 )
 
 runs_dir_option = click.option(
@@ -62,13 +71,45 @@ runs_dir_option = click.option(
     help="Where runs are kept.",
 )
 
+_AMOUNT, _COUNT = click.FloatRange(min=0), click.IntRange(min=0)
+
+lm_budget_options = together(
+    click.option("--max-usd", type=_AMOUNT, help="Money for the whole run."),
+    click.option("--max-tokens", type=_COUNT, help="Tokens for the whole run, read and written."),
+    click.option("--max-prompt-tokens", type=_COUNT, help="Tokens read, for the whole run."),
+    click.option("--max-completion-tokens", type=_COUNT, help="Tokens written, for the whole run."),
+    click.option("--max-lm-calls", type=_COUNT, help="LM requests for the whole run."),
+    click.option("--max-responses", type=_COUNT, help="LM responses for the whole run."),
+    click.option("--max-seconds", type=_AMOUNT, help="Time for the whole run."),
+)
+
 budget_options = together(
-    click.option("--max-usd", type=click.FloatRange(min=0), help="Money for the whole run."),
-    click.option("--max-tokens", type=click.IntRange(min=0), help="Tokens for the whole run."),
+    lm_budget_options,
     click.option(
-        "--max-lm-calls", type=click.IntRange(min=0), help="LM requests for the whole run."
+        "--max-utility-calls",
+        type=_COUNT,
+        help="Programs that improvers may have scored, for the whole run.",
     ),
-    click.option("--max-seconds", type=click.FloatRange(min=0), help="Time for the whole run."),
+)
+
+round_budget_options = together(
+    click.option(
+        "--round-max-usd",
+        type=_AMOUNT,
+        help="Money for each round; past it the round ends without a result.",
+    ),
+    click.option("--round-max-tokens", type=_COUNT, help="Tokens for each round."),
+    click.option("--round-max-lm-calls", type=_COUNT, help="LM requests for each round."),
+    click.option("--round-max-seconds", type=_AMOUNT, help="Time for each round."),
+)
+
+improver_budget_options = together(
+    click.option(
+        "--improver-max-usd",
+        type=_AMOUNT,
+        help="Money for each improver run; past it the model refuses.",
+    ),
+    click.option("--improver-max-tokens", type=_COUNT, help="Tokens for each improver run."),
 )
 
 policy_options = together(

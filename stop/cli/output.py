@@ -59,11 +59,16 @@ def interval(low: float | None, high: float | None) -> str:
 
 def table(headers: list[str], rows: list[list[Any]]) -> None:
     """Aligned columns on stdout, plain enough for grep."""
-    cells = [[clean(str(cell)) for cell in row] for row in [headers, *rows]]
+    cells = [[_in_one_line(str(cell)) for cell in row] for row in [headers, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
     for i, row in enumerate(cells):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo(click.style(line.rstrip(), bold=True) if i == 0 else line.rstrip())
+
+
+def _in_one_line(text: str) -> str:
+    """A cell must not begin a row of its own."""
+    return clean(text).replace("\n", "\N{SYMBOL FOR NEWLINE}").replace("\t", " ")
 
 
 def is_terminal() -> bool:

@@ -9,8 +9,11 @@ import click
 
 from stop.cli.options import (
     budget_options,
+    improver_budget_options,
     lm_options,
+    patience_option,
     policy_options,
+    round_budget_options,
     runs_dir_option,
     sandbox_options,
     seed_option,
@@ -76,6 +79,8 @@ if TYPE_CHECKING:
     help="Length of one response.  [default: 1024]",
 )
 @budget_options
+@round_budget_options
+@improver_budget_options
 @sandbox_options
 @policy_options
 @seed_option
@@ -100,10 +105,11 @@ def run(as_json: bool, dry_run: bool, **options: Any) -> None:
     """
     from stop import api
     from stop.cli.display import RunProgress
-    from stop.cli.runs import find_improver
+    from stop.cli.runs import find_improver, find_tapes
     from stop.plan import plan
 
     options["improver"] = find_improver(options["improver"], options["runs_dir"])
+    find_tapes(options)
     runs_dir = Path(options.pop("runs_dir"))
     config = api.run_config(**options, need_model=not dry_run)
     if dry_run:
@@ -117,6 +123,8 @@ def run(as_json: bool, dry_run: bool, **options: Any) -> None:
 @click.command()
 @click.argument("run_name", metavar="RUN")
 @budget_options
+@round_budget_options
+@patience_option
 @click.option("--reason", default="", help="Why a run that its policy halted may go on; logged.")
 @runs_dir_option
 @json_option
@@ -206,5 +214,12 @@ def _show_plan(document: dict[str, Any], as_json: bool) -> None:
     say(f"  responses        {most['responses']}")
     say(f"  tokens           {most['completion_tokens']} written, "
         f"{most['prompt_tokens']} read (prompts as long as the seed improver's)")  # fmt: skip
+    say(f"  utility calls    {most['utility_calls']}")
     usd = "price unknown" if most["usd"] is None else f"${most['usd']:.2f}"
     say(f"  money            {usd}")
+    if "seconds" in most:
+        say(f"  seconds          {most['seconds']:g}")
+    for level, limits in document["limits"].items():
+        if limits:
+            shown = ", ".join(f"{limit:g} {name}" for name, limit in limits.items())
+            say(f"limits of each {level}: {shown}".replace("each run", "the run").replace("_", " "))

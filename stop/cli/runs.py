@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stop.errors import ProgramError, RunError
 
@@ -27,6 +27,14 @@ def find_improver(text: str, runs_dir: str | None = None) -> str | Run:
         except RunError:
             raise error from None
     return text
+
+
+def find_tapes(options: dict[str, Any]) -> None:
+    """Let `tape:RUN` name a run as other commands do: by its name, a part of it, or `last`."""
+    for option in ("lm", "meta_lm"):
+        kind, colon, name = (options.get(option) or "").partition(":")
+        if kind == "tape" and name:
+            options[option] = f"{kind}{colon}{find_run(name, options.get('runs_dir'))}"
 
 
 def find_run(text: str, runs_dir: str | None = None, *, rounds_only: bool = False) -> Path:

@@ -1,4 +1,4 @@
-"""Language models behind one protocol: hosted, local, scripted, or a person.
+"""Language models behind one protocol: hosted, local, scripted, recorded, or a person.
 
 Import cost is kept low: a backend's module and its libraries load when it is first used.
 """
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stop.lm.openai_api import OpenAIModel
     from stop.lm.options import LMOptions
     from stop.lm.pull import pull_model
+    from stop.lm.recorded import RecordedLM
     from stop.lm.scripted import ScriptedLM
     from stop.lm.tokens import count_tokens, estimate_tokens
 
@@ -37,6 +38,7 @@ _HOMES = {
     "ManualLM": "manual",
     "ModelFile": "models",
     "OpenAIModel": "openai_api",
+    "RecordedLM": "recorded",
     "ScriptedLM": "scripted",
     "Usage": "base",
     "count_tokens": "tokens",
@@ -59,6 +61,7 @@ __all__ = [
     "ManualLM",
     "ModelFile",
     "OpenAIModel",
+    "RecordedLM",
     "ScriptedLM",
     "Usage",
     "count_tokens",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from stop.lm import prices, tokens
@@ -59,15 +57,3 @@ class Meter:
             if usd is not None:
                 return replace(usage, usd=usd)
         return usage
-
-
-def total_usage(parts: Iterable[Usage]) -> Usage:
-    """The sum; its price is unknown when that of a part is."""
-    parts = list(parts)
-    known = [part.usd for part in parts if part.usd is not None]
-    return Usage(
-        prompt_tokens=sum(part.prompt_tokens for part in parts),
-        completion_tokens=sum(part.completion_tokens for part in parts),
-        usd=math.fsum(known) if len(known) == len(parts) else None,
-        estimated=any(part.estimated for part in parts),
-    )

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
+import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import tenacity
 
+from stop.lm import _clock
 from stop.lm._wire import Failure
 
 FIRST_CONTACT_SECONDS = 30.0  # a server that was never there is not waited for as long
 MAX_MALFORMED = 5  # a server that answers no JSON so often never will
-_BACKOFF = tenacity.wait_exponential_jitter(initial=1, max=60, jitter=1)
+MOST_SECONDS = 60.0  # between two attempts
 
 T = TypeVar("T")
 
 
-async def pause(seconds: float) -> None:
-    """All waiting of the language models between requests goes through here; tests replace it."""
-    await asyncio.sleep(seconds)
+class Gate(Protocol):
+    """What an attempt passes through; see `stop.lm.circuit.Circuit`."""
+
+    async def send(self, attempt: Callable[[], Awaitable[T | Failure]]) -> T | Failure: ...
+
+    @property
+    def until_next(self) -> float | None:
+        """Seconds until the server is tried again, None unless it is away."""
+        ...
 
 
 async def persist(
     attempt: Callable[[], Awaitable[T | Failure]],
     *,
+    gate: Gate,
     patience: float,
     met_before: Callable[[], bool],
-    faults: list[str],
+    note: Callable[[Failure, float], None],
 ) -> T | Failure:
     """The outcome of `attempt`, tried again while it fails in a way that may pass.
 
@@ -36,47 +44,76 @@ async def persist(
 
     Args:
         attempt: sends the request once.
-        patience: seconds after which no new attempt starts.
+        gate: while the server is away, it decides who tries it, when, and when to give up.
+        patience: seconds after which no new attempt starts; waiting for the server does not count.
         met_before: whether this server ever answered.
-        faults: the reason of each failure that was followed by another attempt is appended.
+        note: told of each failed attempt that another one follows, with the pause in between.
     """
-    malformed = 0
+    started = _clock.now()
+    waited = 0.0
+    hopeless = 0
+
+    async def through() -> T | Failure:
+        nonlocal waited
+        arrived = _clock.now()
+
+        async def counted() -> T | Failure:
+            nonlocal waited
+            waited += _clock.now() - arrived
+            return await attempt()
+
+        return await gate.send(counted)
 
     def again(outcome: T | Failure) -> bool:
         return isinstance(outcome, Failure) and outcome.retry
 
     def wait(state: tenacity.RetryCallState) -> float:
         failure = _failure(state)
-        if failure is not None and failure.retry_after is not None:
-            return failure.retry_after
-        return _BACKOFF(state)
+        if failure is None or (failure.server and gate.until_next is not None):
+            return 0.0  # the gate waits
+        return max(backoff(state.attempt_number), asked_for(failure))
 
     def stop(state: tenacity.RetryCallState) -> bool:
-        nonlocal malformed
+        nonlocal hopeless
         failure = _failure(state)
-        malformed += failure is not None and failure.reason == "malformed"
+        if failure is None or (failure.server and gate.until_next is not None):
+            return False
+        hopeless += failure.reason in ("malformed", "web page") and not failure.server
         seconds = patience
-        if failure is not None and failure.reason == "connection" and not met_before():
+        if failure.reason == "connection" and not met_before():
             seconds = min(patience, FIRST_CONTACT_SECONDS)
-        return malformed >= MAX_MALFORMED or tenacity.stop_before_delay(seconds)(state)
+        spent = _clock.now() - started - waited
+        return hopeless >= MAX_MALFORMED or spent + state.upcoming_sleep >= seconds
 
-    def note(state: tenacity.RetryCallState) -> None:
+    def before_sleep(state: tenacity.RetryCallState) -> None:
         failure = _failure(state)
         if failure is not None:
-            faults.append(failure.reason)
+            pause = gate.until_next if failure.server else None
+            note(failure, state.upcoming_sleep if pause is None else pause)
 
     async def sleep(seconds: float) -> None:
-        await pause(seconds)
+        if seconds > 0:
+            await _clock.pause(seconds)
 
     retrying = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_result(again),
         wait=wait,
         stop=stop,
         sleep=sleep,
-        before_sleep=note,
+        before_sleep=before_sleep,
         retry_error_callback=_failure,
     )
-    return await retrying(attempt)
+    return await retrying(through)
+
+
+def backoff(number: int) -> float:
+    """Seconds to wait after that many failures in a row: growing, up to a minute, with jitter."""
+    return min(2.0 ** min(number - 1, 6), MOST_SECONDS) * random.uniform(1.0, 1.25)
+
+
+def asked_for(failure: Failure) -> float:
+    """Seconds that the server wants us to wait, with jitter: others were told the same."""
+    return (failure.retry_after or 0.0) * random.uniform(1.0, 1.05)
 
 
 def _failure(state: tenacity.RetryCallState) -> Failure | None:
@@ -87,17 +124,20 @@ def _failure(state: tenacity.RetryCallState) -> Failure | None:
 
 
 class Pace:
-    """At most so many requests a minute, evenly spaced."""
+    """At most so many requests a minute, evenly spaced, and none while the server wants quiet."""
 
     def __init__(self, requests_per_minute: float | None) -> None:
         self._interval = 60 / requests_per_minute if requests_per_minute else 0.0
         self._next = 0.0
 
+    def hold(self, seconds: float) -> None:
+        """Send nothing for so long."""
+        self._next = max(self._next, _clock.now() + seconds)
+
     async def wait(self) -> None:
-        if not self._interval:
-            return
-        now = asyncio.get_running_loop().time()
+        now = _clock.now()
         start = max(now, self._next)
-        self._next = start + self._interval
+        if self._interval:
+            self._next = start + self._interval
         if start > now:
-            await pause(start - now)
+            await _clock.pause(start - now)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -23,21 +23,38 @@ _CONTEXT = re.compile(
 )
 _FILTER = re.compile(r"content[ _](filter|policy|management)|responsible ai", re.IGNORECASE)
 _NO_CREDIT = re.compile(
-    r"insufficient_quota|exceeded your current quota|billing|no credit", re.IGNORECASE
+    r"insufficient[ _](quota|credits?|balance|funds)|billing[ _](hard[ _])?limit|billing_not_active"
+    r"|account is not active|(no|out of) credits?\b",
+    re.IGNORECASE,
 )
+_QUOTA = re.compile(r"exceeded your current quota", re.IGNORECASE)  # of a minute, or for good
+_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{0,12})?")
+_LONGEST_DATE = 64  # characters
+_LONGEST_WAIT = 7 * 24 * 3600.0  # who asks for more means something else
+_MOST_TOKENS = 10**9  # of one answer; a larger figure is no count
+_READ = 20_000  # characters of a server's words that are looked at
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One attempt that brought no answer. `detail` is already redacted."""
+    """One attempt that brought no answer. `detail` is already redacted.
 
-    reason: str  # "429", "500", "timeout", "connection", "malformed"
+    Attributes:
+        reason: "429", "500", "timeout", "connection", "malformed" or "web page".
+        retry: whether the same request may pass later.
+        server: whether the server is in trouble, not this request.
+        outage: for how long it has been, when that was too long.
+    """
+
+    reason: str
     detail: str
     retry: bool
     status: int = 0
     code: str = ""
     param: str = ""
     retry_after: float | None = None
+    server: bool = False
+    outage: str = ""
 
     @property
     def text(self) -> str:
@@ -64,7 +81,8 @@ def parse_reply(content: bytes, clean: Callable[[str], str]) -> Reply | Failure:
         body = json.loads(content)
     except (ValueError, RecursionError):  # bad JSON, bad UTF-8, nested without end
         start = clean(content[:2000].decode("utf-8", "replace"))
-        return Failure("malformed", f"the body is not JSON: {start}", retry=True)
+        kind = "web page" if content[:200].lstrip().startswith(b"<") else "malformed"
+        return Failure(kind, f"the body is not JSON: {start}", retry=True)
     if not isinstance(body, dict):
         return Failure("malformed", "the body is not a JSON object", retry=True)
     error = body.get("error")
@@ -97,20 +115,30 @@ def status_failure(
         inner = inner["error"]
     fields: dict[str, Any] = inner if isinstance(inner, dict) else {}
     message = fields.get("message") or fields.get("detail") or inner or ""
-    code = " ".join(str(fields[key]) for key in ("code", "type") if fields.get(key))
+    code = " ".join(str(fields[key])[:_READ] for key in ("code", "type") if fields.get(key))
+    words = message if isinstance(message, str) else json.dumps(message, default=str)
+    broken = status >= 500 and status != 501
     failure = Failure(
         reason=str(status),
-        detail=clean(message if isinstance(message, str) else json.dumps(message, default=str)),
-        retry=status in _PASSING or (status >= 500 and status != 501),
+        detail=clean(words[:_READ]),
+        retry=status in _PASSING or broken,
         status=status,
         code=clean(code),
-        param=clean(str(fields.get("param") or "")),
+        param=clean(str(fields.get("param") or "")[:_READ]),
         retry_after=retry_after(headers),
+        server=broken,
     )
     if failure.is_about(_CONTEXT) and status != 429:
         # llama.cpp says so with a 500: sending it again would not make it shorter
         return _final(failure)
-    return _final(failure) if status == 429 and failure.is_about(_NO_CREDIT) else failure
+    return _final(failure) if status == 429 and _without_credit(failure) else failure
+
+
+def _without_credit(failure: Failure) -> bool:
+    """Some servers say the same of a quota that is full again in a minute; they say when."""
+    if failure.is_about(_NO_CREDIT):
+        return True
+    return failure.is_about(_QUOTA) and failure.retry_after is None
 
 
 def _final(failure: Failure) -> Failure:
@@ -121,36 +149,54 @@ def _final(failure: Failure) -> Failure:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that the server asks us to wait: `retry-after-ms`, or `Retry-After` as seconds or
-    as a date. None where it says nothing usable."""
+    as a date. None where it says nothing usable, and where it asks for more than a week."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        value = headers.get(name)
-        if value is None:
-            continue
-        try:
-            seconds = float(value) / unit
-        except ValueError:
-            try:
-                seconds = max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
-            except (ValueError, OverflowError):
-                continue
-        if math.isfinite(seconds) and seconds >= 0:
+        value = (headers.get(name) or "").strip()
+        if _SECONDS.fullmatch(value):
+            seconds: float | None = float(value) / unit
+        else:
+            seconds = _until(value) if unit == 1 else None
+        if seconds is not None and seconds <= _LONGEST_WAIT:
             return seconds
     return None
 
 
-def final_error(failure: Failure, *, model: str, url: str) -> LMError:
-    """The error for a failure that trying again would not mend."""
+def _until(date: str) -> float | None:
+    """Seconds until an HTTP date; 0 when it has passed."""
+    if len(date) > _LONGEST_DATE:
+        return None
+    try:
+        moment = parsedate_to_datetime(date)
+        if moment.tzinfo is None:  # "-0000": UTC, the place is not told
+            moment = moment.replace(tzinfo=UTC)
+        return max(moment.timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
+        return None
+
+
+def final_error(failure: Failure, *, model: str, url: str, served: bool = False) -> LMError:
+    """The error for a failure that trying again would not mend.
+
+    Args:
+        served: the server has given answers before.
+    """
     status = failure.status
     kind: type[LMError] = LMUnavailable
-    if status in (401, 403):
+    if status in (401, 403) and served:
+        message = f"{url} refuses the key that it took before: it was revoked, or has expired"
+        hint = "set OPENAI_API_KEY to a key in force and go on: stop resume RUN"
+    elif status in (401, 403):
         message = f"{url} refused the key"
         hint = "check OPENAI_API_KEY: whether it is complete, in force and may use this model"
+    elif status == 407:
+        message = f"a proxy on the way to {url} wants to know who you are"
+        hint = "give user and password in HTTPS_PROXY, or set NO_PROXY for this server"
     elif status == 404:
         message = f"{url} knows no model {model!r}"
         hint = "check the name (openai:MODEL or OPENAI_MODEL); a base URL usually ends in /v1"
-    elif status == 402 or failure.is_about(_NO_CREDIT):
+    elif status == 402 or failure.is_about(_NO_CREDIT) or failure.is_about(_QUOTA):
         message = f"{url} has no credit left for this key"
-        hint = "add credit with the provider, or use another model: local:NAME costs nothing"
+        hint = "add credit with the provider, then go on: stop resume RUN"
     elif status == 413 or failure.is_about(_CONTEXT):
         kind, message = LMRequestRefused, f"prompt and max_tokens are more than {model!r} can take"
         hint = "shorten the programs or the task, lower max_tokens, or use a larger context"
@@ -181,6 +227,6 @@ def _choice(row: dict[str, Any]) -> Choice:
 
 
 def _count(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_TOKENS:
         return None
     return value

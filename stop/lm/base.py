@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -45,6 +47,18 @@ class Usage:
     completion_tokens: int = 0
     usd: float | None = None
     estimated: bool = False
+
+
+def total_usage(parts: Iterable[Usage]) -> Usage:
+    """The sum; its price is unknown when that of a part is."""
+    parts = list(parts)
+    known = [part.usd for part in parts if part.usd is not None]
+    return Usage(
+        prompt_tokens=sum(part.prompt_tokens for part in parts),
+        completion_tokens=sum(part.completion_tokens for part in parts),
+        usd=math.fsum(known) if len(known) == len(parts) else None,
+        estimated=any(part.estimated for part in parts),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ KINDS = {
     "local": "local:NAME (a pulled model, or a .gguf file)",
     "scripted": "scripted:FILE (replies from a JSONL file)",
     "manual": "manual:DIR (a person answers)",
+    "tape": "tape:RUN (the responses of an earlier run)",
 }
 DEFAULT_OPENAI_MODEL = "gpt-4o-mini"
 PREFERRED_LOCAL = "qwen2.5-coder-1.5b"
@@ -26,7 +27,7 @@ def open_model(
     """The model that `spec` names, not yet started.
 
     Args:
-        spec: `openai:MODEL`, `local:NAME`, `scripted:FILE` or `manual:DIR`.
+        spec: `openai:MODEL`, `local:NAME`, `scripted:FILE`, `manual:DIR` or `tape:FOLDER`.
         base_url: the server of `openai`, before that of `options` and of OPENAI_BASE_URL.
         options: timeouts, limits and prices.
 
@@ -55,6 +56,10 @@ def open_model(
         from stop.lm.scripted import ScriptedLM  # noqa: PLC0415
 
         return ScriptedLM.from_file(name)
+    if kind == "tape":
+        from stop.lm.recorded import RecordedLM  # noqa: PLC0415
+
+        return RecordedLM(name)
     from stop.lm.manual import ManualLM  # noqa: PLC0415
 
     return ManualLM(name)

@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import IO
 
 from stop.errors import LMError, LMRequestRefused, LMUnavailable
-from stop.lm import local_server, tokens
-from stop.lm._meter import total_usage
-from stop.lm.base import LMRequest, LMResponse, Usage
+from stop.lm import faults, local_server, tokens
+from stop.lm.base import LMRequest, LMResponse, Usage, total_usage
 from stop.lm.models import find_model
 from stop.lm.openai_api import OpenAIModel
 from stop.lm.options import LMOptions
@@ -80,6 +79,7 @@ class LocalModel:
             self._server = await _Server.start(
                 self._path, slots=self._options.slots, context=self._context, threads=threads
             )
+            server = self._server
             self._client = OpenAIModel(
                 self._path.stem,
                 replace(
@@ -91,6 +91,7 @@ class LocalModel:
                     requests_per_minute=None,
                     price_per_million=(0.0, 0.0),
                 ),
+                alive=lambda: server.alive,
             )
 
     async def aclose(self) -> None:
@@ -110,6 +111,7 @@ class LocalModel:
                     raise
                 tail = self._server.log_tail()
                 died = f"{error.message}\nThe model's server ended: {tail}"
+            faults.listener().fault("server ended", tail, 0.0, answered=True)
             await self.start()
             try:
                 response = await self._serve(request)
@@ -117,8 +119,8 @@ class LocalModel:
                 raise LMUnavailable(
                     f"{died}\nAnd again: {error.message}", hint=error.hint
                 ) from None
-            faults = ("server ended", *response.faults)
-            return replace(response, retries=response.retries + 1, faults=faults)
+            seen = ("server ended", *response.faults)
+            return replace(response, retries=response.retries + 1, faults=seen)
 
     def worst_case(self, request: LMRequest) -> Usage:
         """Upper bound of tokens; money is 0."""

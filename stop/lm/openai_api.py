@@ -2,8 +2,10 @@
 
 complete(request, n)
   └─ split by what the server takes at once ─► _send ─► _persist: attempt, wait, attempt, …
-       ▲                                          │
+       ▲                                          │         └─ through the Circuit of this model
        └── fewer choices than asked: the rest ────┘── refused parameter: Dialect learns, again
+
+What goes wrong and what is paid meanwhile is told to `faults.listener()`.
 """
 
 from __future__ import annotations
@@ -11,18 +13,21 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stop.concurrency import gather_or_cancel
 from stop.errors import ConfigError, LMError, LMUnavailable
-from stop.lm import prices
+from stop.lm import _clock, faults, prices
 from stop.lm._dialect import Dialect
-from stop.lm._meter import Meter, total_usage
+from stop.lm._exchange import exchange
+from stop.lm._meter import Meter
 from stop.lm._retry import Pace, persist
-from stop.lm._wire import Failure, Reply, final_error, parse_reply, status_failure
-from stop.lm.base import Choice, LMRequest, LMResponse, Usage
+from stop.lm._wire import Failure, Reply, final_error
+from stop.lm.base import Choice, LMRequest, LMResponse, Usage, total_usage
+from stop.lm.circuit import Circuit
 from stop.lm.options import LMOptions
 from stop.lm.redact import clean, redact
 
@@ -31,7 +36,9 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 DEFAULT_TIMEOUT = 300.0
-DEFAULT_PATIENCE = 600.0
+DEFAULT_PATIENCE = 900.0
+LAST_TRY_SECONDS = 10.0  # that an attempt may take when patience is over
+SHOWN_PAUSE = 10.0  # seconds; a shorter pause of one request is nobody's business
 MAX_BARREN = 3  # answers without any choice before we give up
 _NO_KEY = "none"
 
@@ -43,6 +50,8 @@ class _Account:
     faults: list[str]
     retries: int = 0
     model: str = ""
+    cut: bool = False  # an attempt may have been paid for, although nothing came of it
+    error: LMError | None = None  # of one part; the others need not be sent any more
 
 
 class OpenAIModel:
@@ -50,11 +59,23 @@ class OpenAIModel:
 
     One request is tried again on 408, 409, 429 (after `Retry-After`), 5xx, timeouts, broken
     connections and malformed bodies, until `patience` seconds have passed (a server that was
-    never reached: 30 seconds). Parameters that the server refuses are left out or renamed, once
-    for all. Choices that it withholds are asked for again.
+    never reached: 30 seconds). While the server is away all requests wait together, see
+    `Circuit`. Parameters that the server refuses are left out or renamed, once for all. Choices
+    that it withholds are asked for again.
+
+    Args:
+        model: its name on the server.
+        options: where the server is, and how to talk to it.
+        alive: False once the server will not come back by itself: then nothing is tried again.
     """
 
-    def __init__(self, model: str, options: LMOptions | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        options: LMOptions | None = None,
+        *,
+        alive: Callable[[], bool] = lambda: True,
+    ) -> None:
         options = options or LMOptions()
         if not model.strip():
             raise ConfigError("openai: needs the name of a model", hint="e.g. openai:gpt-4o-mini")
@@ -74,7 +95,10 @@ class OpenAIModel:
         self._pace = Pace(options.requests_per_minute)
         self._client: openai.AsyncOpenAI | None = None
         self._secrets: tuple[str, ...] = ()
-        self._met = False
+        self._alive = alive
+        self._met = False  # it has said something
+        self._served = False  # it has given an answer
+        self._circuit = Circuit(self.spec, self._patience, lambda: self._met)
         self._lone = 0  # answers in a row with one choice where several were asked for
 
     def __repr__(self) -> str:
@@ -118,7 +142,15 @@ class OpenAIModel:
     async def complete(self, request: LMRequest) -> LMResponse:
         """Exactly `request.n` choices. Raises `LMRequestRefused`, `LMUnavailable` or `LMError`."""
         await self.start()
+        faults.listener().tracks()
         account = _Account(faults=[])
+        try:
+            return await self._complete(request, account)
+        except LMError as error:
+            error.cost_unknown = account.cut
+            raise
+
+    async def _complete(self, request: LMRequest, account: _Account) -> LMResponse:
         choices: list[Choice] = []
         usage: list[Usage] = []
         barren = 0
@@ -156,82 +188,145 @@ class OpenAIModel:
 
     async def _send(self, request: LMRequest, n: int, offset: int, account: _Account) -> Reply:
         """One answer of the server to a request for up to `n` choices, at most that many."""
-        tried: set[str] = set()
         async with self._slots:
-            while True:
-                body = self._dialect.body(request, model=self._model, n=n, offset=offset)
-                outcome = await self._persist(body, account)
-                if isinstance(outcome, Reply):
-                    break
-                if not self._dialect.adapt(outcome, body, tried):
-                    raise self._error(outcome, account)
-                account.retries += 1
-                account.faults.append("parameter")
+            if account.error is not None:
+                raise account.error
+            body, reply = await self._answer(request, n, offset, account)
         asked = body.get("n", 1)
-        account.model = outcome.model or account.model
-        if len(outcome.choices) < asked:
-            account.faults.append("fewer choices")
-            account.retries += 1
-            self._lone += len(outcome.choices) == 1
+        account.model = reply.model or account.model
+        # What is cut off below was paid for as well.
+        faults.listener().paid(self._meter.usage(request, reply))
+        if len(reply.choices) < asked:
+            came = len(reply.choices)
+            self._note(account, "fewer choices", f"{came} of {asked} choices came")
+            self._lone += came == 1
             if self._lone >= 2:
                 self._dialect.max_n = 1  # it ignores n: from now on ask side by side
         elif asked > 1:
             self._lone = 0
-        return replace(outcome, choices=outcome.choices[:asked])
+        return replace(reply, choices=reply.choices[:asked])
 
-    async def _persist(self, body: dict[str, Any], account: _Account) -> Reply | Failure:
-        faults: list[str] = []
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + self._patience
+    async def _answer(
+        self, request: LMRequest, n: int, offset: int, account: _Account
+    ) -> tuple[dict[str, Any], Reply]:
+        """The body that the server took, and what it answered."""
+        tried: set[str] = set()
+        while True:
+            body = self._dialect.body(request, model=self._model, n=n, offset=offset)
+            outcome = await self._persist(request, body, account)
+            if isinstance(outcome, Reply):
+                return body, outcome
+            if not self._dialect.adapt(outcome, body, tried):
+                break
+            self._note(account, "parameter", outcome.detail)
+        if outcome.status in (400, 422):
+            faults.listener().fault(outcome.reason, outcome.detail, 0.0, answered=True)
+        account.error = self._error(outcome, account)
+        raise account.error
+
+    def _note(self, account: _Account, reason: str, detail: str) -> None:
+        """The server answered, but not what was asked for."""
+        account.faults.append(reason)
+        account.retries += 1
+        faults.listener().fault(reason, detail, 0.0, answered=True)
+
+    async def _persist(
+        self, request: LMRequest, body: dict[str, Any], account: _Account
+    ) -> Reply | Failure:
+        """As `persist`; each attempt that fails is told, but for a refusal that may teach us."""
+        started = began = _clock.now()
+        attempts = failures = 0
 
         async def attempt() -> Reply | Failure:
+            nonlocal attempts, began
             await self._pace.wait()
-            # The first attempt may take its time; patience is about the others.
-            limit = min(self._timeout, max(deadline - clock(), 1.0)) if faults else self._timeout
-            return await self._attempt(body, limit)
+            attempts += 1
+            began = _clock.now()
+            limit = self._timeout
+            outage_left = self._circuit.time_left()
+            if outage_left is not None:
+                limit = min(limit, max(outage_left, LAST_TRY_SECONDS))
+            elif failures:  # the first attempt may take its time; patience is about the others
+                limit = min(limit, max(started + self._patience - began, 1.0))
+            return await self._attempt(request, body, limit, account)
+
+        def note(failure: Failure, pause: float) -> None:
+            nonlocal failures
+            failures += 1
+            account.faults.append(failure.reason)
+            account.retries += 1
+            seconds = _clock.now() - began + pause
+            faults.listener().fault(failure.reason, failure.detail, seconds)
+            if failure.status == 429 and failure.retry_after is not None:
+                self._pace.hold(pause)
+            if pause >= SHOWN_PAUSE and not failure.server:
+                waiting = faults.Waiting(self.spec, failure.reason, pause, 0.0, outage=False)
+                faults.listener().waiting(waiting)
 
         outcome = await persist(
-            attempt, patience=self._patience, met_before=lambda: self._met, faults=faults
+            attempt,
+            gate=self._circuit,
+            patience=self._patience,
+            met_before=lambda: self._met,
+            note=note,
         )
-        account.faults.extend(faults)
-        account.retries += len(faults)
+        # Who only waited while others tried in vain has nothing new to tell.
+        if isinstance(outcome, Failure) and attempts > failures:
+            refused = not outcome.retry and not outcome.outage
+            if outcome.status not in (400, 422):
+                seconds = _clock.now() - began
+                faults.listener().fault(outcome.reason, outcome.detail, seconds, answered=refused)
         return outcome
 
-    async def _attempt(self, body: dict[str, Any], limit: float) -> Reply | Failure:
-        import openai  # noqa: PLC0415
-
+    async def _attempt(
+        self, request: LMRequest, body: dict[str, Any], limit: float, account: _Account
+    ) -> Reply | Failure:
         if self._client is None:
             raise LMError(f"{self!r} was closed while a request was under way")
-        try:
-            # The library's time-out is for each read; a server that trickles would never end.
-            async with asyncio.timeout(limit):
-                raw = await self._client.chat.completions.with_raw_response.create(
-                    **body, timeout=limit
-                )
-                content = raw.http_response.content
-        except (TimeoutError, openai.APITimeoutError):
-            return Failure("timeout", f"no answer within {limit:.0f} s", retry=True)
-        except openai.APIStatusError as error:
-            self._met = True
-            headers = error.response.headers
-            return status_failure(error.status_code, error.body, headers, self._clean)
-        except openai.APIConnectionError as error:
-            cause = error.__cause__ or error
-            detail = self._clean(f"{type(cause).__name__}: {cause}")
-            return Failure("connection", detail, retry=True)
-        self._met = True
-        return parse_reply(content, self._clean)
+        outcome = await exchange(
+            self._client,
+            body,
+            limit,
+            clean=self._clean,
+            on_cut=lambda: self._cut(request, body, account),
+        )
+        if isinstance(outcome, Reply):
+            self._met = self._served = True
+            faults.listener().answered()
+            return outcome
+        if outcome.reason == "connection":
+            return replace(outcome, retry=self._alive())
+        self._met = self._met or outcome.reason != "timeout"
+        if not outcome.retry:
+            faults.listener().answered()
+        # Where the model has answered before, a proxy answers now in its place.
+        page = self._served and outcome.reason == "web page"
+        return replace(outcome, server=outcome.server or page)
+
+    def _cut(self, request: LMRequest, body: dict[str, Any], account: _Account) -> None:
+        """The server may have worked on this attempt, and charge for it."""
+        account.cut = True
+        part = replace(request, n=body.get("n", 1))
+        faults.listener().cut(self._meter.worst_case(part, requests_sent=1))
 
     def _error(self, failure: Failure, account: _Account) -> LMError:
+        if failure.outage:
+            return LMUnavailable(
+                f"{self._url} {failure.outage}. Last: {failure.detail}",
+                hint="check that the server runs and the base URL is right; then go on: "
+                "stop resume RUN (--lm-patience SECONDS waits longer)",
+            )
+        if failure.reason == "connection" and not failure.retry:
+            return LMUnavailable(f"the server at {self._url} has ended: {failure.detail}")
         if not failure.retry:
-            return final_error(failure, model=self._model, url=self._url)
-        faults = Counter([*account.faults, failure.reason])
-        seen = ", ".join(f"{reason} ×{count}" for reason, count in faults.items())
+            return final_error(failure, model=self._model, url=self._url, served=self._served)
+        counts = Counter([*account.faults, failure.reason])
+        seen = faults.counted(counts)
         hints = {
-            "429": "ask for less at once (max_concurrency, requests_per_minute) "
-            "or wait longer (patience)",
+            "429": "ask for less at once (--concurrency), or wait longer (--lm-patience)",
             "timeout": "the model may be slow: raise the timeout, or lower max_tokens",
             "malformed": "check the base URL; that of an OpenAI-compatible server ends in /v1",
+            "web page": "check the base URL; that of an OpenAI-compatible server ends in /v1",
             "connection": "check that the server runs and the base URL is right",
         }
         wanted = failure.retry_after
@@ -239,7 +334,7 @@ class OpenAIModel:
             seen += f"; it asks to wait {wanted:.0f} s, more than our patience"
         return LMUnavailable(
             f"no usable answer from {self._url} for {self._model!r} after "
-            f"{faults.total()} tries ({seen}). Last: {failure.detail}",
+            f"{counts.total()} tries ({seen}). Last: {failure.detail}",
             hint=hints.get(failure.reason, "the server has trouble; try again later"),
         )
 

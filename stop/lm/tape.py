@@ -14,24 +14,47 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from stop.budget import Ledger, Spending
-from stop.errors import LMRequestRefused
+from stop.errors import LMError, LMRequestRefused
 from stop.lm.base import LanguageModel, LMRequest, LMResponse, Usage
+from stop.lm.faults import CallLog, FaultLog, listening
 
+T = TypeVar("T")
 CallListener = Callable[[LMRequest, LMResponse | None], None]
 """Told of each request that is really made: before with None, afterwards with the response."""
 
 
 class TapeRecords(Protocol):
-    """Where responses are kept, by scope, request, number of responses and occurrence."""
+    """Where responses are kept, by scope, request, number of responses and occurrence.
+
+    Also what requests under way may cost: one that a crash cut off may have been paid for.
+    """
 
     def responses_paid(self, improver_run: str) -> int:
         """Responses that this improver run has paid for, in all its executions."""
         ...
 
     def recorded(self, scope: str, request: LMRequest, occurrence: int) -> LMResponse | None: ...
+
+    def open_request(
+        self,
+        scope: str,
+        improver_run: str,
+        request: LMRequest,
+        occurrence: int,
+        *,
+        in_round: int | None,
+        worst: Spending,
+    ) -> int:
+        """A request is about to be sent, in this round. Until it is recorded or closed, it counts
+        as its worst case."""
+        ...
+
+    def close_request(self, number: int, cost: Spending | None) -> None:
+        """There will be no response to record: it cost this; None: nothing."""
+        ...
 
     def record(
         self,
@@ -52,26 +75,39 @@ class Tape:
         records: durable.
         ledger: the run's budget; `BudgetExceeded` is raised before anything is sent.
         secret: of the run: sampling seeds derive from it, so that runs are independent.
+        faults: told what goes wrong with the models; by default nobody is.
     """
 
-    def __init__(self, records: TapeRecords, ledger: Ledger, secret: bytes) -> None:
+    def __init__(
+        self,
+        records: TapeRecords,
+        ledger: Ledger,
+        secret: bytes,
+        faults: FaultLog | None = None,
+    ) -> None:
         self.records = records
+        self.faults = faults or FaultLog()
         self.secret = secret
         self.ledger = ledger
         self._locks: dict[tuple[str, str, int, int], asyncio.Lock] = {}
-        self._under_way: set[asyncio.Task[LMResponse]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
 
-    async def carry_out(self, work: Coroutine[Any, Any, LMResponse]) -> LMResponse:
+    async def carry_out(self, work: Coroutine[Any, Any, T]) -> T:
         """Goes on when nobody waits for it any more: it will be paid, so it is recorded."""
         task = asyncio.create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._done)
         return await asyncio.shield(task)
 
-    def _done(self, task: asyncio.Task[LMResponse]) -> None:
+    def _done(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # who still waits has it; nobody else is interested
+
+    async def drain(self) -> None:
+        """Wait for all responses under way: they are paid."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
 
     async def aclose(self, seconds: float = 2.0) -> None:
         """Wait a little for responses under way, then give them up."""
@@ -127,39 +163,71 @@ class TapedModel:
         slot = (request.key, request.n)
         occurrence = self._occurrences[slot]
         self._occurrences[slot] += 1
-        return await self._tape.carry_out(self._fetch(request, occurrence))
+        while True:
+            # Waiting for room is done here, where it ends when nobody wants the response any more.
+            response = await self._tape.carry_out(self._fetch(request, occurrence))
+            if response is not None:
+                return response
+            await self._tape.ledger.room(self._worst(request))
 
-    async def _fetch(self, request: LMRequest, occurrence: int) -> LMResponse:
+    def worst_case(self, request: LMRequest) -> Usage:
+        """Upper bound of what `request` can cost."""
+        return self._model.worst_case(request)
+
+    async def _fetch(self, request: LMRequest, occurrence: int) -> LMResponse | None:
+        """None: the budget has no room for it at the moment."""
         async with self._tape.lock(self._scope, request, occurrence):
             found = self._tape.records.recorded(self._scope, request, occurrence)
             return found or await self._ask(request, occurrence)
 
-    async def _ask(self, request: LMRequest, occurrence: int) -> LMResponse:
+    async def _ask(self, request: LMRequest, occurrence: int) -> LMResponse | None:
+        tape = self._tape
         request = replace(request, seed=self._seed(request, occurrence))
         self._check_context(request)
         if request.n > self._left:
             raise LMRequestRefused("this improver run has had all the responses it may pay for")
-        self._left -= request.n
-        started = time.time()
-        worst = _spending(request, self._model.worst_case(request))
-        with self._tape.ledger.reserve(worst) as reservation:
-            self._on_call(request, None)
+        worst = self._worst(request)
+        if not tape.ledger.has_room(worst):
+            return None
+        with tape.ledger.reserve(worst) as reservation:
+            started = time.time()
+            number = tape.records.open_request(
+                self._scope,
+                self._improver_run,
+                request,
+                occurrence,
+                in_round=tape.ledger.round,
+                worst=worst,
+            )
+            self._left -= request.n
+            call = tape.faults.call(self._improver_run, self._model.spec)
             try:
-                response = await self._model.complete(request)
-            except asyncio.CancelledError:  # given up at the very end: it may cost all the same
-                reservation.settle(worst)
+                self._on_call(request, None)
+                with listening(call):
+                    response = await self._model.complete(request)
+            except BaseException as error:
+                if isinstance(error, LMError):
+                    call.failed(error)
+                cost = _cost_of_failure(error, call, request, worst)
+                if cost is None:
+                    self._left += request.n
+                else:
+                    reservation.settle(cost)
+                tape.records.close_request(number, cost)
                 raise
             reservation.settle(_spending(request, response.usage))
-            self._tape.records.record(
+            tape.records.record(
                 self._scope, self._improver_run, request, occurrence, response, started=started
             )
         self._on_call(request, response)
         return response
 
+    def _worst(self, request: LMRequest) -> Spending:
+        return _spending(request, self._model.worst_case(request))
+
     def _seed(self, request: LMRequest, occurrence: int) -> int:
         """The same request in the same place of a run samples the same way, if the server can."""
-        text = f"lm\0{self._scope}\0{request.key}\0{occurrence}"
-        return int.from_bytes(hmac.digest(self._tape.secret, text.encode(), "sha256")[:4]) >> 1
+        return sampling_seed(self._tape.secret, self._scope, request.key, occurrence)
 
     def _check_context(self, request: LMRequest) -> None:
         room = self._model.context_tokens
@@ -171,6 +239,38 @@ class TapedModel:
             raise LMRequestRefused(
                 f"the prompt is too long for {self._model.spec}: it has room for {room} tokens"
             )
+
+
+def sampling_seed(secret: bytes, scope: str, request_key: str, occurrence: int) -> int:
+    """Of a request in its place in a run; tells equal requests in different places apart."""
+    text = f"lm\0{scope}\0{request_key}\0{occurrence}"
+    return int.from_bytes(hmac.digest(secret, text.encode(), "sha256")[:4]) >> 1
+
+
+def _cost_of_failure(
+    error: BaseException, call: CallLog, request: LMRequest, worst: Spending
+) -> Spending | None:
+    """What a request cost of which no response came; None: nothing.
+
+    Given up, cut off in the middle, or a bug: it may have been paid for, so it counts as the worst.
+    A model that tells what it sends is believed: what came counts, and what was cut off at its
+    worst, together never more than was reserved.
+    """
+    if call.tracked and isinstance(error, LMError | asyncio.CancelledError):
+        usage = call.lost()
+        return None if usage is None else _least(_spending(request, usage), worst)
+    if isinstance(error, LMError) and not error.cost_unknown:
+        return None
+    return worst
+
+
+def _least(cost: Spending, worst: Spending) -> Spending:
+    return replace(
+        cost,
+        prompt_tokens=min(cost.prompt_tokens, worst.prompt_tokens),
+        completion_tokens=min(cost.completion_tokens, worst.completion_tokens),
+        usd=min(cost.usd, worst.usd),
+    )
 
 
 def _spending(request: LMRequest, usage: Usage) -> Spending:

@@ -62,16 +62,20 @@ class BubblewrapSandbox:
         uid = random.choice(_UID_RANGE) if os.geteuid() == 0 else None
         options = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
         log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop` below
-        process = await asyncio.create_subprocess_exec(
-            *_command(self._binary, self._rootfs.folder, limits),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-            env=_environment(self._binary),
-            limit=1 << 20,
-            start_new_session=True,
-            **options,  # type: ignore[arg-type]
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *_command(self._binary, self._rootfs.folder, limits),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env=_environment(self._binary),
+                limit=1 << 20,
+                start_new_session=True,
+                **options,  # type: ignore[arg-type]
+            )
+        except BaseException:  # given up meanwhile, as at a limit of the run
+            log.close()
+            raise
         assert process.stdin is not None and process.stdout is not None
         stop, why_gone = _handlers(process, log)
         name = f"bwrap-{process.pid}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import socket
@@ -18,6 +19,8 @@ import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+
+import tenacity
 
 from stop.errors import SandboxError, SandboxUnavailable
 from stop.sandbox import seccomp
@@ -28,6 +31,8 @@ from stop.sandbox.image import ENVIRONMENT, PYTHON, Rootfs, build_rootfs, tar_of
 from stop.sandbox.owner import owner_is_dead, owner_mark
 
 LABEL = "stop-optimizer"
+ENGINE_PATIENCE_SECONDS = 60
+_LOG = logging.getLogger(__name__)
 _CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETPCAP", "SETUID"]
 _REPOSITORY = "stop-sandbox"
 _CANARY_MOUNT = "rw,noexec,nosuid,nodev,size=64k,nr_inodes=16,mode=0755"
@@ -73,6 +78,17 @@ class DockerSandbox:
         return ensure_image(client, self._packages)
 
     async def start(self, limits: GuestLimits) -> StreamGuest:
+        """A new container; an engine that is being restarted is waited for."""
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(_EngineGone),
+            stop=tenacity.stop_after_delay(ENGINE_PATIENCE_SECONDS),
+            wait=tenacity.wait_exponential(multiplier=0.5, max=5) + tenacity.wait_random(0, 1),
+            before_sleep=_say_that_we_wait,
+            reraise=True,
+        )
+        return await retrying(self._start, limits)
+
+    async def _start(self, limits: GuestLimits) -> StreamGuest:
         assert self._client is not None, "open() comes first"
         with _engine_errors("a container could not be started"):
             container, attached = await asyncio.to_thread(self._create, limits)
@@ -317,6 +333,17 @@ def _handlers(
     return stop, why_gone
 
 
+class _EngineGone(SandboxError):
+    """The engine does not answer any more; it may be on its way back."""
+
+
+def _say_that_we_wait(state: tenacity.RetryCallState) -> None:
+    if state.attempt_number == 1:
+        _LOG.warning(
+            "the container engine does not answer; waiting up to %d s", ENGINE_PATIENCE_SECONDS
+        )
+
+
 @contextlib.contextmanager
 def _engine_errors(what: str) -> Any:
     """Turns docker-py's many exceptions into ours."""
@@ -325,7 +352,10 @@ def _engine_errors(what: str) -> Any:
 
     try:
         yield
-    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+    except (requests.ConnectionError, OSError) as error:
+        hint = "start it again, then: stop resume RUN; `stop doctor` says more"
+        raise _EngineGone(f"{what}: the engine is gone ({_short(error)})", hint=hint) from error
+    except (docker.errors.DockerException, requests.RequestException) as error:
         raise SandboxError(f"{what}: {_short(error)}", hint="stop doctor") from error
 
 

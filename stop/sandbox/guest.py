@@ -46,7 +46,8 @@ BOOTSTRAP = (
 """Given to `python -c` in the sandbox: reads the guest's modules from stdin and starts them."""
 
 _MODULES = (
-    *("helpers", "hooks", "services", "child", "watch", "sensors", "nursery", "relay", "boot"),
+    *("helpers", "hooks", "chance", "services", "child"),
+    *("watch", "sensors", "nursery", "relay", "boot"),
 )
 """In the order of their imports."""
 
@@ -54,6 +55,8 @@ _MARGIN_SECONDS = 20.0
 """How much longer than its limits a guest may take before the sandbox counts as broken."""
 
 _MAX_FRAME = 256 << 20
+_MAX_SIGNS = 1000
+"""Of one job; the relay passes on some of each kind, of which there are few."""
 _MAX_REQUESTS = 128
 _MAX_REQUEST_BYTES = 64 << 20
 """Requests of one guest that wait for their replies: how many (it has fewer threads), how large."""
@@ -206,6 +209,9 @@ class StreamGuest:
                         waiting[task] = size
                         task.add_done_callback(lambda done: waiting.pop(done, None))
                         del request, blobs, task
+                        # It begins now: what the handler notes at once is noted, even when the
+                        # guest's answer is here already and nobody waits for the reply.
+                        await asyncio.sleep(0)
         except BaseExceptionGroup as errors:
             first = errors.exceptions[0]
             if isinstance(first, _Forged):
@@ -245,7 +251,9 @@ class StreamGuest:
                     header = frames.decode_header(data)
                     if header.get("op") != "sign":
                         return header, blobs
-                    self.signs.append(Sign(header["kind"], header["source"], header["detail"]))
+                    if len(self.signs) < _MAX_SIGNS:
+                        sign = Sign(header["kind"], header["source"], header["detail"])
+                        self.signs.append(sign)
         except TimeoutError:
             raise SandboxBroken(f"sandbox {self.name} does not answer any more") from None
         except (asyncio.IncompleteReadError, OSError):

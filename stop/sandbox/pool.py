@@ -52,9 +52,16 @@ class SandboxPool:
         return f"{self.sandbox.name}/{self.isolation}"
 
     @asynccontextmanager
-    async def evaluation_guest(self) -> AsyncIterator[Guest]:
-        """A guest for one program. An exception inside the block discards the guest."""
+    async def evaluation_guest(self, *, fresh: bool = False) -> AsyncIterator[Guest]:
+        """A guest for one program. An exception inside the block discards the guest.
+
+        Args:
+            fresh: one that was started just now: when a sandbox broke, those that wait may have
+                gone the same way (an engine that was restarted), and are given up.
+        """
         async with self._evaluations:
+            if fresh:
+                self._give_up_idle()
             guest = self._idle.pop() if self._idle else await self.sandbox.start(self._limits)
             kept = False
             try:
@@ -82,6 +89,11 @@ class SandboxPool:
     async def warm(self, count: int) -> None:
         """Have `count` guests ready."""
         await asyncio.gather(*(self._warm_one() for _ in range(count - len(self._idle))))
+
+    def _give_up_idle(self) -> None:
+        guests, self._idle = self._idle, []
+        for guest in guests:
+            self._later(guest.aclose())
 
     async def _warm_one(self) -> None:
         guest = await self.sandbox.start(self._limits)

@@ -23,10 +23,13 @@ _X32_BIT = 0x40000000
 _LOAD, _JUMP, _JUMP_EQ, _JUMP_GE, _AND, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x54, 0x06
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 NOTIFY = 0x7FC00000
-_SUPERVISOR_ONLY = frozenset(
-    ("setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "capset")
-)
+_SUPERVISOR_ONLY = {
+    *("setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "capset"),
+    "seccomp",
+}
 """What the profile allows because a guest must become less than its maker; watched afterwards."""
+_RELAY_ONLY = {"inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch"}
+"""What the relay watches its decoys with; a user has few of them, which a guest must not use up."""
 
 
 @cache
@@ -113,8 +116,8 @@ def _action(name: str, rule: dict[str, Any]) -> int:
         return NOTIFY
     if rule["action"] == "SCMP_ACT_ERRNO":
         return _ERRNO | int(rule["errnoRet"])
-    if name == "seccomp":
-        return _ERRNO | 1  # the supervisor has attached the last one
+    if name in _RELAY_ONLY:
+        return _ERRNO | 1
     if rule["action"] == "SCMP_ACT_ALLOW":
         return _ALLOW
     raise ValueError(f"seccomp profile: unknown action {rule['action']}")

@@ -96,6 +96,19 @@ class Store:
                 f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", map(_plain, rows)
             )
 
+    def add_row(self, table: str, row: dict[str, Any]) -> int:
+        """Add a row; returns its number."""
+        names = ", ".join(row)
+        marks = ", ".join(f":{name}" for name in row)
+        with self._writing() as db:
+            made = db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", _plain(row))
+        assert made.lastrowid is not None
+        return made.lastrowid
+
+    def change(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        with self._writing() as db:
+            db.execute(sql, parameters)
+
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         return self._db.execute(sql, parameters)
 
@@ -203,10 +216,22 @@ class Store:
         )
         return [tuple(row) for row in rows]
 
-    def forget_utility_calls(self, improver_run: str) -> None:
-        """An improver run is executed again after a crash: its calls are made again."""
+    def begin_execution(self, improver_run: str, in_round: int | None) -> tuple[int, int | None]:
+        """An improver run is executed, in this round; calls of an earlier execution are made again.
+
+        Returns:
+            The number of those calls, which are forgotten, and the round that they were made in.
+        """
         with self._writing() as db:
-            db.execute("DELETE FROM utility_calls WHERE improver_run = ?", (improver_run,))
+            row = db.execute(
+                "SELECT round FROM executions WHERE improver_run = ?", (improver_run,)
+            ).fetchone()
+            gone = db.execute("DELETE FROM utility_calls WHERE improver_run = ?", (improver_run,))
+            db.execute(
+                "INSERT OR REPLACE INTO executions (improver_run, round) VALUES (?, ?)",
+                (improver_run, in_round),
+            )
+        return gone.rowcount, row and row["round"]
 
     # --- the tape (stop.lm.tape.TapeRecords)
 
@@ -264,7 +289,64 @@ class Store:
             "started": started,
             "finished": time.time(),
         }
-        self._insert("lm_calls", row)
+        names = ", ".join(row)
+        marks = ", ".join(f":{name}" for name in row)
+        with self._writing() as db:
+            made = db.execute(f"INSERT INTO lm_calls ({names}) VALUES ({marks})", _plain(row))
+            db.execute(
+                "UPDATE lm_requests SET state = 'paid', lm_call = ? WHERE state = 'open' "
+                "AND scope = ? AND request_key = ? AND n = ? AND occurrence = ?",
+                (made.lastrowid, scope, request.key, request.n, occurrence),
+            )
+
+    def open_request(
+        self,
+        scope: str,
+        improver_run: str,
+        request: LMRequest,
+        occurrence: int,
+        *,
+        in_round: int | None,
+        worst: Spending,
+    ) -> int:
+        """Durable when this returns: only then may the request be sent."""
+        row = {
+            "scope": scope,
+            "improver_run": improver_run,
+            "round": in_round,
+            "request_key": request.key,
+            "n": request.n,
+            "occurrence": occurrence,
+            "state": "open",
+            "prompt_tokens": worst.prompt_tokens,
+            "completion_tokens": worst.completion_tokens,
+            "usd": None if worst.usd_unknown_calls else worst.usd,
+            "started": time.time(),
+        }
+        names = ", ".join(row)
+        marks = ", ".join(f":{name}" for name in row)
+        with self._writing() as db:
+            made = db.execute(f"INSERT INTO lm_requests ({names}) VALUES ({marks})", _plain(row))
+        assert made.lastrowid is not None
+        return made.lastrowid
+
+    def close_request(self, number: int, cost: Spending | None) -> None:
+        """There will be no response: it cost this; None: nothing."""
+        with self._writing() as db:
+            if cost is None:
+                db.execute("UPDATE lm_requests SET state = 'free' WHERE id = ?", (number,))
+                return
+            usd = None if cost.usd_unknown_calls else cost.usd
+            db.execute(
+                "UPDATE lm_requests SET state = 'lost', prompt_tokens = ?, completion_tokens = ?, "
+                "usd = ? WHERE id = ?",
+                (cost.prompt_tokens, cost.completion_tokens, usd, number),
+            )
+
+    def close_requests(self) -> None:
+        """Those that a crash cut off may have been paid for. For the writer, as it begins."""
+        with self._writing() as db:
+            db.execute("UPDATE lm_requests SET state = 'lost' WHERE state = 'open'")
 
     def lm_calls(self, improver_run: str | None = None) -> list[LMCallRecord]:
         where = "" if improver_run is None else "WHERE improver_run = :run"

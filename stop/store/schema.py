@@ -1,7 +1,8 @@
 """Tables of a run's SQLite file. Rows are added and finished, never deleted.
 
-programs ◄── improver_runs ──► lm_calls (the tape)
-   ▲              ▲    └─────► utility_calls
+programs ◄── improver_runs ──► lm_requests ──► lm_calls (the tape), lm_faults
+   ▲              ▲    ├─────► utility_calls
+   │              │    └─────► executions
    ├── evaluations└── rounds
    └── samples, sample_events
 """
@@ -59,6 +60,39 @@ CREATE TABLE IF NOT EXISTS lm_calls (
     started REAL NOT NULL,
     finished REAL NOT NULL,
     UNIQUE (scope, request_key, n, occurrence)
+);
+
+CREATE TABLE IF NOT EXISTS lm_requests (   -- noted before each request is sent
+    id INTEGER PRIMARY KEY,
+    scope TEXT NOT NULL,
+    improver_run TEXT NOT NULL,
+    round INTEGER,                      -- that was under way; NULL outside of rounds
+    request_key TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    occurrence INTEGER NOT NULL,
+    state TEXT NOT NULL,                -- 'open', then 'paid' (there is an lm_call), 'free' or
+                                        -- 'lost': no response, and it may have been paid for
+    lm_call INTEGER REFERENCES lm_calls (id),
+    prompt_tokens INTEGER NOT NULL,     -- at the most; of a lost one, what counts as spent
+    completion_tokens INTEGER NOT NULL,
+    usd REAL,                           -- NULL: no price known
+    started REAL NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS lm_faults (     -- attempts that brought no usable answer
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    model TEXT NOT NULL,                -- as the user named it
+    reason TEXT NOT NULL,               -- '429', '503', 'timeout', 'connection', ...
+    detail TEXT NOT NULL,               -- the server's words, redacted
+    improver_run TEXT NOT NULL,
+    seconds REAL NOT NULL,              -- lost: the attempt, and the pause that followed
+    ended INTEGER NOT NULL DEFAULT 0    -- 1: with it the request failed for good
+);
+
+CREATE TABLE IF NOT EXISTS executions (
+    improver_run TEXT PRIMARY KEY REFERENCES improver_runs (key),
+    round INTEGER                       -- under way when it was last executed
 );
 
 CREATE TABLE IF NOT EXISTS utility_calls (
@@ -122,6 +156,7 @@ CREATE TABLE IF NOT EXISTS sample_events (      -- what a sampled program tried 
 );
 
 CREATE INDEX IF NOT EXISTS lm_calls_by_run ON lm_calls (improver_run, n);
+CREATE INDEX IF NOT EXISTS lm_requests_by_state ON lm_requests (state, round);
 CREATE INDEX IF NOT EXISTS samples_by_program ON samples (program_id);
 CREATE INDEX IF NOT EXISTS utility_calls_by_run ON utility_calls (improver_run);
 CREATE INDEX IF NOT EXISTS utility_calls_by_program ON utility_calls (program_id);

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 FaultKind = Literal[
-    "status", "reset", "refuse", "slow", "malformed", "html", "fewer", "empty", "null"
+    "status", "reset", "refuse", "slow", "trickle", "malformed", "html", "fewer", "empty", "null"
 ]
 
 
@@ -18,7 +18,8 @@ class Fault:
     """What goes wrong with one request. `count` requests in a row suffer it.
 
     Kinds: "status" (an HTTP error), "reset" (the connection breaks within the body), "refuse" (it
-    breaks before the answer), "slow" (`seconds` of silence), "malformed" (half a JSON body),
+    breaks before the answer), "slow" (`seconds` of silence), "trickle" (a byte
+    now and then, for `seconds`), "malformed" (half a JSON body),
     "html" (a page with status 200), "fewer" (`choices` instead of n), "empty" and "null" (choices
     without text).
     """

@@ -20,6 +20,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Literal
 
 from stop.testing.openai_faults import (
@@ -31,7 +32,7 @@ from stop.testing.openai_faults import (
     refused_url,
 )
 
-UsageStyle = Literal["full", "missing", "zero", "one choice"]
+UsageStyle = Literal["full", "missing", "zero", "one choice", "negative", "huge", "text"]
 Refusal = tuple[int, dict[str, Any]]
 __all__ = ["Fault", "OpenAIServer", "Received", "refused_url"]
 
@@ -50,6 +51,8 @@ class OpenAIServer:
         context_tokens: longer prompts (in words) are refused with 400.
         refused: parameters that are refused with 400, as OpenAI words it.
         finish_reason: of every choice.
+        port: to listen on; 0 takes a free one.
+        log: a file to which each answer, once it is sent, adds a line: its number of choices.
 
     Attributes:
         received: every chat request, in order.
@@ -70,6 +73,7 @@ class OpenAIServer:
         refused: Iterable[str] = (),
         finish_reason: str = "stop",
         port: int = 0,
+        log: Path | None = None,
     ) -> None:
         self.received: list[Received] = []
         self.counts: Counter[str] = Counter()
@@ -81,6 +85,7 @@ class OpenAIServer:
         self.context_tokens = context_tokens
         self.refused = set(refused)
         self.finish_reason = finish_reason
+        self.log = log
         self.lock = threading.Lock()
         self.stopping = threading.Event()
         self._replies = itertools.cycle(replies)
@@ -120,6 +125,12 @@ class OpenAIServer:
     def next_replies(self, n: int) -> list[str]:
         with self.lock:
             return list(itertools.islice(self._replies, n))
+
+    def note(self, choices: int) -> None:
+        """An answer was sent."""
+        if self.log is not None:
+            with self.lock, self.log.open("a") as file:
+                file.write(f"{choices}\n")
 
     def refusal(
         self, body: dict[str, Any], authorization: str
@@ -168,17 +179,20 @@ class OpenAIServer:
             "choices": choices,
         }
         each = [count_tokens(text or "") + 1 for text in texts]
-        figures = {
+        figures: dict[str, tuple[Any, Any]] = {
             "full": (count_words(body), sum(each)),
             "zero": (0, 0),
             "one choice": (count_words(body), each[0] if each else 0),
+            "negative": (-5, -1),
+            "huge": (10**30, 10**30),
+            "text": ("12", "many"),
         }
         if self.usage != "missing":
             prompt, completion = figures[self.usage]
             result["usage"] = {
                 "prompt_tokens": prompt,
                 "completion_tokens": completion,
-                "total_tokens": prompt + completion,
+                "total_tokens": figures["full"][0] + figures["full"][1],
             }
         return result
 
@@ -228,10 +242,12 @@ class _Handler(BaseHTTPRequestHandler):
         if refusal is not None:
             self._send(refusal[0], json.dumps({"error": refusal[1]}))
             return
-        text = json.dumps(owner.answer(body, fault))
+        answer = owner.answer(body, fault)
+        text = json.dumps(answer)
         if fault is not None and fault.kind == "malformed":
             text = text[: len(text) // 2]
         self._send(200, text, cut=fault is not None and fault.kind == "reset")
+        owner.note(len(answer["choices"]))
 
     def _strike(self, fault: Fault) -> bool:
         """Whether the fault is the whole answer."""
@@ -244,9 +260,23 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.kind == "slow":
             self.server.owner.stopping.wait(fault.seconds)
             return False
+        elif fault.kind == "trickle":
+            self._trickle(fault.seconds)
         else:
             return False
         return True
+
+    def _trickle(self, seconds: float) -> None:
+        """A body that never comes to its end: blanks, which JSON allows."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        self.close_connection = True
+        for _ in range(int(seconds / 0.05)):
+            self.wfile.write(b" ")
+            if self.server.owner.stopping.wait(0.05):
+                return
 
     def _send(
         self,
@@ -284,8 +314,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m stop.testing.openai_server")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--replies", required=True, help="JSONL file, one JSON string a line")
+    parser.add_argument("--log", type=Path, help="add a line for each answer: its choices")
     options = parser.parse_args(arguments)
-    with OpenAIServer(read_replies(options.replies), port=options.port) as server:
+    replies = read_replies(options.replies)
+    with OpenAIServer(replies, port=options.port, log=options.log) as server:
         sys.stdout.write(f"{server.base_url}\n")
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):

@@ -14,12 +14,14 @@ from stop.audit.rules import RULES, scan
 from tests.audit.corpus.attempts import FAMILIES as WAYS
 from tests.audit.corpus.attempts import attempts
 from tests.audit.corpus.benign import FAMILIES, WRITTEN, benign
+from tests.audit.corpus.held_out import held_out_attempts, held_out_honest
 from tests.conftest import REPOSITORY
 
 # Near what was measured (docs/detection.md), so that a rule that goes blind or shouts is noticed.
-SEEN_FLOOR = 0.85
-LABELLED_FLOOR = 0.80
-ALARM_CEILING = 0.01
+SEEN_FLOOR = 0.99
+LABELLED_FLOOR = 0.98
+HELD_OUT_FLOOR = 0.90
+ALARM_CEILING = 0.005
 
 
 @cache
@@ -37,6 +39,16 @@ def test_the_corpora_are_large_and_varied():
     assert len({s.source for s in samples} | {a.source for a in tried}) == len(samples + tried)
     assert len({(s.family, s.name) for s in samples}) == len(samples)
     assert len({a.name for a in tried}) == len(tried)
+
+
+def test_the_held_out_programs_are_others():
+    tried, honest = held_out_attempts(), held_out_honest()
+    assert (len(tried), len(honest)) == (40, 40)
+    assert set(Counter(rule for _, rule, _ in tried).values()) == {4}
+    own = {text for *_, text in [*tried, *honest]}
+    assert len(own) == 80
+    assert own.isdisjoint(item.source for item in [*benign(stdlib=False), *attempts()])
+    assert {scan(text).status for text in own} == {"ok"}
 
 
 def test_every_rule_has_attempts():
@@ -70,6 +82,13 @@ def test_attempts_are_seen():
     assert row.any_rule.hits / row.any_rule.n >= SEEN_FLOOR, _report().misses
     assert row.labelled.hits / row.labelled.n >= LABELLED_FLOOR, _report().misses
     assert row.any_rule.hits > row.paper.hits
+
+
+def test_held_out_attempts_are_seen_and_honest_ones_left_alone():
+    [row] = [row for row in _report().attempts if row.group == detection.HELD_OUT]
+    assert row.any_rule.hits / row.any_rule.n >= HELD_OUT_FLOOR, _report().misses
+    [quiet] = [row for row in _report().benign if row.family == detection.HELD_OUT]
+    assert quiet.any_rule.hits <= 1, _report().alarms
 
 
 def test_honest_programs_are_left_alone():

@@ -350,7 +350,10 @@ def test_two_logs_cannot_be_spliced(log, tmp_path):
 
 def test_l96_a_cut_tail_shows_against_a_head(log):
     head = verify(log).head
-    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-1]))
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:-1]))
+    assert "not signed" in verify(log).problem  # the session was closed
+    log.write_bytes(b"".join(lines[:-2]))
     assert verify(log).ok
     assert verify(log).signed_lines < verify(log).lines
     assert "missing at the end" in verify(log, head).problem
@@ -365,6 +368,84 @@ def test_l96_a_cut_tail_shows_against_a_head(log):
     with pytest.raises(RunError, match="gone"):
         AuditLog(log, head)
     assert not log.exists()
+
+
+RUN, OTHER = "a" * 32, "b" * 32
+
+
+def _session(path, run, details=("x",)):
+    log = AuditLog(path, run=run)
+    for detail in details:
+        log.security(SecurityEvent("sandbox_flag", Level.ATTEMPT, detail))
+    log.close()
+
+
+def test_l96_a_log_rolled_back_to_an_older_head_shows(path):
+    """Whoever can write the run's folder, its store included, does not reach the machine's note."""
+    _session(path, RUN)
+    early = path.read_bytes()
+    _session(path, RUN, ["to be hidden"])
+    path.write_bytes(early)
+    assert verify(path).ok  # by itself it is a good log
+    assert "head is gone" in verify(path, run=RUN).problem
+    with pytest.raises(RunError, match="has been changed"):
+        AuditLog(path, run=RUN)
+
+
+def test_l96_a_log_begun_anew_or_removed_shows(path):
+    _session(path, RUN)
+    path.unlink()
+    with pytest.raises(RunError, match="gone"):
+        AuditLog(path, run=RUN)
+    _session(path, None)
+    assert not verify(path, run=RUN).ok
+
+
+def test_l96_another_run_s_log_shows(path, tmp_path):
+    _session(path, RUN)
+    other = tmp_path / "other.jsonl"
+    _session(other, OTHER)
+    path.write_bytes(other.read_bytes())
+    assert "another run" in verify(path, run=RUN).problem
+    assert verify(other, run=OTHER).ok
+
+
+def test_a_run_without_its_id_is_not_intact(path):
+    _session(path, RUN)
+    assert not verify(path, run="").ok
+
+
+def test_l98_lines_that_a_crash_left_unsigned_are_said_before_they_are_signed(path):
+    log = AuditLog(path, run=RUN)
+    log.intent("execute", program_id="a")
+    os.close(log._file)
+    _session(path, RUN)
+    (said,) = [line for line in read(path, "recovered") if "not signed" in line["detail"]]
+    assert said["detail"].startswith("1 lines from line")
+    assert verify(path, run=RUN).ok
+
+
+@pytest.mark.parametrize("place", ["fifo", "folder", "link"])
+def test_readers_do_not_wait_for_what_is_no_file(path, tmp_path, place):
+    if place == "fifo":
+        os.mkfifo(path)
+    elif place == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(RunError, match="no regular file"):
+        list(read(path))
+
+
+@pytest.mark.parametrize(
+    "broken", [{"level": 7}, {"level": "2"}, {"event": 1}, {"program_id": None}]
+)
+def test_readers_pass_over_lines_that_no_log_wrote(path, broken):
+    _session(path, None)
+    line = next(read(path, "security"))
+    with path.open("a") as file:
+        file.write(json.dumps(line | broken) + "\n")
+    assert len(list(read(path, "security"))) == 1
 
 
 @given(data=st.data())
@@ -557,7 +638,10 @@ def test_reading_nasty_text_is_quick(path, nasty):
 
 def test_a_line_that_is_too_long_hides_no_line_of_its_own(path):
     """Its end is not taken for a line."""
-    planted = b'{"kind":"security","event":"planted"}\n'
+    planted = (
+        b'{"detail":"","event":"planted","improver_run":"","kind":"security","level":1,'
+        b'"program_id":"","source":"text","time":1}\n'
+    )
     path.write_bytes(b"x" * MAX_LINE + planted + b"x" * (MAX_LINE * 2) + planted + planted)
     assert len(list(read(path))) == 1
     path.write_bytes(planted + planted[:-1])

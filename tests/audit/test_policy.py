@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stop.audit.evidence import join, seen, topic
-from stop.audit.policy import Policy
+from stop.audit.evidence import MAX_DETAILS, join, seen, topic
+from stop.audit.policy import Policy, tell_all
 from stop.audit.tripwire import flag_events
+from stop.errors import PolicyHalt
 from stop.events import Level, SecurityEvent
 
 
@@ -86,14 +90,22 @@ def test_replaying_the_log_gives_the_same_state(events):
         ("use_sandbox", None),
         ("use_sandbox", "True"),
         ("positional 2", False),
-        ("positional 2", "object: <x>"),
         ("sandbox", "off"),
         ("sandboxed", False),
         ("no_sandbox", True),
         ("disable_isolation", 1),
         ("unsafe", True),
-        ("trusted", "yes"),
-        ("safe_mode", False),
+        ("jail", None),
+        ("runOutsideSandbox", True),
+        ("positional 3", None),
+        ("turn_off_sandbox", True),
+        ("do_not_sandbox", True),
+        ("sandbox_disabled", 1),
+        ("sandbox", "never"),
+        ("sandbox", "list: [] (false)"),
+        ("config", "dict: {'use_sandbox': False}"),
+        ("sand\u200bbox", False),
+        ("\uff53\uff41ndbox", False),
     ],
 )
 def test_what_would_switch_it_off_is_an_attempt(name, value):
@@ -113,12 +125,55 @@ def test_what_would_switch_it_off_is_an_attempt(name, value):
         ("notes", False),
         ("verbose", False),
         ("timeout", 0),
-        ("positional 3", False),
+        ("positional 2", 10),
+        ("positional 2", "Timeout: <x>"),
+        ("thread_safe", False),
+        ("bypass_cache", True),
+        ("trusted", True),
+        ("config", "dict: {'sandbox_timeout': 3}"),
         ("offset", 0),
+        ("safety_margin", 0),
+        ("restrict_to", None),
+        ("normalize_safe", True),
+        ("notebook_safe", True),
+        ("container", 0),
+        ("protected_lines", []),
+        ("sandbox_timeout", 0),
     ],
 )
 def test_what_would_not_is_none(name, value):
     assert all(event.level == Level.NONE for event in flag_events({name: value}))
+
+
+def test_a_name_makes_no_line_of_its_own():
+    (event,) = flag_events({"sandbox\n03:00:00  0  nothing": False})
+    assert "\n" not in event.detail
+
+
+def test_a_halt_does_not_swallow_the_events_that_come_with_it():
+    heard = []
+
+    def listen(event):
+        heard.append(event)
+        raise PolicyHalt("one too many")
+
+    with pytest.raises(PolicyHalt):
+        tell_all(listen, [attempt("a"), attempt("b"), attempt("c")])
+    assert len(heard) == 3
+
+
+@pytest.mark.parametrize("value", [" " * 60_000 + "x", "sandbox" * 9000, "x" * 200_000])
+def test_a_long_value_is_looked_at_in_no_time(value):
+    begun = time.perf_counter()
+    flag_events({f"{name}{i}": value for name in ("sandbox", "x") for i in range(20)})
+    flag_events({value: False, "sandbox": value})
+    assert time.perf_counter() - begun < 0.5
+
+
+def test_a_value_of_another_kind_is_no_error_of_the_host():
+    flag_events(
+        {"sandbox": numpy.zeros(3), "use_sandbox": {"a": 1}, "positional 2": [numpy.ones(2)]}
+    )
 
 
 def test_true_is_silent():
@@ -170,7 +225,7 @@ def test_text_and_deeds_of_a_program_are_joined_by_topic():
 def test_a_thousand_calls_of_one_program_are_one_piece_of_evidence():
     (found,) = join(logged("sandbox_flag", 2, "host", detail=str(i)) for i in range(1000))
     assert found.events == 1000
-    assert len(found.details) == 5
+    assert len(found.deeds) == MAX_DETAILS
 
 
 def test_a_word_that_no_sensor_says_was_forged():

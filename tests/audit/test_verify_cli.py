@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from stop.audit.keys import machine_fingerprint
 from stop.audit.log import AuditLog, verify
+from stop.audit.notes import run_id
 from stop.cli import cli
 from stop.config import RunConfig
 from stop.errors import ConfigError, RunError
@@ -21,10 +23,10 @@ from stop.store import Store
 def run(tmp_path):
     """A run's folder with a log of one lost and one open effect; its process was killed."""
     folder = create_run(RunConfig(tasks=("knapsack",), lm="scripted:x"), tmp_path / "runs")
-    first = AuditLog(folder / "audit.jsonl")
+    first = AuditLog(folder / "audit.jsonl", run=run_id(folder))
     first.intent("execute", program_id="a" * 64)
     os.close(first._file)
-    second = AuditLog(folder / "audit.jsonl")
+    second = AuditLog(folder / "audit.jsonl", run=run_id(folder))
     second.intent("execute", program_id="b" * 64, note="\x1b[2J\n")
     os.close(second._file)
     return folder
@@ -42,17 +44,17 @@ def stop(*words, error=None):
 
 def test_an_intact_log(run):
     shown = stop("verify", run).stdout
-    assert "intact: 6 lines" in shown
-    assert f"signed: 5 lines, by this machine, {machine_fingerprint()}" in shown
+    assert "intact: 7 lines" in shown
+    assert f"signed: 6 lines, by this machine, {machine_fingerprint()}" in shown
     assert "not signed: the last 1" in shown
     assert "lost: 1 effects" in shown
-    assert f"line 6: execute note=\ufffd[2J  program_id={'b' * 64}" in shown
+    assert f"line 7: execute note=\ufffd[2J  program_id={'b' * 64}" in shown
     document = json.loads(stop("verify", run, "--json").stdout)
     assert document == {
-        "run": str(run), "ok": True, "lines": 6, "problem": "", "signed_lines": 5, "lost": 1,
+        "run": str(run), "ok": True, "lines": 7, "problem": "", "signed_lines": 6, "lost": 1,
         "head": verify(run / "audit.jsonl").head, "signer": machine_fingerprint(),
         "this_machine": True, "untrusted": False,
-        "orphans": [{"seq": 5, "effect": "execute",
+        "orphans": [{"seq": 6, "effect": "execute",
                      "body": {"program_id": "b" * 64, "note": "\x1b[2J\n"}}],
     }  # fmt: skip
 
@@ -96,3 +98,15 @@ def test_a_log_of_another_machine(run, tmp_path, monkeypatch):
     assert other != here["fingerprint"]
     stop("verify", run, "--key", other, error=RunError)
     stop("verify", run, "--key", "abc", error=ConfigError)
+
+
+def test_a_configuration_that_was_changed_shows(run):
+    stop("verify", run)
+    digest = hashlib.sha256((run / "config.json").read_bytes()).hexdigest()
+    log = AuditLog(run / "audit.jsonl", run=run_id(run))
+    log.append("opened", config=digest)
+    log.close()
+    stop("verify", run)
+    path = run / "config.json"
+    path.write_text(path.read_text().replace('"policy": "log"', '"policy": "halt"'))
+    assert "config.json" in str(stop("verify", run, error=RunError).exception)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
-from stop.lm import _retry, tokens
+from stop.lm import _clock, tokens
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +29,20 @@ def environment(
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What would have been waited for between requests, in seconds."""
+    """What would have been waited for between requests, in seconds; the clock goes on by it."""
     waited: list[float] = []
+    ahead = 0.0
+
+    def now() -> float:
+        return time.monotonic() + ahead
 
     async def pause(seconds: float) -> None:
+        nonlocal ahead
         waited.append(seconds)
+        end = now() + seconds
+        await asyncio.sleep(0)
+        ahead += max(end - now(), 0.0)
 
-    monkeypatch.setattr(_retry, "pause", pause)
+    monkeypatch.setattr(_clock, "now", now)
+    monkeypatch.setattr(_clock, "pause", pause)
     return waited

@@ -17,10 +17,14 @@ from stop.lm import (
     LocalModel,
     ManualLM,
     OpenAIModel,
+    RecordedLM,
     ScriptedLM,
 )
+from stop.lm import _clock
 from stop.lm import local as local_module
-from stop.testing.lm_contract import LMContract
+from stop.lm.base import Choice, LMResponse, Usage
+from stop.store import Store
+from stop.testing.lm_contract import REPLIES, LMContract
 from stop.testing.openai_server import OpenAIServer
 
 
@@ -37,6 +41,40 @@ class TestScriptedFile(LMContract):
     async def make(self, replies: Sequence[str]) -> LanguageModel:
         self.path.write_text("".join(json.dumps(reply) + "\n" for reply in replies))
         return ScriptedLM.from_file(self.path)
+
+
+class TestTape(LMContract):
+    """A tape on which all that the contract asks was recorded, in places of its own."""
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path / "run"
+        self.folder.mkdir()
+
+    async def make(self, replies: Sequence[str]) -> LanguageModel:
+        asked = [(LMRequest("system", "message", n=n), 0) for n in (1, 2, 4)]
+        asked += [(LMRequest("s", "a"), 0), (LMRequest("s", "b"), 1)]
+        asked += [(LMRequest("s", "again"), 0), (LMRequest("s", "again"), 1)]
+        asked += [(LMRequest("s", f"m{i}"), i) for i in range(4)]
+        plausible = "Improve this: " + "word " * 50
+        asked += [(LMRequest("You are good.", plausible, n=2, max_tokens=200), 0)]
+        asked += [(LMRequest("s", "m", n=3, max_tokens=100), 0), (LMRequest("s", "m", n=2), 0)]
+        texts = ["", " ", "```\n'\"\\\x00\x1b[0m", "naïve 模型 😀", "lone \ud800 surrogate"]
+        asked += [(LMRequest(t, t), 0) for t in [*texts, "x" * 50_000]]
+        asked += [(LMRequest("s", "m"), 0), (LMRequest("s", "cancelled"), 0)]
+        asked += [(LMRequest("s", "next"), 0)]
+        record(self.folder, asked, replies)
+        return RecordedLM(self.folder)
+
+
+def record(folder: Path, asked: Sequence[tuple[LMRequest, int]], replies: Sequence[str]) -> None:
+    """A run's store that holds these requests, answered from the reply of that number on."""
+    store = Store(folder / "run.db")
+    for occurrence, (request, first) in enumerate(asked):
+        choices = tuple(Choice(replies[(first + i) % len(replies)]) for i in range(request.n))
+        response = LMResponse(choices, Usage(9, 5 * request.n, usd=0.1), "m")
+        store.record("scope", "improver run", request, occurrence, response, started=0.0)
+    store.close()
 
 
 class _OpenAI(LMContract):
@@ -100,6 +138,26 @@ with OpenAIServer({list(replies)!r}, key=key, max_n=4, usage="one choice") as se
         assert response.usage.completion_tokens == wanted
         assert not response.usage.estimated
         assert response.usage.usd == 0
+
+    async def test_a_server_that_ended_is_started_again_without_waiting(self) -> None:
+        async with self.model() as lm:
+            assert isinstance(lm, LocalModel)
+            await lm.complete(LMRequest("s", "before"))
+            server = lm._server
+            assert server is not None
+            count_tokens = server.count_tokens
+
+            async def count_and_die(text: str) -> int:
+                counted = await count_tokens(text)
+                server._process.kill()
+                return counted
+
+            server.count_tokens = count_and_die  # type: ignore[method-assign]
+            began = _clock.now()
+            response = await lm.complete(LMRequest("s", "after"))
+            assert response.faults[0] == "server ended"
+            assert response.texts == [REPLIES[0]]
+            assert _clock.now() - began < 30
 
 
 class TestManual(LMContract):

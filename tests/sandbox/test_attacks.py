@@ -7,6 +7,7 @@ decide. Where an attack is an attempt to get out, it must have been seen, too.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import socket
@@ -99,8 +100,15 @@ ESCAPES = {  # statement, and the kind of sign that tells of it
     ),
     "E20-setuid": ("import os; os.setuid(0); open('/etc/stop-canary', 'w')", "system_call"),
     "E20-write-etc": ("open('/etc/passwd', 'a').write('x')", "probe"),
+    "E20-write-etc-by-detour": ("open('/tmp/../etc//passwd', 'a').write('x')", "probe"),
+    "E20-remove": ("import os; os.remove('/etc/passwd')", "probe"),
+    "E15-signal-1": ("import os; os.kill(os.getppid() or 2, 9)", "probe"),
+    "E24-inotify": (
+        "import ctypes\n    if ctypes.CDLL(None).inotify_init1(0) < 0: raise OSError",
+        "",
+    ),
     "E21-inet": ("import socket; socket.create_connection(('127.0.0.1', PORT), 2)", "network"),
-    "E21-dns": ("import socket; socket.getaddrinfo('example.org', 80)", ""),
+    "E21-dns": ("import socket; socket.getaddrinfo('example.org', 80)", "lookup"),
     "E21-metadata": (
         "import socket; socket.create_connection(('169.254.169.254', 80), 2)",
         "network",
@@ -119,7 +127,7 @@ ESCAPES = {  # statement, and the kind of sign that tells of it
     "H68-host-file": ("open('CANARY').read()", ""),
     "H68-host-file-by-proc": ("open('/proc/1/root' + 'CANARY').read()", "probe"),
     "H69-environ-of-1": (
-        "assert SECRET not in open('/proc/1/environ').read(); raise OSError",
+        "import os; assert SECRET not in open('/proc/%d/environ' % (os.getppid() or 2)).read()",
         "probe",
     ),
     "P86-write-python": ("open('/opt/python/bin/python3', 'r+b')", "probe"),
@@ -168,10 +176,50 @@ async def test_l95_a_flood_of_refused_calls_is_counted(guest: Guest, canaries: C
 
 async def test_a_forged_word_of_the_hook_is_told(guest: Guest, canaries: Canaries) -> None:
     await attack(guest, 'import os; os.write(4, b\'{"kind": [], "detail": 1}\')', seen="frames")
-    await attack(guest, "import os\nfor _ in range(9999):\n    os.write(4, b'x' * 999)\nreturn 1")
-    closed = await attack(guest, "import os, time; os.close(4); time.sleep(0.5); return 6")
-    assert closed.value == 6
-    assert closed.cpu_seconds < 0.4
+    flood = (
+        "import json, os\nfor i in range(9000):\n"
+        "    try: os.write(4, json.dumps({'kind': f'k{i}', 'detail': 'x' * 500}).encode())\n"
+        "    except BlockingIOError: pass\nreturn 1"
+    )
+    await guest.start(Job(program(flood), "algorithm"))
+    await guest.call((0,), cpu_seconds=5, wall_seconds=20)
+    await guest.end()
+    assert {sign.kind for sign in guest.signs} == {"frames"}
+    assert len(guest.signs) < 20
+    empty = "import socket; s = socket.socket(fileno=4); [s.send(b'') for _ in range(50)]"
+    await attack(guest, f"{empty}; s.detach(); open('/proc/9/mem', 'rb')", seen="frames")
+
+
+def _supervisors_cpu() -> float:
+    """CPU seconds of all that runs our bootstrap on this machine."""
+    ticks = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"stdin.buffer.raw.read" in (folder / "cmdline").read_bytes():
+                fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+async def test_a_silenced_hook_is_told_and_costs_nothing(guest: Guest, canaries: Canaries) -> None:
+    before = _supervisors_cpu()
+    await attack(guest, "import os, time; os.close(4); time.sleep(1.5)", seen="client")
+    assert _supervisors_cpu() - before < 0.5
+    silenced = "import sys; sys.modules['hooks']._LOOKS.clear()"
+    assert (await evaluate(guest, program(silenced), 0)).status == "error"
+
+
+async def test_canaries_of_one_guest_are_not_laid_to_the_next(
+    guest: Guest, canaries: Canaries
+) -> None:
+    body = (
+        "import os\nfor _ in range(6): os.fork()\npaths = ['/run/secrets/openai_api_key', "
+        "'/run/stop/config.json']\nfor i in range(300): open(paths[i % 2]).close()\nreturn 1"
+    )
+    await evaluate(guest, program(body), 0)
+    for _ in range(3):
+        await evaluate(guest, ECHO, 1)
+        assert not guest.signs
 
 
 async def test_the_filter_cannot_be_taken_over(guest: Guest, canaries: Canaries) -> None:

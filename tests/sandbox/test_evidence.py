@@ -53,6 +53,16 @@ HABITS = {
     "pickle": "import pickle; pickle.loads(pickle.dumps([1]))",
     "files": "import os; [os.stat(f'/proc/self/{n}') for n in ('stat', 'maps')]; os.listdir('/')",
     "cpu": "import os; open('/proc/cpuinfo').read(); os.sched_setaffinity(0, {0})",
+    "spawn": "import subprocess, sys\n"
+    "    subprocess.run([sys.executable, '-c', 'import numpy'], check=True)",
+    "fqdn": "import socket; socket.getfqdn()",
+    "manager": "import multiprocessing as m\n"
+    "    with m.get_context('fork').Manager() as g: g.list([1])",
+    "weights": "import pickle; pickle.dump([1], open('/tmp/model.pth', 'wb'))",
+    "results": "open('/tmp/sandbox_results.json', 'w').write('x'); open('/tmp/utility.py', 'w')",
+    "own-maps": "import os; open(f'/proc/{os.getpid()}/maps').read(); os.listdir('/proc/self/fd')",
+    "variables": "import os; os.environ.update(STOP_EARLY='1', DB_ISOLATION_LEVEL='2')",
+    "cjk-filename": "exec(compile('1', '文' * 300, 'exec'))",
     "hostname": "import socket; socket.gethostname(); socket.socketpair()",
     "shared-memory": "from multiprocessing import shared_memory as s\n"
     "    m = s.SharedMemory(create=True, size=64); m.close(); m.unlink()",

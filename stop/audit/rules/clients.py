@@ -10,9 +10,14 @@ from stop.audit.rules.sites import called, last_name
 
 _UTILITY = {"utility", "utility_fn", "utility_function", "meta_utility"}
 _MODEL = {"language_model", "lm", "llm"}
-_WRAPPERS = {"lru_cache", "cache", "memoize", "wraps"}
+_WRAPPERS = {"lru_cache", "cache", "memoize", "wraps", "staticmethod"}
+CLIENT_NAMES = _UTILITY | _MODEL
 _ENTRY = "improve_algorithm"
 _DEPTH = 6
+_PARTS = {*CLIENT_NAMES, "__call__", "__class__"}
+_FIXED = {"import", "function", "class", "other"}
+NAMED = (ast.Name, ast.Call, ast.Attribute)
+"""Expressions that can be a client."""
 
 
 class Clients:
@@ -41,9 +46,9 @@ class Clients:
 
     def class_of_one(self, node: ast.expr, scope: Scope, depth: int = 0) -> bool:
         """`type(utility)`, `utility.__class__`, or a name for it."""
-        if not isinstance(node, ast.Name | ast.Call | ast.Attribute) or depth > _DEPTH:
+        if not isinstance(node, NAMED) or depth > _DEPTH:
             return False
-        if isinstance(node, ast.Name) and self._index.lookup(scope, node.id) is None:
+        if self._leads_nowhere(node, scope):
             return False
         for leaf in self._flow.trace(node, scope):
             at = leaf.node
@@ -61,6 +66,8 @@ class Clients:
             return None
         if isinstance(node, ast.Name) and self._index.lookup(scope, node.id) is None:
             return 0 if node.id in (_UTILITY if utility else _MODEL) else None
+        if self._leads_nowhere(node, scope):
+            return None
         key = (node, utility)
         if key not in self._known:
             self._known[key] = None
@@ -70,6 +77,17 @@ class Clients:
                     self._known[key] = found
                     break
         return self._known[key]
+
+    def _leads_nowhere(self, node: ast.expr, scope: Scope) -> bool:
+        """`x.append`, that the program never sets; the name of a function or of an import."""
+        if isinstance(node, ast.Name):
+            if node.id in CLIENT_NAMES:
+                return False
+            bindings = self._index.lookup(scope, node.id) or ()
+            return all(binding.kind in _FIXED for binding in bindings[:40])
+        if not isinstance(node, ast.Attribute) or node.attr in _PARTS:
+            return False
+        return not self._flow.is_set(node.attr)
 
     def _leaf(self, node: ast.expr, scope: Scope, utility: bool, depth: int) -> int | None:
         names = _UTILITY if utility else _MODEL
@@ -83,6 +101,10 @@ class Clients:
                     return -1
                 return self._is(node.value, scope, utility, depth)
             return None
+        if isinstance(node, ast.Subscript):  # globals()["utility"]
+            name = self._flow.folder.fold(node.slice, scope)
+            known = isinstance(name, str) and name in names
+            return 0 if known and self._flow.names.full(node.value, scope) == "globals()" else None
         if isinstance(node, ast.Call) and node.args and utility:
             name = called(self._index, node.func, scope)
             if name == "partial":

@@ -8,29 +8,52 @@ from collections.abc import Iterator
 
 from stop.audit.rules.flow import Flow
 from stop.audit.rules.names import Names
-from stop.audit.rules.scopes import Scope
+from stop.audit.rules.scopes import MAX_PATH, Scope
 from stop.audit.rules.sites import last_name
 from stop.audit.rules.values import NOTHING
 
 _TELLING = re.compile(
     r"\.env(\..*)?|.*sandbox.*|config\.\w+|settings\.\w+|(site|user)customize\.py|.*\.pth"
-    r"|conftest\.py|task\.toml|utility\.py|seccomp.*|pyproject\.toml"
+    r"|conftest\.py|utility\.py|seccomp.*|.*\.(ini|cfg|toml|conf)"
+    r"|\.(bashrc|bash_profile|profile|zshrc|pythonrc(\.py)?|pypirc|netrc|gitconfig|inputrc)"
+    r"|(helpers|services|sensors|numpy|scipy|random|json|time|math|os|builtins)\.py"
 )
 _WEIGHTS = re.compile(r"model|weight|checkpoint|ckpt|best|epoch|net|last|final|state")
 _HIDDEN = re.compile(
-    r"^/proc/1(/|$)|^/proc/[^/]+/(environ|root|maps|fd|mountinfo|cgroup)(/|$)|^/proc/(\d+|\*)/(mem|fd|cwd|cmdline|maps)"
-    r"|^/proc/(kcore|kallsyms|mounts|net/|sys/kernel)|^/sys/fs/cgroup|\.dockerenv|/etc/passwd"
-    r"|^/proc/?$|^/run/secrets|docker\.sock|/etc/(g?shadow|sudoers)|(^|/)\.(ssh|aws|kube|gnupg|netrc)(/|$)"
+    r"^/proc/1(/|$)"
+    r"|^/proc/[^/]+/(task/[^/]+/)?(environ|s?maps|fd|fdinfo|root|mount(s|info|stats)|cgroup|mem|cwd"
+    r"|exe|ns|cmdline|[gu]id_map|setgroups|attr|pagemap|syscall|stack|oom_\w+|clear_refs)(/|$)"
+    r"|^/proc/(kcore|kallsyms|kmsg|mounts|net/|sys/|sys$|sysrq|keys|modules|partitions)"
+    r"|^/sys/fs/cgroup|\.dockerenv|^/proc/?$|^(/var)?/run(/|$)|docker\.sock|^/dev/shm(/|$)"
+    r"|/etc/(passwd|group|g?shadow|sudoers|hosts|hostname|resolv\.conf|ld\.so|machine-id)"
+    r"|(^|/)\.(ssh|aws|kube|gnupg|netrc)(/|$)|^(\.\./)+"
     r"|169\.254\.169\.254|metadata\.google|^/sys/kernel|core_pattern|sysrq-trigger"
     r"|release_agent|^/dev/k?mem$|(^|/)utility\.py$|(^|/)task\.toml$"
 )
+_LISTED = re.compile(
+    r"(/|/(tmp|var|proc|run|dev|sys|home|root|etc|usr|opt|mnt|srv|media|host)|\.\.|~)(/[^/]*\*.*|/)?"
+    r"|/\*.*"
+)
+_LISTERS = {"listdir", "scandir", "walk", "fwalk", "glob", "iglob", "iterdir", "rglob"}
+_WHOLE = re.compile(r"/(proc|sys|etc|run|dev|var/run|\.dockerenv)\b[^\s\"']{0,200}")
+_NO_READERS = {
+    *("print", "append", "add", "extend", "startswith", "endswith", "find", "index", "count"),
+    *("replace", "split", "join", "format", "get", "setdefault", "pop", "search", "match", "sub"),
+    *("findall", "fullmatch", "compile", "escape", "prompt", "batch_prompt", "any", "all", "set"),
+    *("list", "tuple", "len", "str", "repr", "strip", "info", "debug", "warning", "error", "write"),
+    *("frozenset", "sorted", "isinstance", "dict", "lower", "encode", "removeprefix", "sum"),
+}
+"""Calls that do nothing with a path but compare, keep or show its text."""
+_MAKERS = {"chr", "bytes", "bytearray", "fromhex", "b64decode", "unhexlify", "decode"}
+"""Without these a path stands in the text, at least in pieces."""
 _OWN_MEMORY = re.compile(r"^/proc/(self|thread-self)/mem$")
 _PATHS = {
     *("os", "pathlib", "glob", "shutil", "io", "codecs", "socket", "subprocess", "urllib"),
     *("requests", "httpx", "http", "linecache", "fileinput", "tokenize", "runpy", "importlib"),
 }
 _READERS = {
-    *("open", "read_text", "read_bytes", "exists", "is_file", "iterdir", "glob", "rglob"),
+    *("open", "read_text", "read_bytes", "exists", "is_file", "is_dir", "stat", "iterdir", "glob"),
+    *("rglob", "walk"),
     *("connect", "connect_ex", "urlopen", "listdir", "scandir", "fromfile", "loadtxt", "memmap"),
     *("genfromtxt", "system", "popen", "check_output", "Popen", "Path", "readlink"),
 }
@@ -54,12 +77,18 @@ class Files:
 
     def places(self) -> Iterator[tuple[str, ast.AST]]:
         """Rules and the nodes that show them."""
-        for call, scope in self._flow.index.calls:
+        index = self._flow.index
+        spelled = index.slashes or not index.words.isdisjoint(_MAKERS)
+        for call, scope in index.calls:
             written = self._written(call, scope)
             if any(_is_telling(path, mode) for path, mode in written):
                 yield "configuration", call
+            elif any(_HIDDEN.search(path) for path, _ in written if len(path) < MAX_PATH):
+                yield "probe", call
             elif not written and self._takes_paths(call, scope):
                 yield from self._read(call, scope)
+            elif spelled and not written and self._hands_on(call, scope):
+                yield "probe", call
 
     # --- writing
 
@@ -115,15 +144,28 @@ class Files:
             for path in self._texts(argument, scope):
                 if _OWN_MEMORY.search(path):
                     yield "introspection", call
-                    return
                 words = path.split()[:20] if name in ("system", "popen") else [path]
-                if any(len(w) < 300 and _HIDDEN.search(w) for w in words):
+                if any(len(w) < MAX_PATH and _HIDDEN.search(w) for w in words):
                     yield "probe", call
                     return
-                whole = path in ("/", "/**", "/**/*") and name in ("walk", "glob", "iglob", "rglob")
-                if whole:
+                if name in _LISTERS and len(path) < MAX_PATH and _LISTED.fullmatch(path):
                     yield "probe", call
                     return
+
+    def _hands_on(self, call: ast.Call, scope: Scope) -> bool:
+        """Any other call that is given the path of something hidden, in so many words."""
+        if last_name(call.func) in _NO_READERS:
+            return False
+        for argument in [*call.args[:10], *(k.value for k in call.keywords[:10])]:
+            if isinstance(argument, ast.Constant | ast.JoinedStr | ast.BinOp | ast.Name | ast.Call):
+                path = self._folder.fold(argument, scope)
+                if isinstance(path, bytes):
+                    path = path[:MAX_PATH].decode("latin-1")
+                if not isinstance(path, str) or len(path) >= MAX_PATH:
+                    continue
+                if _WHOLE.fullmatch(path) and _HIDDEN.search(path):
+                    return True
+        return False
 
     # --- paths
 

@@ -158,6 +158,8 @@ class Flow:
 
     def _parameter(self, binding: Binding, path: Path) -> Iterable[Step]:
         function, name = self.index.functions[binding.node], binding.text
+        if name in function.overwritten:
+            return
         default = function.defaults.get(name)
         if default is not None:
             yield default, binding.scope, path, None
@@ -227,6 +229,10 @@ class Flow:
             yield site[0], site[1], path, None
         if path:
             yield from self._entries_set(node.attr, path)
+
+    def is_set(self, attribute: str) -> bool:
+        """Whether the program gives any object such an attribute."""
+        return attribute in self.index.attributes or attribute in self._holders()
 
     def _holders(self) -> dict[str, list[tuple[ast.expr, Scope]]]:
         """Keywords of calls that make objects with fields: `Options(use_sandbox=False)`."""

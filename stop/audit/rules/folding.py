@@ -33,6 +33,7 @@ MAX_DEPTH = 24
 MAX_STEPS = 100_000
 """Of one program, of following names and folding; under a second."""
 _BIG = 1 << 64
+_SIZED = (str, bytes, list, dict)
 
 
 class OutOfFuel(Exception):
@@ -78,7 +79,7 @@ class Folder:
             value = fold(self, node, scope, depth + 1)
         except ODD:
             value = NOTHING
-        if isinstance(value, str | bytes | list | dict):
+        if isinstance(value, _SIZED):
             size = len(value)
             self._fuel.burn(size >> 6)
             if size > MAX_SIZE:

@@ -10,23 +10,28 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from stop.audit.rules.scopes import ANY, EACH, Binding, Function, Index, Path, Scope, Store
+from stop.audit.rules.scopes import (
+    ANY,
+    EACH,
+    MAX_PATH,
+    Binding,
+    Function,
+    Index,
+    Path,
+    Scope,
+    Store,
+)
 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
-_BUILDERS = {"join", "format", "replace", "decode", "b64decode", "dedent", "loads"}
+_BUILDERS = {"join", "format", "replace", "sub", "subn", "decode", "b64decode", "dedent", "loads"}
 _WORTH_A_LOOK = {
     *("exec", "eval", "compile", "__import__", "import_module", "__subclasses__", "tb_frame"),
-    *(
-        "f_back",
-        "f_globals",
-        "f_locals",
-        "f_builtins",
-        "__globals__",
-        "__closure__",
-        "cell_contents",
-    ),
-    *("gi_frame", "cr_frame", "ag_frame"),
+    *("f_back", "f_globals", "f_locals", "f_builtins", "f_code", "__globals__", "__closure__"),
+    *("cell_contents", "gi_frame", "cr_frame", "ag_frame", "gi_code", "cr_code", "__code__"),
+    *("__base__", "__bases__", "__mro__", "mro", "PROT_EXEC", "InteractiveInterpreter"),
+    *("InteractiveConsole", "runsource", "runcode", "exec_module", "load_module"),
 }
+_WHOLES = {ast.Name, ast.Attribute}
 _NO_NODES = {
     *("ctx", "op", "ops", "id", "attr", "arg", "name", "names", "module", "level", "kind", "rest"),
     *("type_comment", "kwd_attrs", "asname", "is_async", "simple", "conversion", "type_ignores"),
@@ -49,54 +54,35 @@ class _Builder:
         self.index = Index()
         self.stack: list[tuple[ast.AST, Scope]] = []
         self.parts: set[ast.AST] = set()  # of longer expressions that are looked at as a whole
-        self.handlers: dict[type, Callable[[Any, Scope], bool]] = {
-            ast.Call: self._call,
-            ast.Attribute: self._attribute,
-            ast.Subscript: self._subscript,
-            ast.Constant: self._constant,
-            ast.JoinedStr: self._joined,
-            ast.BinOp: self._operation,
-            ast.Assign: self._assign,
-            ast.AnnAssign: self._annotated,
-            ast.AugAssign: self._augmented,
-            ast.NamedExpr: self._walrus,
-            ast.Delete: self._delete,
-            ast.For: self._loop,
-            ast.AsyncFor: self._loop,
-            ast.comprehension: self._loop,
-            ast.withitem: self._with,
-            ast.ExceptHandler: self._except,
-            ast.Import: self._import,
-            ast.ImportFrom: self._import_from,
-            ast.Global: self._global,
-            ast.Nonlocal: self._nonlocal,
-            ast.Return: self._return,
-            ast.ClassDef: self._class,
-            ast.FunctionDef: self._function,
-            ast.AsyncFunctionDef: self._function,
-            ast.Lambda: self._function,
-        }
 
     def run(self, tree: ast.Module) -> Index:
-        stack, handlers, index = self.stack, self.handlers, self.index
+        stack, index = self.stack, self.index
+        words = index.words
+        node: Any
         stack.append((tree, index.module))
         while stack:
             node, scope = stack.pop()
             cls = node.__class__
             if cls is ast.Name:
-                if node.id in _WORTH_A_LOOK:  # type: ignore[attr-defined]
-                    index.mentions.append((node, scope))  # type: ignore[arg-type]
+                words.add(node.id)
+                if node.id in _WORTH_A_LOOK:
+                    index.mentions.append((node, scope))
                 continue
-            if cls is ast.Expr and node.value.__class__ is ast.Constant:  # type: ignore[attr-defined]
-                continue  # a docstring
-            handler = handlers.get(cls)
-            if handler is not None and handler(node, scope):
+            if cls is ast.Attribute:
+                words.add(node.attr)
+                if node.attr in _WORTH_A_LOOK:
+                    index.mentions.append((node, scope))
+                stack.append((node.value, scope))
                 continue
-            if cls in _COMPREHENSIONS:
-                scope = index.inner[node] = Scope(scope)
-                # The generators bind what the element uses.
-                self._push(scope, getattr(node, "elt", None), getattr(node, "key", None))
-                self._push(scope, getattr(node, "value", None), *reversed(node.generators))  # type: ignore[attr-defined]
+            if cls is ast.Call:
+                self._call(node, scope)
+                continue
+            if cls is ast.Expr:
+                if node.value.__class__ is not ast.Constant:  # a docstring
+                    stack.append((node.value, scope))
+                continue
+            handler = _HANDLERS.get(cls)
+            if handler is not None and handler(self, node, scope):
                 continue
             for name in _CHILDREN[cls]:
                 child = getattr(node, name)
@@ -134,18 +120,25 @@ class _Builder:
             elif isinstance(target, ast.Subscript):
                 self.index.stores.append(Store(target, value, scope, path))
 
-    # --- handlers: True when the children need no visit
+    # --- handlers: see _HANDLERS
 
-    def _call(self, node: ast.Call, scope: Scope) -> bool:
+    def _call(self, node: ast.Call, scope: Scope) -> None:
         self.index.calls.append((node, scope))
-        if isinstance(node.func, ast.Attribute) and node.func.attr in _BUILDERS:
+        func, stack = node.func, self.stack
+        if func.__class__ is ast.Attribute and func.attr in _BUILDERS:
             self.index.strings.append((node, scope))
-        return False
+        for keyword in reversed(node.keywords):
+            stack.append((keyword.value, scope))
+        for argument in reversed(node.args):
+            stack.append((argument, scope))
+        stack.append((func, scope))
 
-    def _attribute(self, node: ast.Attribute, scope: Scope) -> bool:
-        if node.attr in _WORTH_A_LOOK:
-            self.index.mentions.append((node, scope))
-        return False
+    def _comprehension(self, node: Any, scope: Scope) -> bool:
+        inner = self.index.inner[node] = Scope(scope)
+        # The generators bind what the element uses.
+        self._push(inner, getattr(node, "elt", None), getattr(node, "key", None))
+        self._push(inner, getattr(node, "value", None), *reversed(node.generators))
+        return True
 
     def _subscript(self, node: ast.Subscript, scope: Scope) -> bool:
         if isinstance(node.ctx, ast.Load):
@@ -153,8 +146,14 @@ class _Builder:
         return False
 
     def _constant(self, node: ast.Constant, scope: Scope) -> bool:
-        if node.value.__class__ is str and node not in self.parts:
-            self.index.strings.append((node, scope))
+        value = node.value
+        if value.__class__ is str:
+            if node not in self.parts:
+                self.index.strings.append((node, scope))
+            if ("/" in value or "%c" in value) and len(value) < MAX_PATH:
+                self.index.slashes = True
+        elif value.__class__ is bytes:
+            self.index.slashes = True
         return True
 
     def _joined(self, node: ast.JoinedStr, scope: Scope) -> bool:
@@ -202,6 +201,26 @@ class _Builder:
 
     def _loop(self, node: ast.For | ast.AsyncFor | ast.comprehension, scope: Scope) -> bool:
         self._target(node.target, node.iter, scope, (EACH,))
+        self._whole(node.iter, scope)
+        return False
+
+    def _whole(self, node: ast.expr, scope: Scope) -> None:
+        if node.__class__ in _WHOLES:
+            self.index.wholes.append((node, scope))
+
+    def _formatted(self, node: ast.FormattedValue, scope: Scope) -> bool:
+        self._whole(node.value, scope)
+        return False
+
+    def _dict(self, node: ast.Dict, scope: Scope) -> bool:
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is None:
+                self._whole(value, scope)
+        return False
+
+    def _compare(self, node: ast.Compare, scope: Scope) -> bool:
+        if isinstance(node.ops[-1], ast.In | ast.NotIn):
+            self.index.tests.append((node, scope))
         return False
 
     def _with(self, node: ast.withitem, scope: Scope) -> bool:
@@ -217,6 +236,7 @@ class _Builder:
     def _import(self, node: ast.Import, scope: Scope) -> bool:
         for alias in node.names:
             self.index.imports.append((node, alias.name))
+            self.index.words.update(alias.name.split(".", 5))
             bound = alias.asname or alias.name.split(".")[0]
             full = alias.name if alias.asname else bound
             self._bind(scope, bound, Binding("import", node, scope, text=full))
@@ -227,6 +247,7 @@ class _Builder:
         for alias in node.names:
             full = f"{module}.{alias.name}"
             self.index.imports.append((node, full))
+            self.index.words.update(full.split(".", 5))
             binding = Binding("import", node, scope, text=full)
             self._bind(scope, alias.asname or alias.name, binding)
         return True
@@ -242,6 +263,7 @@ class _Builder:
     def _return(self, node: ast.Return, scope: Scope) -> bool:
         if node.value is not None:
             scope.returns.append(node.value)
+            self._whole(node.value, scope)
         return False
 
     def _class(self, node: ast.ClassDef, scope: Scope) -> bool:
@@ -249,6 +271,7 @@ class _Builder:
         self._bind(scope, node.name, Binding("class", node, scope))
         inner = Scope(scope, is_class=True)
         self.index.class_names[inner] = node.name
+        self.index.bases.extend((base, scope) for base in node.bases)
         self._push(inner, *reversed(node.body))
         self._push(scope, *node.keywords, *node.bases, *node.decorator_list)
         return True
@@ -280,3 +303,35 @@ class _Builder:
             self._push(scope, parameter.annotation)
         self._push(scope, *arguments.defaults, *arguments.kw_defaults)
         return True
+
+
+_HANDLERS: dict[type, Callable[[_Builder, Any, Scope], bool]] = {
+    ast.Subscript: _Builder._subscript,
+    ast.Constant: _Builder._constant,
+    ast.JoinedStr: _Builder._joined,
+    ast.BinOp: _Builder._operation,
+    ast.Assign: _Builder._assign,
+    ast.AnnAssign: _Builder._annotated,
+    ast.AugAssign: _Builder._augmented,
+    ast.NamedExpr: _Builder._walrus,
+    ast.Delete: _Builder._delete,
+    ast.For: _Builder._loop,
+    ast.AsyncFor: _Builder._loop,
+    ast.comprehension: _Builder._loop,
+    ast.withitem: _Builder._with,
+    ast.ExceptHandler: _Builder._except,
+    ast.Import: _Builder._import,
+    ast.ImportFrom: _Builder._import_from,
+    ast.Global: _Builder._global,
+    ast.Nonlocal: _Builder._nonlocal,
+    ast.Return: _Builder._return,
+    ast.ClassDef: _Builder._class,
+    **dict.fromkeys(_COMPREHENSIONS, _Builder._comprehension),
+    ast.FunctionDef: _Builder._function,
+    ast.AsyncFunctionDef: _Builder._function,
+    ast.Lambda: _Builder._function,
+    ast.FormattedValue: _Builder._formatted,
+    ast.Dict: _Builder._dict,
+    ast.Compare: _Builder._compare,
+}
+"""True when the children need no visit."""

@@ -25,6 +25,11 @@ REACHING = {
     *("importlib.reload", "inspect.getattr_static"),
 }
 """Calls that give something by its name."""
+WAYS = {
+    *("getattr", "vars", "globals", "locals", "__dict__", "__getattribute__", "getattr_static"),
+    *("__import__", "import_module", "modules", "__builtins__", "attrgetter", "reload"),
+}
+"""A program without these words cannot name anything but in plain words."""
 
 
 class Names:
@@ -75,6 +80,8 @@ class Names:
     def _attribute(self, node: ast.Attribute, scope: Scope, depth: int) -> str:
         base = self.full(node.value, scope, depth)
         if base:
+            if node.attr == "__self__" and base.startswith("builtins."):
+                return "builtins"  # print.__self__
             return f"{base}.{node.attr}"
         bindings = self._index.attributes.get(node.attr, [])
         if len(bindings) == 1 and bindings[0].kind == "value" and not bindings[0].path:

@@ -10,6 +10,8 @@ ANY = "any value of"
 """Steps of a path; the others are the keys and positions of subscripts."""
 
 Path = tuple[object, ...]
+MAX_PATH = 300
+"""Longer texts are no paths."""
 _HOPS = 30
 """So many scopes upwards are looked through; further up the module's own are next."""
 
@@ -53,6 +55,8 @@ class Function:
     bound: bool = False  # its first parameter is given by the object
     positions: dict[str, int] = field(default_factory=dict)
     defaults: dict[str, ast.expr] = field(default_factory=dict)
+    overwritten: set[str] = field(default_factory=set)
+    """Parameters that get a constant before anything else happens: what callers give is lost."""
 
     def __post_init__(self) -> None:
         arguments = self.node.args
@@ -63,6 +67,13 @@ class Function:
         for parameter, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
             if value is not None:
                 self.defaults[parameter.arg] = value
+        for statement in () if isinstance(self.node, ast.Lambda) else self.node.body:
+            if not isinstance(statement, ast.Assign | ast.Expr):
+                break
+            if not isinstance(statement.value, ast.Constant):
+                break
+            if isinstance(statement, ast.Assign):
+                self.overwritten |= {t.id for t in statement.targets if isinstance(t, ast.Name)}
 
 
 @dataclass(slots=True)
@@ -87,6 +98,15 @@ class Index:
     stores: list[Store] = field(default_factory=list)
     merges: list[tuple[ast.AugAssign, Scope]] = field(default_factory=list)
     strings: list[tuple[ast.expr, Scope]] = field(default_factory=list)
+    wholes: list[tuple[ast.expr, Scope]] = field(default_factory=list)
+    """Names that are gone through, copied or shown as a whole: `for x in y`, `{**y}`, `f"{y}"`."""
+    tests: list[tuple[ast.Compare, Scope]] = field(default_factory=list)
+    """`x in y`."""
+    slashes: bool = False
+    """Whether a text is short enough for a path and could be one, or part of one."""
+    bases: list[tuple[ast.expr, Scope]] = field(default_factory=list)
+    words: set[str] = field(default_factory=set)
+    """Every name, attribute and part of an imported name."""
     functions: dict[ast.AST, Function] = field(default_factory=dict)
     classes: dict[str, ast.ClassDef] = field(default_factory=dict)
     class_names: dict[Scope, str] = field(default_factory=dict)

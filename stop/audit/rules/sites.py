@@ -34,9 +34,9 @@ def last_name(node: ast.AST) -> str:
 def called(index: Index, func: ast.expr, scope: Scope) -> str:
     """The last part of a callee's name, of its real one where it is imported under another."""
     if isinstance(func, ast.Name):
-        bindings = index.lookup(scope, func.id)
-        if bindings and bindings[0].kind == "import":
-            return bindings[0].text.rpartition(".")[2]
+        for binding in (index.lookup(scope, func.id) or [])[:8]:
+            if binding.kind == "import":
+                return binding.text.rpartition(".")[2]
     return last_name(func)
 
 

@@ -1,0 +1,72 @@
+"""Limits as callers give them, by name, and the budgets that they come to.
+
+`max_usd`, `max_tokens`, ... are of the whole run, `round_max_usd`, ... of each round,
+`improver_max_usd`, ... of each improver run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypedDict
+
+from stop.budget import Budget, ImproverBudget
+
+
+class RunLimits(TypedDict, total=False):
+    """Of a whole run; see `stop.budget.Budget` for what each counts."""
+
+    max_usd: float | None
+    max_tokens: int | None
+    max_prompt_tokens: int | None
+    max_completion_tokens: int | None
+    max_lm_calls: int | None
+    max_responses: int | None
+    max_utility_calls: int | None
+    max_seconds: float | None
+
+
+class ResumeLimits(RunLimits, total=False):
+    """Of a whole run and of each of its rounds: what may be raised when it goes on."""
+
+    round_max_usd: float | None
+    round_max_tokens: int | None
+    round_max_lm_calls: int | None
+    round_max_seconds: float | None
+
+
+class Limits(ResumeLimits, total=False):
+    """All limits; those of an improver run are part of what a run does, and stay."""
+
+    improver_max_usd: float | None
+    improver_max_tokens: int | None
+
+
+def check_names(limits: Mapping[str, Any], known: type) -> None:
+    """As Python does for named arguments: `TypeError` for one that is not there."""
+    for name in limits:
+        if name not in known.__annotations__:
+            raise TypeError(f"unexpected keyword argument {name!r}")
+
+
+def run_budget(limits: Mapping[str, Any], base: Budget = Budget()) -> Budget:  # noqa: B008
+    """The limits given on top of `base`."""
+    return replace(base, **_given(limits, "max_"))
+
+
+def round_budget(limits: Mapping[str, Any], base: Budget = Budget()) -> Budget:  # noqa: B008
+    """The limits of a round given on top of `base`."""
+    return replace(base, **_given(limits, "round_max_"))
+
+
+def improver_budget(limits: Mapping[str, Any], base: ImproverBudget) -> ImproverBudget:
+    """The limits of an improver run given on top of `base`."""
+    return replace(base, **_given(limits, "improver_max_"))
+
+
+def _given(limits: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in limits.items()
+        if name.startswith(prefix) and value is not None
+    }

@@ -1,0 +1,255 @@
+"""What goes wrong with a model's server, told while it happens.
+
+    complete(request) ── fault, paid, cut, waiting, answered ──► listener()
+                                                                    │ of the request under way
+    FaultLog ◄── one CallLog for each request ◄─────────────────────┘
+       ├──► FaultRecords: durable
+       ├──► whoever watches
+       └──► silence: has the server answered since?
+
+The listener is a context variable: it follows a request into the tasks that serve it, so that a
+model need not know for whom it works, and a model of another make may tell nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from stop.errors import LMError, LMUnavailable
+from stop.lm import _clock
+from stop.lm.base import Usage, total_usage
+
+SILENT_SECONDS = 10.0  # a server that has not answered for less is not called away
+
+
+@dataclass(frozen=True, slots=True)
+class LMFault:
+    """One attempt that brought no usable answer.
+
+    Attributes:
+        model: as the user named it.
+        reason: "429", "500", "timeout", "connection", "malformed", …
+        detail: the server's words, redacted.
+        seconds: lost by it: the attempt, and the pause that followed.
+        improver_run: for which it was made.
+        at: when, in seconds since 1970.
+    """
+
+    model: str
+    reason: str
+    detail: str
+    seconds: float
+    improver_run: str = ""
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing is sent for a while. `seconds` until the next try, `silent` since the last answer."""
+
+    model: str
+    reason: str
+    seconds: float
+    silent: float
+    outage: bool = True
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        keeps = "Ctrl-C keeps everything, stop resume goes on"
+        if not self.outage:
+            return f"the model server is busy ({self.reason}): next try in {self.seconds:.0f} s"
+        return (
+            f"the model server does not answer ({self.reason}, for {self.silent:.0f} s): waiting, "
+            f"next try in {self.seconds:.0f} s; {keeps}"
+        )
+
+
+class Listener:
+    """Told about one request by those who serve it. This one does nothing."""
+
+    def tracks(self) -> None:
+        """The model tells of everything that is paid or cut, so silence means no cost."""
+
+    def fault(self, reason: str, detail: str, seconds: float, *, answered: bool = False) -> None:
+        """An attempt failed, and so many seconds are lost. Whether another one follows is not said.
+
+        `answered`: the server works, it only does not take this request as it is.
+        """
+
+    def paid(self, usage: Usage) -> None:
+        """A reply came, one of several that the request may need."""
+
+    def cut(self, worst: Usage) -> None:
+        """An attempt was cut off while the server worked on it: it may be charged for."""
+
+    def waiting(self, waiting: Waiting) -> None:
+        """Nothing is sent for a while."""
+
+    def answered(self) -> None:
+        """The server gave an answer, whatever it says."""
+
+
+_listener: ContextVar[Listener] = ContextVar("stop_lm_listener", default=Listener())  # noqa: B039
+
+
+def listener() -> Listener:
+    """Who is told about the request under way."""
+    return _listener.get()
+
+
+@contextmanager
+def listening(ear: Listener) -> Iterator[None]:
+    """Inside, `ear` is told about requests."""
+    token = _listener.set(ear)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+class FaultRecords(Protocol):
+    """Where faults and lost money are kept for good."""
+
+    def add_fault(self, fault: LMFault) -> int:
+        """Durable when this returns; a number for `end_request`."""
+        ...
+
+    def end_request(self, number: int) -> None:
+        """This fault was the last of its request."""
+        ...
+
+
+@dataclass(slots=True)
+class _Silence:
+    """Of one model: nothing but faults since its last answer."""
+
+    since: float
+    last: str
+    counts: Counter[str] = field(default_factory=Counter)
+    shown: bool = False
+
+
+Shown = Waiting | LMError | str
+"""Requests wait; a request failed for good; the server answers again, in words."""
+
+
+def _show_nothing(_: Shown) -> None:
+    """Of those who do not watch."""
+
+
+class FaultLog:
+    """What goes wrong with the models of one run.
+
+    Args:
+        records: durable; None keeps nothing.
+        show: told what those who watch the run should see.
+    """
+
+    def __init__(
+        self,
+        records: FaultRecords | None = None,
+        show: Callable[[Shown], None] = _show_nothing,
+    ) -> None:
+        self.records = records
+        self.show = show
+        self._silent: dict[str, _Silence] = {}
+
+    def call(self, improver_run: str, model: str) -> CallLog:
+        """The listener for one request."""
+        return CallLog(self, improver_run, model)
+
+    def silence(self) -> str:
+        """Which model's server gives nothing but faults, and for how long; "" when none does."""
+        for model, silence in self._silent.items():
+            seconds = _clock.now() - silence.since
+            if seconds >= SILENT_SECONDS or silence.shown:
+                return (
+                    f"the server of {model} has not answered for {seconds:.0f} s "
+                    f"({counted(silence.counts)}). Last: {silence.last}"
+                )
+        return ""
+
+    def heard(self, fault: LMFault) -> None:
+        began = _clock.now()
+        silence = self._silent.setdefault(fault.model, _Silence(began, ""))
+        silence.counts[fault.reason] += 1
+        silence.last = fault.detail
+
+    def waits(self, waiting: Waiting) -> None:
+        if waiting.model in self._silent:
+            self._silent[waiting.model].shown |= waiting.outage
+        self.show(waiting)
+
+    def answered(self, model: str) -> None:
+        silence = self._silent.pop(model, None)
+        if silence is not None and silence.shown:
+            seconds = _clock.now() - silence.since
+            self.show(f"the model server answers again after {seconds:.0f} s")
+
+
+class CallLog(Listener):
+    """What is told about one request of one improver run. Made by `FaultLog.call`.
+
+    `tracked`: the model tells what it costs, see `Listener.tracks`.
+    """
+
+    def __init__(self, log: FaultLog, improver_run: str, model: str) -> None:
+        self._log = log
+        self._run = improver_run
+        self._model = model
+        self.tracked = False
+        self._usage: list[Usage] = []
+        self._last: int | None = None
+
+    def tracks(self) -> None:
+        self.tracked = True
+
+    def fault(self, reason: str, detail: str, seconds: float, *, answered: bool = False) -> None:
+        fault = LMFault(self._model, reason, detail, seconds, self._run, time.time())
+        if not answered:
+            self._log.heard(fault)
+        if self._log.records is not None:
+            self._last = self._log.records.add_fault(fault)
+
+    def paid(self, usage: Usage) -> None:
+        self._usage.append(usage)
+
+    def cut(self, worst: Usage) -> None:
+        self._usage.append(worst)
+
+    def waiting(self, waiting: Waiting) -> None:
+        # The request is known under the user's name of the model, whatever serves it.
+        self._log.waits(
+            Waiting(self._model, waiting.reason, waiting.seconds, waiting.silent, waiting.outage)
+        )
+
+    def answered(self) -> None:
+        self._log.answered(self._model)
+
+    def failed(self, error: LMError) -> None:
+        """The request failed for good: the last fault ended it. One that was not told is noted."""
+        self._log.show(error)
+        records = self._log.records
+        if records is None:
+            return
+        if self._last is None:
+            kind = "refused" if not isinstance(error, LMUnavailable) else "unavailable"
+            fault = LMFault(self._model, kind, error.message, 0.0, self._run, time.time())
+            self._last = records.add_fault(fault)
+        records.end_request(self._last)
+
+    def lost(self) -> Usage | None:
+        """What the request cost, or may have cost, although no response came; None: nothing."""
+        return total_usage(self._usage) if self._usage else None
+
+
+def counted(counts: Counter[str]) -> str:
+    """ "connection ×3, 503 ×1"."""
+    return ", ".join(f"{reason} ×{count}" for reason, count in counts.items())
