@@ -124,7 +124,7 @@ class Broker:
         self._lm_calls = 0
         self._refusals = 0
         self._signs_told = 0
-        self._guest: Guest
+        self._guest: Guest | None = None
         self._told: set[str] = set()
         self._scores: dict[str, float] = {}
 
@@ -207,7 +207,7 @@ class Broker:
 
     def _tell_signs(self) -> None:
         """What the guest attempted since the last time that it was asked."""
-        signs = self._guest.signs
+        signs = () if self._guest is None else self._guest.signs
         new, self._signs_told = signs[self._signs_told :], len(signs)
         tell_all(self._on_event, [seen(sign.kind, sign.detail, sign.source) for sign in new])
 

@@ -73,7 +73,8 @@ def _show(result: Replay) -> None:
     say(f"compared      {counts}")
     if result.ended:
         say(f"ended early   {clean(result.ended)}")
-    say(f"result        {'the same' if result.same else f'{len(result.differences)} differences'}")
+    same = "the same" if any(result.compared.values()) else "nothing came to its end then"
+    say(f"result        {same if result.same else f'{len(result.differences)} differences'}")
 
 
 def _is_other(difference: Difference) -> bool:

@@ -73,7 +73,7 @@ class BubblewrapSandbox:
                 start_new_session=True,
                 **options,  # type: ignore[arg-type]
             )
-        except BaseException:  # given up meanwhile, as at a limit of the run
+        except BaseException:
             log.close()
             raise
         assert process.stdin is not None and process.stdout is not None

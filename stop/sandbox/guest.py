@@ -168,9 +168,11 @@ class StreamGuest:
             return
         self.closed = True
         self._writer.close()
-        with contextlib.suppress(OSError, asyncio.TimeoutError):  # it may be dead already
-            await asyncio.wait_for(self._writer.wait_closed(), 5)
-        await self._stop()
+        try:
+            with contextlib.suppress(OSError, asyncio.TimeoutError):  # it may be dead already
+                await asyncio.wait_for(self._writer.wait_closed(), 5)
+        finally:  # also when who closes it is cancelled meanwhile, as at a limit of the run
+            await self._stop()
 
     # --- frames
 

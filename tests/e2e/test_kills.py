@@ -150,7 +150,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_left_in_peace(
     for _ in range(KILLS):
         process = subprocess.Popen(
             [sys.executable, "-m", "stop", *command],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         try:
             process.wait(1.2 + dice.random() * 2.5)

@@ -19,8 +19,8 @@ from stop.lm import (
     OpenAIModel,
     RecordedLM,
     ScriptedLM,
+    _clock,
 )
-from stop.lm import _clock
 from stop.lm import local as local_module
 from stop.lm.base import Choice, LMResponse, Usage
 from stop.store import Store
