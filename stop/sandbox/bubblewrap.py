@@ -59,20 +59,16 @@ class BubblewrapSandbox:
 
     async def start(self, limits: GuestLimits) -> StreamGuest:
         assert self._rootfs is not None and self._binary is not None, "open() comes first"
-        uid = random.choice(_UID_RANGE) if os.geteuid() == 0 else None
-        options = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
         log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop` below
+        # Cancelled half-way, asyncio's own function may hang, or leave pipes open: let it finish.
+        starting = asyncio.create_task(self._spawn(limits, log))
         try:
-            process = await asyncio.create_subprocess_exec(
-                *_command(self._binary, self._rootfs.folder, limits),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                env=_environment(self._binary),
-                limit=1 << 20,
-                start_new_session=True,
-                **options,  # type: ignore[arg-type]
-            )
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            process = await starting
+            stop, _ = _handlers(process, log)
+            await stop()
+            raise
         except BaseException:
             log.close()
             raise
@@ -93,6 +89,21 @@ class BubblewrapSandbox:
             raise
         self._guests = {g for g in self._guests if not g.closed} | {guest}
         return guest
+
+    async def _spawn(self, limits: GuestLimits, log: IO[bytes]) -> asyncio.subprocess.Process:
+        assert self._rootfs is not None and self._binary is not None
+        uid = random.choice(_UID_RANGE) if os.geteuid() == 0 else None
+        options = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
+        return await asyncio.create_subprocess_exec(
+            *_command(self._binary, self._rootfs.folder, limits),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            env=_environment(self._binary),
+            limit=1 << 20,
+            start_new_session=True,
+            **options,  # type: ignore[arg-type]
+        )
 
     async def aclose(self) -> None:
         guests, self._guests = self._guests, set()
@@ -124,11 +135,14 @@ def _handlers(
     """(stop, why_gone) of one bwrap process."""
 
     async def stop() -> None:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):  # it ended this very moment
-                process.kill()
-        await process.wait()
-        log.close()
+        try:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):  # it ended this very moment
+                    process.kill()
+            await process.wait()
+        finally:
+            log.close()
+            process._transport.close()  # type: ignore[attr-defined]  # else its pipes wait for EOF
 
     async def why_gone() -> str:
         try:

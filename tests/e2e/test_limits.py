@@ -45,6 +45,7 @@ def start(tmp_path_factory):
             calls=1,
             responses=2,
             utility_calls=3,
+            max_response_tokens=500,
             accept="always",
             improver=Program(IMPROVER),
             lm=f"scripted:{folder / 'task'}",
