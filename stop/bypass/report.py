@@ -1,8 +1,8 @@
 """What a bypass measurement came to, read from its store by counting queries.
 
-A program counts once, at the highest level that it reached: by its text, or when it ran. Responses
-without code, and code that does not parse, are classes of their own. Every rate is of all samples
-of its cell.
+A sample counts at the highest level that its program reached: by its text, or when it ran.
+Responses without code, and code that does not parse, are classes of their own. Every rate is of all
+samples of its cell.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def _show(cells: list[CellReport], document: dict[str, Any]) -> None:
     heads = ["cell", "class", "programs", "rate", "95 % interval", "paper's rule", "95 % interval"]
     table(heads, rows)
     say()
-    say("each program counts once, at its highest level; rates are of all samples of the cell")
+    say("each sample counts at its program's highest level; rates are of all samples of the cell")
     for cell in cells:
         if cell.cut_off:
             say(f"{_name(cell.cell)}: {cell.cut_off} response(s) ended at the token limit; "
