@@ -219,6 +219,8 @@ def _show_plan(document: dict[str, Any], as_json: bool) -> None:
     say(f"  money            {usd}")
     if "seconds" in most:
         say(f"  seconds          {most['seconds']:g}")
+    if any(document["limits"].values()):
+        say()
     for level, limits in document["limits"].items():
         if limits:
             shown = ", ".join(f"{limit:g} {name}" for name, limit in limits.items())

@@ -11,6 +11,7 @@ from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
 from stop.task import load_task
 from stop.utility import Evaluator
+from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -98,5 +99,5 @@ async def test_h71_an_exception_tells_nothing_of_the_judge(evaluator: Evaluator)
     body = "import traceback, sys\n    raise RuntimeError(''.join(traceback.format_stack()))"
     found = await evaluator.evaluate(PARITY.replace("{}", body), task, "search")
     assert found.status == "error"
-    for word in ("utility.py", "make_instance", "/home", "/work", "site-packages/stop"):
+    for word in ("utility.py", "make_instance", "/home", str(REPOSITORY), "site-packages/stop"):
         assert word not in found.detail + found.stderr + found.stdout
