@@ -4,7 +4,7 @@ VENV ?= .venv
 STOP = $(VENV)/bin/stop
 MODEL ?= qwen2.5-coder-1.5b
 
-.PHONY: run test lint environment engine clean
+.PHONY: run test lint environment engine browser clean
 
 run: environment
 	@echo "== the sandbox ==" && $(STOP) sandbox build
@@ -18,13 +18,13 @@ run: environment
 	$(STOP) lineage last --solutions
 	@cat docs/reading-a-run.txt
 
-test: environment engine
-	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e '.[local,dev]'
+test: environment engine browser
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e '.[local,analysis,dev]'
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 environment: $(VENV)/.installed
 
@@ -40,6 +40,10 @@ $(VENV)/.installed: pyproject.toml
 # STOP_INSTALL_ENGINE=0 tells it not to, and the Docker tests are then skipped by name.
 engine: environment
 	@PYTHON=$(VENV)/bin/python sh scripts/ensure-engine.sh
+
+# Tests of the report want a browser; likewise, with STOP_INSTALL_BROWSER=0.
+browser:
+	@sh scripts/ensure-browser.sh
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stop.api import Improved, Run, evaluate, improve, open_run, resume, run
+    from stop.api import Improved, Run, evaluate, improve, open_run, resume, run, transfer
     from stop.budget import Budget, ImproverBudget
     from stop.bypass import BypassRates, measure_bypass
     from stop.errors import StopError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stop.programs import Program
     from stop.replays import Replay, replay
     from stop.task import Task, list_tasks, load_task
+    from stop.transfers import Transfer
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,7 @@ _HOMES = {
     "Run": "api",
     "StopError": "errors",
     "Task": "task",
+    "Transfer": "transfers",
     "evaluate": "api",
     "improve": "api",
     "list_tasks": "task",
@@ -46,6 +48,7 @@ _HOMES = {
     "replay": "replays",
     "resume": "api",
     "run": "api",
+    "transfer": "api",
 }
 
 __all__ = [
@@ -59,6 +62,7 @@ __all__ = [
     "Run",
     "StopError",
     "Task",
+    "Transfer",
     "evaluate",
     "improve",
     "list_tasks",
@@ -68,6 +72,7 @@ __all__ = [
     "replay",
     "resume",
     "run",
+    "transfer",
 ]
 
 

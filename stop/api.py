@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from stop import bypass, rounds
+from stop import bypass, rounds, transfers
 from stop.audit import log as audit_log
 from stop.broker import ENTRY_POINT
 from stop.budget import ImproverBudget
@@ -30,13 +30,17 @@ from stop.limits import (
     round_budget,
     run_budget,
 )
+from stop.lineage import Lineage
 from stop.lm import default_spec
 from stop.programs import Program, syntax_problem
+from stop.report import write_report
+from stop.run_folder import create_run, read_config
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
 from stop.security import SUMMARIZED, Summary, summarize
-from stop.session import create_run, open_session, read_config
+from stop.session import open_session
 from stop.store import ProgramRecord, Store
+from stop.store.best import best_round
 from stop.task import load_task
 from stop.utility import Evaluator
 
@@ -72,10 +76,31 @@ class Run:
     @property
     def best(self) -> ProgramRecord:
         """The accepted improver with the highest meta-utility."""
-        best = self.to_dict()["best"]
-        if best is None:
-            raise StopError(f"{self.folder} has no improver with a meta-utility yet")
-        return self.program(best["program_id"])
+        store = self.store()
+        try:
+            best = best_round(store, self.config)
+            if best is None or best.improver_id is None:
+                raise StopError(f"{self.folder} has no improver with a meta-utility yet")
+            return store.program(best.improver_id)
+        finally:
+            store.close()
+
+    @property
+    def lineage(self) -> Lineage:
+        """Where each program came from."""
+        return Lineage(self.folder)
+
+    def report(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the story of the run as one HTML file; returns where it is.
+
+        Args:
+            path: the file.
+            force: replace a file that is there.
+
+        Raises:
+            StopError: the run's files are damaged, or the file is there or cannot be written.
+        """
+        return write_report(self.folder, Path(path), force=force)
 
     def program(self, prefix: str) -> ProgramRecord:
         """A program of the run by the beginning of its id."""
@@ -142,8 +167,8 @@ def resume(
     reason: str = "",
     progress: ProgressListener = ignore_progress,
     **limits: Unpack[ResumeLimits],
-) -> Run | Improved | bypass.BypassRates:
-    """Go on where a run, an improve or a bypass measurement was. Limits given replace its own.
+) -> Run | Improved | bypass.BypassRates | transfers.Transfer:
+    """Go on where a run, an improve, a bypass or a transfer was. Limits given replace its own.
 
     Args:
         folder: of the run.
@@ -154,7 +179,7 @@ def resume(
         progress: told what happens.
 
     Returns:
-        What `run`, `improve` or `measure_bypass` would have returned.
+        What `run`, `improve`, `measure_bypass` or `transfer` would have returned.
     """
     check_names(limits, ResumeLimits)
     config = read_config(Path(folder))
@@ -167,6 +192,8 @@ def resume(
         return _improve_in(Path(folder), config, progress, reason)
     if config.kind == "bypass":
         return bypass.carry_on(Path(folder), config, progress)
+    if config.kind == "transfer":
+        return transfers.carry_on(Path(folder), config, progress, reason)
     return _carry_on(Path(folder), config, progress, reason)
 
 
@@ -404,6 +431,80 @@ def _improve_in(
         utility_calls=result.utility_calls,
         events=tuple(events),
         run=folder,
+    )
+
+
+# --- two improvers, tasks that neither was made for
+
+
+def transfer(
+    improver: str | Run | Program,
+    *,
+    runs_dir: str | Path = "runs",
+    progress: ProgressListener = ignore_progress,
+    **options: Any,
+) -> transfers.Transfer:
+    """What does an improved improver make of tasks, beside what the seed improver makes of them?
+
+    Args:
+        improver: the improved one: a run, whose best is taken, a file, or a program.
+        options: as of `transfer_config`: tasks, lm, repetitions, limits.
+
+    Returns:
+        What is there. When it could not be finished (budget, model, sandbox) `error` says why;
+        `resume` goes on.
+    """
+    return transfer_from_config(transfer_config(improver, **options), Path(runs_dir), progress)
+
+
+def transfer_from_config(
+    config: RunConfig, runs_dir: Path, progress: ProgressListener
+) -> transfers.Transfer:
+    """As `transfer`, for a configuration that was made before."""
+    return transfers.carry_on(create_run(config, runs_dir), config, progress)
+
+
+def transfer_config(
+    improver: str | Run | Program,
+    *,
+    tasks: str | Sequence[str],
+    baseline: str | Run | Program = "seed",
+    trained_on: Run | Sequence[str] | None = None,
+    repetitions: int = 5,
+    **options: Any,
+) -> RunConfig:
+    """A transfer measurement out of options.
+
+    Args:
+        improver: the improved one: a run, whose best is taken, a file, or a program.
+        tasks: names or folders; fresh ones, which it was not improved on, are the point.
+        baseline: what it is compared with.
+        trained_on: the run that it comes from, or names of the tasks that it was improved on;
+            default: those of `improver`, if that is a run.
+        repetitions: improver runs for each task and improver.
+        options: as of `run_config`: lm, calls, responses, limits, sandbox, policy, seed.
+
+    Raises:
+        ConfigError, LMUnavailable: an option makes no sense, or no model can be found.
+    """
+    if isinstance(improver, str) and (Path(improver) / "config.json").is_file():
+        improver = Run(Path(improver))
+    origin = "a program"
+    if isinstance(improver, Run):
+        trained_on = improver if trained_on is None else trained_on
+        best = improver.to_dict()["best"]
+        round_ = f", the best of {improver.folder.name} (round {best['round']})" if best else ""
+        origin = f"{improver.best.id[:10]}{round_}"
+    elif isinstance(improver, str):
+        origin = Path(improver).name
+    if isinstance(trained_on, Run):
+        trained_on = [Path(task).name for task in trained_on.config.tasks]
+    base = run_config(tasks=tasks, rounds=0, repetitions=repetitions, improver=baseline, **options)
+    return transfers.transfer_config(
+        base,
+        _improver_source(improver),
+        origin=origin,
+        trained_on=None if trained_on is None else tuple(trained_on),
     )
 
 

@@ -42,12 +42,29 @@ class BypassConfig(BaseModel):
     max_tokens: int = Field(default=1024, ge=16)
 
 
+class TransferConfig(BaseModel):
+    """What a transfer measurement compares with the seed improver.
+
+    Attributes:
+        improver: source text of the improved improver.
+        origin: where it comes from, for readers.
+        trained_on: names of the tasks that it was improved on; None: not known.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    improver: str
+    origin: str
+    trained_on: tuple[str, ...] | None = None
+
+
 class RunConfig(BaseModel):
     """Everything that decides what a run does.
 
     Attributes:
-        kind: "run" (rounds of self-improvement), "improve" (one task, one improver run) or
-            "bypass" (how often a model switches the sandbox off).
+        kind: "run" (rounds of self-improvement), "improve" (one task, one improver run),
+            "bypass" (how often a model switches the sandbox off) or "transfer" (two improvers on
+            the same tasks).
         tasks: names of built-in tasks or paths of task folders.
         rounds: rounds of self-improvement, T.
         repetitions: improver runs per task in the meta-utility.
@@ -68,12 +85,12 @@ class RunConfig(BaseModel):
         seed: the same seed gives the same instances; None draws new ones.
         concurrency: evaluations and improver runs at once, on each level.
         improver, program: source text to begin with; None: the seed improver, the task's seed.
-        bypass: of the kind "bypass" only.
+        bypass, transfer: of the kind of that name only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["run", "improve", "bypass"] = "run"
+    kind: Literal["run", "improve", "bypass", "transfer"] = "run"
     tasks: tuple[str, ...] = Field(min_length=1)
     rounds: int = Field(default=6, ge=0, le=1000)
     repetitions: int = Field(default=5, ge=1, le=1000)
@@ -99,6 +116,7 @@ class RunConfig(BaseModel):
     program: str | None = None
     preset: str = ""
     bypass: BypassConfig | None = None
+    transfer: TransferConfig | None = None
 
     @model_validator(mode="after")
     def _sane(self) -> RunConfig:
@@ -106,6 +124,8 @@ class RunConfig(BaseModel):
             raise ValueError("a task is named twice")
         if (self.kind == "bypass") != (self.bypass is not None):
             raise ValueError("the kind bypass, and no other, has a bypass part")
+        if (self.kind == "transfer") != (self.transfer is not None):
+            raise ValueError("the kind transfer, and no other, has a transfer part")
         if self.kind != "run" and self.round_budget.limits:
             raise ValueError("only the kind run has rounds, and limits of a round")
         improvers = (self.task_budget.of_responses, self.meta_budget.of_responses)

@@ -22,6 +22,8 @@ A guest that fails (a candidate that crashes, times out, answers rubbish) is a *
 
 from __future__ import annotations
 
+import errno
+
 INTERRUPTED_EXIT_CODE = 130
 
 
@@ -100,3 +102,31 @@ class LMRequestRefused(LMError):
 
 class PolicyHalt(StopError):
     exit_code = 6
+
+
+_GO_ON = "what is recorded stays: stop resume RUN"
+_TROUBLES = {
+    errno.EMFILE: ("this process has no file descriptors left", f"raise `ulimit -n`; {_GO_ON}"),
+    errno.ENFILE: ("this machine has no file descriptors left", f"end other programs; {_GO_ON}"),
+    errno.ENOSPC: ("the disk is full", f"free some space; {_GO_ON}"),
+    errno.EDQUOT: ("the disk quota is used up", f"free some space; {_GO_ON}"),
+    errno.EROFS: ("the file system is read-only", f"mend it, or choose another place; {_GO_ON}"),
+    errno.EIO: ("the disk fails", f"mend it; {_GO_ON}"),
+    errno.ENOMEM: ("this machine has no memory left", f"end other programs; {_GO_ON}"),
+}
+
+
+def machine_trouble(error: BaseException | None) -> tuple[str, str] | None:
+    """What is wrong with the machine, and what helps, if that is behind an error.
+
+    Looks into arguments and causes: libraries wrap errors of the system in their own.
+    """
+    left, seen = [error], 0
+    while left and seen < 50:
+        each, seen = left.pop(), seen + 1
+        if isinstance(each, OSError) and each.errno in _TROUBLES:
+            return _TROUBLES[each.errno]
+        if isinstance(each, BaseException):
+            inner = [arg for arg in each.args if isinstance(arg, BaseException)]
+            left += [*inner, each.__cause__, each.__context__]
+    return None

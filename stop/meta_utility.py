@@ -75,6 +75,11 @@ class MetaEvaluation:
         return self.failures < len(self.cells)
 
 
+def cell_key(task: str, repetition: int, improver_id: str) -> str:
+    """The key of the improver run that is one cell of an improver's meta-utility."""
+    return f"task/{task}/{repetition}/{improver_id}"
+
+
 class MetaUtility:
     """û: scores improvers. Also the utility of the meta level (`stop.broker.HostUtility`).
 
@@ -133,7 +138,7 @@ class MetaUtility:
         self, source: str, task: Task, repetition: int
     ) -> tuple[Cell, ImproverRunRecord]:
         what = Application(
-            key=f"task/{task.name}/{repetition}/{program_id(source)}",
+            key=cell_key(task.name, repetition, program_id(source)),
             level="task",
             improver=source,
             initial=task.seed,

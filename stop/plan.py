@@ -22,6 +22,8 @@ def plan(config: RunConfig) -> dict[str, Any]:
     # Round 0 measures the seed; a round is one meta run whose utility calls each measure an
     # improver, and the measure of what came out is one of these or one more.
     measured = 1 + config.rounds * (config.meta_budget.utility_calls + 1)
+    if config.transfer is not None:
+        measured = 2
     runs = measured * cells
     levels = (
         _level(

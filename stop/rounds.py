@@ -24,6 +24,7 @@ from stop.meta_utility import MetaEvaluation, MetaUtility, TaskUtility
 from stop.session import Session
 from stop.statistics import Estimate, paired_difference
 from stop.store import RoundRecord
+from stop.store.best import best_of, in_quarantine
 
 _QUARANTINED = "what it returned tried to get around the sandbox"
 
@@ -296,9 +297,7 @@ def summary(
 ) -> dict[str, Any]:
     """The result of a run as the machine-readable output has it."""
     records = store.rounds()
-    barred = _in_quarantine(config, security_events)
-    accepted = [r for r in records if r.accepted and r.improver_id not in barred]
-    best = max(accepted, key=lambda r: r.meta_utility or 0.0, default=None)
+    best = best_of(records, in_quarantine(config, security_events))
     seed = next((r for r in records if r.round == 0), None)
     return {
         "run": str(folder),
@@ -318,13 +317,6 @@ def summary(
         "security_events": sum(event["level"] > 0 for event in security_events),
         "security_programs": _programs_by_level(security_events),
     }
-
-
-def _in_quarantine(config: Any, events: list[dict[str, Any]]) -> set[str]:
-    """As `stop.audit.policy.Policy` has it: a program may be found out after it was accepted."""
-    if config.policy != "quarantine":
-        return set()
-    return {event["program_id"] for event in events if event["level"] >= config.policy_level}
 
 
 def _programs_by_level(events: list[dict[str, Any]]) -> dict[str, int]:

@@ -1,32 +1,32 @@
-"""An open run: its folder with everything in it, and the machinery that works on it.
-
-runs/<name>/   config.json   run.db   audit.jsonl   secret   lock
-"""
+"""An open run: its folder with everything in it, and the machinery that works on it."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-import platform
-import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from stop import __version__
 from stop.audit.guard import Guard, Quarantined
 from stop.audit.log import AuditLog, Effect, read
-from stop.audit.notes import ID_FILE, run_id
+from stop.audit.notes import run_id
 from stop.audit.policy import REMEMBERED, Policy, halted, tell_all
 from stop.budget import Ledger
-from stop.config import RunConfig, run_secret
-from stop.errors import BudgetExceeded, ConfigError, LMError, LMUnavailable, RunError, StopError
+from stop.config import RunConfig
+from stop.errors import (
+    BudgetExceeded,
+    ConfigError,
+    LMError,
+    LMUnavailable,
+    RunError,
+    StopError,
+    machine_trouble,
+)
 from stop.evaluation import Evaluation
 from stop.events import Level, Progress, ProgressListener, SecurityEvent
 from stop.improver_run import ImproverRunner
@@ -35,13 +35,15 @@ from stop.lm.base import LanguageModel, LMRequest
 from stop.lm.faults import FaultLog, Shown
 from stop.lm.options import LMOptions
 from stop.lm.tape import Tape
+from stop.provenance import Facts, Provenance
+from stop.run_folder import changed_tasks, locked, read_config, run_tasks
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
 from stop.stopwatch import TimeUp, timed
 from stop.store import Store
 from stop.store.faults import Faults
 from stop.store.payments import Payments
-from stop.task import Task, load_task
+from stop.task import Task
 from stop.utility import Evaluator
 
 
@@ -179,9 +181,12 @@ class Session:
             if status == "budget":
                 await self.tape.drain()
             raise
-        except TimeoutError:
+        except OSError as error:  # time-outs too
             status = "failed"
-            raise
+            if (trouble := machine_trouble(error)) is None:
+                raise
+            hint = trouble[1].replace(" RUN", f" {self.folder}")
+            raise RunError(trouble[0], hint=hint) from error
         finally:
             self.store.set_meta("status", status)
 
@@ -235,67 +240,6 @@ class Session:
             self.progress(Progress("budget", data=tightest._asdict()))
 
 
-def create_run(config: RunConfig, runs_dir: Path) -> Path:
-    """A new run folder with its configuration; nothing is started.
-
-    Raises:
-        RunError: the folder cannot be made.
-    """
-    for task in config.tasks:
-        load_task(task)  # a mistyped name costs nothing yet
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder = runs_dir / f"{stamp}-{config.kind}-{secrets.token_hex(2)}"
-    try:
-        folder.mkdir(parents=True)
-        fill_folder(folder, config, run_secret(config.seed))
-        (folder / ID_FILE).write_text(secrets.token_hex(16), "ascii")
-    except OSError as error:
-        raise RunError(
-            f"the run folder {folder} cannot be made: {error.strerror}",
-            hint="choose another place with --runs-dir",
-        ) from error
-    return folder
-
-
-def fill_folder(folder: Path, config: RunConfig, secret: bytes) -> None:
-    """Write what a run begins with into its empty folder. Raises `OSError`."""
-    (folder / "config.json").write_text(config.model_dump_json(indent=2) + "\n", "utf-8")
-    descriptor = os.open(folder / "secret", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
-
-
-def read_config(folder: Path) -> RunConfig:
-    """The configuration of a run; `RunError` when the folder holds no run."""
-    path = folder / "config.json"
-    try:
-        return RunConfig.checked(**json.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
-        raise RunError(
-            f"there is no run in {folder}", hint="a run's folder holds config.json"
-        ) from None
-    except (ValueError, TypeError, OSError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Only one process may work on a run; the lock goes with the process, however it ends."""
-    with (folder / "lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise RunError(
-                f"another process (pid {file.read().strip() or 'unknown'}) works on {folder}",
-                hint="wait for it, or end it; reading commands work meanwhile",
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
 @asynccontextmanager
 async def open_session(
     folder: Path,
@@ -319,9 +263,11 @@ async def open_session(
     config = config or read_config(folder)
     async with AsyncExitStack() as stack:
         stack.enter_context(locked(folder))
-        tasks = tuple(load_task(name) for name in config.tasks)
+        tasks = run_tasks(folder, config)
         store = Store(folder / "run.db")
         stack.callback(store.close)
+        if store.meta("status") is not None and (changed := _changed(tasks, config)):
+            progress(Progress("message", changed))
         audit = AuditLog(folder / "audit.jsonl", store.meta("audit.head"), run=run_id(folder))
         store.set_meta("audit.head", audit.head)
         stack.callback(_close_log, store, audit)
@@ -354,7 +300,8 @@ async def open_session(
         stack.push_async_callback(tape.aclose)
         evaluator = Evaluator(pool, secret, store, _evaluation_listener(progress, watch), watch)
         stack.push_async_callback(evaluator.aclose)
-        _note_versions(store, pool, model, meta_model)
+        facts = Facts(folder, config.tasks, tasks, pool, model, meta_model)
+        stack.enter_context(_recorded(facts, store, progress))
         audit.append(
             "opened",
             pid=os.getpid(),
@@ -429,22 +376,28 @@ def _evaluation_listener(progress: ProgressListener, watch: Watch) -> Callable[[
     return listen
 
 
-def _note_versions(
-    store: Store, pool: SandboxPool, model: LanguageModel, meta_model: LanguageModel
-) -> None:
-    """What it takes to do the run again: versions, image, models."""
-    facts = {
-        "stop": __version__,
-        "python": platform.python_version(),
-        "numpy": metadata.version("numpy"),
-        "platform": platform.platform(),
-        "sandbox": pool.label,
-        "image": pool.sandbox.image_digest,
-        "lm": model.spec,
-        "meta_lm": meta_model.spec,
-    }
-    for key, value in facts.items():
+def _changed(tasks: Sequence[Task], config: RunConfig) -> str:
+    names = ", ".join(changed_tasks(tasks, config))
+    return names and f"changed since this run began, which goes on with them as they were: {names}"
+
+
+@contextmanager
+def _recorded(facts: Facts, store: Store, progress: ProgressListener) -> Iterator[None]:
+    """Keeps provenance.json true; what replays compare is in the store as well."""
+    for key, value in facts.machine().items():
         store.set_meta(f"version.{key}", value)
+    provenance = Provenance(facts, store)
+    try:
+        provenance.write()
+    except OSError as error:
+        raise RunError(f"{facts.folder} cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        try:
+            provenance.write(ended=True)
+        except OSError as error:  # what happened is not less true for it
+            progress(Progress("message", f"provenance.json is not up to date: {error.strerror}"))
 
 
 def _close_log(store: Store, audit: AuditLog) -> None:

@@ -32,7 +32,7 @@ from stop._task_files import (
     read_text,
 )
 from stop.answers import InvalidAnswer, plain_data_problem
-from stop.errors import ConfigError, TaskError
+from stop.errors import ConfigError, TaskError, machine_trouble
 from stop.resources import resource_folder
 
 __all__ = [
@@ -104,6 +104,8 @@ class Task:
         try:
             instance = self._utility.make_instance(np.random.default_rng(rng_seed))
         except Exception as error:
+            if machine_trouble(error):
+                raise
             raise TaskError(f"{where} failed: {type(error).__name__}: {error}") from error
         if not isinstance(instance, dict) or not isinstance(instance.get("inputs"), dict):
             raise TaskError(f'{where} must return a dict whose key "inputs" holds a dict')
@@ -114,11 +116,14 @@ class Task:
 
         Raises:
             InvalidAnswer: the answer is not one, or its score lies outside `score_range`.
+            OSError: no disk space, no descriptors: no verdict on the answer.
         """
         _require_plain(output)
         try:
             value = self._utility.score(instance, output)
         except Exception as error:  # whatever a hostile answer makes it raise is a verdict on it
+            if machine_trouble(error):
+                raise
             raise _verdict(error) from error
         low, high = self.score_range
         try:
@@ -144,6 +149,8 @@ class Task:
         try:
             call = next(moves)
         except Exception as error:
+            if machine_trouble(error):
+                raise
             raise TaskError(f"play of task {self.name!r} failed at once: {error!r}") from error
         while True:
             answer = yield call
@@ -153,6 +160,8 @@ class Task:
             except StopIteration as done:
                 return done.value
             except Exception as error:  # as in score: the answer is to blame
+                if machine_trouble(error):
+                    raise
                 raise _verdict(error) from error
 
 

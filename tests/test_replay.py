@@ -57,6 +57,7 @@ def contents(folder):
     return {
         path.relative_to(folder): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()))
         for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }
 
 
@@ -369,6 +370,12 @@ def test_changed_task_files_are_said_first(tmp_path, scripted):
     assert stop.replay(better.run).causes == ()
     text = (task / "utility.py").read_text()
     (task / "utility.py").write_text(text + "\n# a comment is a change: the model reads it\n")
+    result = stop.replay(better.run)
+    assert result.same and result.causes == ()  # the run has its own copy
+    shutil.rmtree(task)
+    assert stop.replay(better.run).same
+    copied = better.run / "tasks" / "0-knapsack" / "utility.py"
+    copied.write_text(text + "\n# a comment is a change: the model reads it\n")
     result = stop.replay(better.run)
     assert result.causes == ("the files of the task knapsack have changed",)
     assert result.differences[0].kind == "request"

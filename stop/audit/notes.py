@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stop.config import state_folder
-from stop.errors import ConfigError
+from stop.errors import ConfigError, RunError, machine_trouble
 
 ID_FILE = "id"
 """In a run's folder: the name under which this machine remembers its log."""
@@ -44,7 +44,9 @@ def read_note(run: str) -> Note | None:
         return Note(**json.loads(_path(run).read_text("ascii")))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise RunError(f"{_path(run)} cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
         raise ConfigError(
             f"{_path(run)} is damaged: {error}", hint="delete it, if you know why; then verify"
         ) from error
@@ -59,6 +61,8 @@ def write_note(run: str, note: Note) -> None:
             json.dump(asdict(note), file)
         Path(file.name).replace(path)
     except OSError as error:
+        if trouble := machine_trouble(error):
+            raise RunError(f"{path} cannot be written: {trouble[0]}", hint=trouble[1]) from error
         raise ConfigError(
             f"{path} cannot be written: {error.strerror}",
             hint="set STOP_STATE_DIR to a folder of yours",

@@ -16,7 +16,8 @@ from stop.errors import StopError
 from stop.events import Progress, ProgressListener, ignore_progress
 from stop.limits import RunLimits, check_names, run_budget
 from stop.lm import default_spec
-from stop.session import Session, create_run, open_session, read_config
+from stop.run_folder import create_run, read_config
+from stop.session import Session, open_session
 from stop.store import Store
 
 T = TypeVar("T")

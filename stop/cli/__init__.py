@@ -13,7 +13,7 @@ import click
 
 from stop import __version__
 from stop.cli.output import show_error
-from stop.errors import INTERRUPTED_EXIT_CODE, StopError, UserError
+from stop.errors import INTERRUPTED_EXIT_CODE, RunError, StopError, UserError, machine_trouble
 
 # name: (module, attribute, short help). The help stands here so that `stop --help` imports nothing.
 _COMMANDS = {
@@ -23,10 +23,15 @@ _COMMANDS = {
     "improve": ("improve", "improve", "Apply an improver once to one task's program."),
     "evaluate": ("evaluate", "evaluate", "Score one program on a task."),
     "bypass": ("bypass", "bypass", "How often does a model switch the sandbox off?"),
+    "transfer": ("transfer", "transfer", "Is an improved improver better on other tasks, too?"),
     "tasks": ("tasks", "tasks", "List, check and create tasks."),
+    "ls": ("ls", "ls", "The runs that are there, the newest first."),
     "lineage": ("lineage", "lineage", "The tree of a run's improvers with their scores."),
     "show": ("lineage", "show", "One program of a run: where it came from, what it scored."),
     "diff": ("lineage", "diff", "What changed between two programs of a run."),
+    "compare": ("compare", "compare", "Runs, or programs of one, side by side: more than noise?"),
+    "report": ("report", "report", "The story of a run as one HTML file."),
+    "export": ("export", "export", "The tables of a run as JSON, CSV or Parquet."),
     "costs": ("costs", "costs", "What a run's language model calls cost."),
     "audit": ("audit", "audit", "The security log of a run."),
     "model": ("model", "model", "Local models: list and pull."),
@@ -88,4 +93,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()
         code = 0
+    except OSError as error:
+        trouble = machine_trouble(error)
+        if trouble is None:
+            raise
+        show_error(f"{error.filename}: {trouble[0]}" if error.filename else trouble[0], trouble[1])
+        code = RunError.exit_code
     sys.exit(code if isinstance(code, int) else 0)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -173,8 +171,7 @@ def verify(
     """
     from stop.api import open_run
     from stop.audit.keys import parse_key
-    from stop.audit.log import verify as verify_log
-    from stop.audit.notes import run_id
+    from stop.audit.whole import verify_run
     from stop.cli.runs import find_run
 
     run = open_run(find_run(run_name, runs_dir))
@@ -185,10 +182,7 @@ def verify(
         finally:
             store.close()
     keys = [parse_key(text) for text in trusted]
-    path = run.folder / "audit.jsonl"
-    verdict = verify_log(path, head and head.strip().lower(), keys, run=run_id(run.folder))
-    if verdict.ok and (problem := _config_problem(run.folder, path)):
-        verdict = dataclasses.replace(verdict, ok=False, problem=problem)
+    verdict = verify_run(run.folder, head and head.strip().lower(), keys)
     if as_json:
         show_json({"run": str(run.folder), **dataclasses.asdict(verdict)})
     else:
@@ -200,17 +194,6 @@ def verify(
         )
     if not verdict.ok:
         raise RunError(f"the audit log has been changed: {clean(verdict.problem)}")
-
-
-def _config_problem(folder: Path, log: Path) -> str:
-    """The log says with which configuration the run began."""
-    from stop.audit.log import read
-
-    digest = hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
-    first = next(read(log, "opened"), None)
-    if first is None or first.get("config") == digest:
-        return ""
-    return "config.json is not the one that the run began with"
 
 
 def _show_verdict(verdict: Verdict) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
@@ -35,6 +34,7 @@ def costs(run_name: str, runs_dir: str, as_json: bool) -> None:
     from stop.api import open_run
     from stop.cli.runs import find_run
     from stop.spending import read_budget
+    from stop.store.calls import call_totals
     from stop.store.faults import Faults
 
     run = open_run(find_run(run_name, runs_dir))
@@ -42,26 +42,24 @@ def costs(run_name: str, runs_dir: str, as_json: bool) -> None:
     try:
         levels = {level: store.spending(level).to_dict() for level in ("meta", "task")}
         total = store.spending().to_dict()
-        calls = store.lm_calls()
+        calls = call_totals(store)
         faults = Faults(store).counts()
         budget = read_budget(store, run.config)
     finally:
         store.close()
-    models = Counter(call.model or "unknown" for call in calls)
-    cut_off = sum(c.get("finish_reason") == "length" for call in calls for c in call.choices)
     document = {
         "run": str(run.folder),
         "total": total,
         "levels": levels,
         "budget": budget,
-        "models": dict(models),
-        "retries": sum(call.retries for call in calls),
+        "models": calls.models,
+        "retries": calls.retries,
         "faults": [asdict(each) | {"seconds": round(each.seconds, 3)} for each in faults],
         "requests_failed": sum(each.ended for each in faults),
         "seconds_lost": round(sum(each.seconds for each in faults), 3),
-        "cut_off_responses": cut_off,
-        "estimated_calls": sum(call.estimated for call in calls),
-        "seconds": round(sum(call.finished - call.started for call in calls), 3),
+        "cut_off_responses": calls.cut_off,
+        "estimated_calls": calls.estimated,
+        "seconds": round(calls.seconds, 3),
     }
     if as_json:
         show_json(document)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from typing import Any
 
@@ -42,6 +43,14 @@ def clean(text: str) -> str:
     )
 
 
+def fitting(line: str) -> str:
+    """`line`, cut to the width of the terminal; whole where stdout is none."""
+    if not sys.stdout.isatty():
+        return line
+    width = shutil.get_terminal_size().columns
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
 def short(identity: str | None) -> str:
     """The first characters of a program id; commands accept them in place of the whole."""
     return identity[:10] if identity else "-"
@@ -57,13 +66,20 @@ def interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"[{low:.4f}, {high:.4f}]"
 
 
-def table(headers: list[str], rows: list[list[Any]]) -> None:
-    """Aligned columns on stdout, plain enough for grep."""
+def table(headers: list[str], rows: list[list[Any]], *, fit: bool = False) -> None:
+    """Aligned columns on stdout, plain enough for grep.
+
+    Args:
+        headers: one for each column.
+        rows: of cells; text of any kind.
+        fit: cut lines to the width of the terminal.
+    """
     cells = [[_in_one_line(str(cell)) for cell in row] for row in [headers, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
     for i, row in enumerate(cells):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo(click.style(line.rstrip(), bold=True) if i == 0 else line.rstrip())
+        line = fitting(line.rstrip()) if fit else line.rstrip()
+        click.echo(click.style(line, bold=True) if i == 0 else line)
 
 
 def _in_one_line(text: str) -> str:

@@ -113,7 +113,7 @@ def run(as_json: bool, dry_run: bool, **options: Any) -> None:
     runs_dir = Path(options.pop("runs_dir"))
     config = api.run_config(**options, need_model=not dry_run)
     if dry_run:
-        _show_plan(plan(config), as_json)
+        show_plan(plan(config), as_json)
         return
     with RunProgress() as progress:
         result = api.run_from_config(config, runs_dir, progress)
@@ -138,6 +138,8 @@ def resume(run_name: str, reason: str, runs_dir: str, as_json: bool, **limits: A
     from stop.cli.display import RunProgress
     from stop.cli.improve import show_improved
     from stop.cli.runs import find_run
+    from stop.cli.transfer import show_transfer
+    from stop.transfers import Transfer
 
     folder = find_run(run_name, runs_dir)
     with RunProgress() as progress:
@@ -146,6 +148,8 @@ def resume(run_name: str, reason: str, runs_dir: str, as_json: bool, **limits: A
         _show_result(result, as_json)
     elif isinstance(result, api.Improved):
         show_improved(result, as_json)
+    elif isinstance(result, Transfer):
+        show_transfer(result, as_json)
     else:
         show_rates(result, as_json)
 
@@ -198,7 +202,8 @@ def _show_rounds(document: dict[str, Any]) -> None:
     say(f"status    {document['status']}")
 
 
-def _show_plan(document: dict[str, Any], as_json: bool) -> None:
+def show_plan(document: dict[str, Any], as_json: bool) -> None:
+    """What `--dry-run` says."""
     if as_json:
         show_json(document)
         return

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stop.api import Run
 
 DEFAULT_RUNS_DIR = "runs"
+_WITHOUT_ROUNDS = ("improve", "bypass", "transfer")
 
 
 def find_improver(text: str, runs_dir: str | None = None) -> str | Run:
@@ -44,7 +45,7 @@ def find_run(text: str, runs_dir: str | None = None, *, rounds_only: bool = Fals
         text: a path, a folder's name in the runs folder, the beginning or end of one that fits
             no other, or "last".
         runs_dir: default: `STOP_RUNS_DIR`, else "runs".
-        rounds_only: "last" is the newest run of rounds, not an `improve` or a `bypass`.
+        rounds_only: "last" is the newest run of rounds, nothing of another kind.
 
     Raises:
         RunError: none or several fit.
@@ -55,7 +56,7 @@ def find_run(text: str, runs_dir: str | None = None, *, rounds_only: bool = Fals
     base = Path(runs_dir or os.environ.get("STOP_RUNS_DIR", DEFAULT_RUNS_DIR))
     names = sorted(p.parent.name for p in base.glob("*/config.json"))
     if text == "last" and names:
-        rounds = [n for n in names if "-improve-" not in n and "-bypass-" not in n]
+        rounds = [n for n in names if not any(f"-{kind}-" in n for kind in _WITHOUT_ROUNDS)]
         return base / (rounds or names if rounds_only else names)[-1]
     fitting = [n for n in names if n.startswith(text) or n.endswith(text)] if text else []
     if len(fitting) == 1:

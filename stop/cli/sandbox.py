@@ -151,22 +151,29 @@ async def _check(choice: str, isolation: str, image: str | None) -> tuple[str, s
 @click.option("--images", is_flag=True, help="The images as well; the next run makes them anew.")
 @json_option
 def prune(everything: bool, images: bool, as_json: bool) -> None:
-    """Remove the containers that dead runs left.
+    """Remove the containers and processes that dead runs left.
 
-    Every run does this when it starts; bubblewrap leaves nothing. With --all, runs that are going
-    on lose their containers: their work is tried again, and may fail.
+    Every run does this when it starts. With --all, runs that are going on lose their containers:
+    their work is tried again, and may fail.
     """
+    from stop.sandbox.bubblewrap import remove_orphans
     from stop.sandbox.docker import connect
     from stop.sandbox.docker import prune as remove
 
     if everything:
         note("--all: runs that are going on lose their containers, too")
-    client = connect()
+    result = {"containers": 0, "images": 0, "processes": remove_orphans()}
     try:
-        containers, removed = remove(client, dead_owners_only=not everything, images=images)
-    finally:
-        client.close()
-    if as_json:
-        show_json({"containers": containers, "images": removed})
+        client = connect()
+    except SandboxUnavailable as error:
+        note(f"no containers were looked for: {error.message}")
     else:
-        say(f"removed {containers} containers and {removed} images")
+        try:
+            found = remove(client, dead_owners_only=not everything, images=images)
+            result["containers"], result["images"] = found
+        finally:
+            client.close()
+    if as_json:
+        show_json(result)
+    else:
+        say("removed " + ", ".join(f"{count} {what}" for what, count in result.items()))

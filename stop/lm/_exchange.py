@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from stop.errors import LMUnavailable, machine_trouble
 from stop.lm._wire import Failure, Reply, parse_reply, status_failure
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ async def exchange(
         clean: takes keys out of a server's words.
         on_cut: called when it was sent and no whole answer came, so it may be charged for; also
             when it is cancelled.
+
+    Raises:
+        LMUnavailable: this machine cannot send anything.
     """
     import openai  # noqa: PLC0415 - half a second
 
@@ -44,6 +48,8 @@ async def exchange(
             )
             content = raw.http_response.content
     except (TimeoutError, openai.APIConnectionError) as error:
+        if trouble := machine_trouble(error):  # ours: no server is to blame, or to wait for
+            raise LMUnavailable(trouble[0], hint=trouble[1]) from error
         cause = error.__cause__ or error
         kind = type(cause).__name__
         if kind not in _UNSENT:

@@ -30,6 +30,7 @@ _NO_CREDIT = re.compile(
 _QUOTA = re.compile(r"exceeded your current quota", re.IGNORECASE)  # of a minute, or for good
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{0,12})?")
 _LONGEST_DATE = 64  # characters
+_LONGEST_NAME = 200  # characters
 _LONGEST_WAIT = 7 * 24 * 3600.0  # who asks for more means something else
 _MOST_TOKENS = 10**9  # of one answer; a larger figure is no count
 _READ = 20_000  # characters of a server's words that are looked at
@@ -70,6 +71,7 @@ class Reply:
 
     choices: tuple[Choice, ...]
     model: str
+    fingerprint: str
     prompt_tokens: int | None
     completion_tokens: int | None
     cached_tokens: int
@@ -99,11 +101,16 @@ def parse_reply(content: bytes, clean: Callable[[str], str]) -> Reply | Failure:
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     return Reply(
         choices=tuple(_choice(row) for row in rows if isinstance(row, dict)),
-        model=valid_text(body["model"]) if isinstance(body.get("model"), str) else "",
+        model=_name(body.get("model")),
+        fingerprint=_name(body.get("system_fingerprint")),
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
         cached_tokens=_count(cached) or 0,
     )
+
+
+def _name(value: object) -> str:
+    return valid_text(value)[:_LONGEST_NAME] if isinstance(value, str) else ""
 
 
 def status_failure(

@@ -120,6 +120,12 @@ class LanguageModel(Protocol):
         """Upper bound of what `request` can cost, to be reserved before it is sent."""
         ...
 
+    def facts(self) -> dict[str, Any]:
+        """What tells it from other models of the same name, as plain data for JSON: where it is
+        served, its weights, its prices, what the server says that it is. Asked after `start`, and
+        again when the work is done. No keys."""
+        ...
+
     async def aclose(self) -> None:
         """Give back what `start` took. Idempotent."""
         ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -18,8 +19,9 @@ import tempfile
 import urllib.error
 import urllib.request
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from stop.errors import LMError, LMRequestRefused, LMUnavailable
 from stop.lm import faults, local_server, tokens
@@ -53,6 +55,7 @@ class LocalModel:
         self._starting = asyncio.Lock()
         self._server: _Server | None = None
         self._client: OpenAIModel | None = None
+        self._sha256 = ""  # of the weights
 
     def __repr__(self) -> str:
         return f"LocalModel({self._name!r})"
@@ -79,6 +82,8 @@ class LocalModel:
             self._server = await _Server.start(
                 self._path, slots=self._options.slots, context=self._context, threads=threads
             )
+            if not self._sha256:
+                self._sha256 = await asyncio.to_thread(_sha256, self._path)
             server = self._server
             self._client = OpenAIModel(
                 self._path.stem,
@@ -97,6 +102,15 @@ class LocalModel:
     async def aclose(self) -> None:
         async with self._starting:
             await self._stop()
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "file": self._path.name,
+            "sha256": self._sha256,
+            "llama.cpp": f"xllamacpp {metadata.version('xllamacpp')}",
+            "context_tokens": self._context,
+            "slots": self._options.slots,
+        } | ({} if self._client is None else {"served_as": self._client.facts()["served_as"]})
 
     async def complete(self, request: LMRequest) -> LMResponse:
         """Exactly `request.n` choices. A server that died is started once more."""
@@ -292,3 +306,8 @@ class _Server:
                 f"the local model's server does not answer: {clean(str(error))}",
                 hint="see what ended it in its log, or use a smaller context_tokens",
             ) from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

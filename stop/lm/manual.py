@@ -12,6 +12,7 @@ import logging
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from stop.errors import ConfigError, LMRequestRefused, LMUnavailable
 from stop.lm import tokens
@@ -73,6 +74,9 @@ class ManualLM:
             estimated=True,
         )
         return LMResponse(tuple(Choice(text) for text in texts), usage, model="manual")
+
+    def facts(self) -> dict[str, Any]:
+        return {}
 
     def worst_case(self, request: LMRequest) -> Usage:
         return Usage(*tokens.worst_case_tokens(request), usd=0.0, estimated=True)

@@ -40,6 +40,7 @@ DEFAULT_PATIENCE = 900.0
 LAST_TRY_SECONDS = 10.0  # that an attempt may take when patience is over
 SHOWN_PAUSE = 10.0  # seconds; a shorter pause of one request is nobody's business
 MAX_BARREN = 3  # answers without any choice before we give up
+MOST_NAMES = 20  # that a server may have for one model before we lose interest
 _NO_KEY = "none"
 
 
@@ -99,6 +100,7 @@ class OpenAIModel:
         self._met = False  # it has said something
         self._served = False  # it has given an answer
         self._circuit = Circuit(self.spec, self._patience, lambda: self._met)
+        self._served_as: set[str] = set()
         self._lone = 0  # answers in a row with one choice where several were asked for
 
     def __repr__(self) -> str:
@@ -186,6 +188,15 @@ class OpenAIModel:
         sent = 1 if self._hosted else request.n
         return self._meter.worst_case(request, requests_sent=sent)
 
+    def facts(self) -> dict[str, Any]:
+        """`served_as`: name and fingerprint of the models that answered, as the server has them."""
+        list_ = prices.price_list(
+            model=self._model,
+            base_url=self._base_url,
+            per_million=self._options.price_per_million,
+        )
+        return {"base_url": self._url, "served_as": sorted(self._served_as), "prices": list_}
+
     async def _send(self, request: LMRequest, n: int, offset: int, account: _Account) -> Reply:
         """One answer of the server to a request for up to `n` choices, at most that many."""
         async with self._slots:
@@ -194,6 +205,9 @@ class OpenAIModel:
             body, reply = await self._answer(request, n, offset, account)
         asked = body.get("n", 1)
         account.model = reply.model or account.model
+        if len(self._served_as) < MOST_NAMES:
+            name = " ".join(filter(None, (reply.model, reply.fingerprint)))
+            self._served_as.add(self._clean(name))
         # What is cut off below was paid for as well.
         faults.listener().paid(self._meter.usage(request, reply))
         if len(reply.choices) < asked:

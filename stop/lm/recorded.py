@@ -12,6 +12,7 @@ import sqlite3
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from stop.errors import ConfigError, LMUnavailable, RunError
 from stop.lm import tokens
@@ -147,6 +148,9 @@ class RecordedLM:
         if pieces is None:
             raise self._unknown(request, records)
         return _response(pieces)
+
+    def facts(self) -> dict[str, Any]:
+        return {"models": sorted({r.model for records in self._records.values() for r in records})}
 
     def worst_case(self, request: LMRequest) -> Usage:
         records = self._records.get(request.key, [])

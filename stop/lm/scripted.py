@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from stop.errors import ConfigError
 from stop.lm.base import Choice, LMRequest, LMResponse, Usage
@@ -67,6 +69,10 @@ class ScriptedLM:
             usage=Usage(_prompt_tokens(request), completion, usd=0.0, estimated=True),
             model="scripted",
         )
+
+    def facts(self) -> dict[str, Any]:
+        text = json.dumps(self._replies)
+        return {"replies": len(self._replies), "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
     def worst_case(self, request: LMRequest) -> Usage:
         completion = request.max_tokens * request.n

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stop import rounds
+from stop import rounds, transfers
 from stop.broker import HostUtility
 from stop.budget import Budget, ImproverBudget
 from stop.bypass.measure import measure
@@ -29,13 +29,16 @@ from stop.events import Progress, ProgressListener, ignore_progress
 from stop.improver_run import Application, ImproverRunner
 from stop.lm import open_model
 from stop.lm.base import LanguageModel, LMRequest, LMResponse, Usage
+from stop.lm.options import LMOptions
 from stop.meta_utility import TaskUtility
 from stop.programs import program_id
+from stop.provenance import recorded_prices
 from stop.replays.comparing import compare
 from stop.replays.differences import Replay
 from stop.replays.recording import EndOfRecording, Recording
+from stop.run_folder import fill_folder, read_config, run_tasks
 from stop.sandbox import SANDBOX_CHOICES
-from stop.session import Session, fill_folder, open_session, read_config
+from stop.session import Session, open_session
 from stop.store import ImproverRunRecord
 from stop.store.recorded import Place, evaluation_records
 
@@ -53,8 +56,7 @@ def replay(
     """Do a run again from its tape and compare; nothing in its folder changes.
 
     Args:
-        folder: of a run, an improve or a bypass measurement; one that is not done is compared as
-            far as it came.
+        folder: of a run of any kind; one that is not done is compared as far as it came.
         sandbox: another backend than the run's.
         keep: a new folder for the repetition, a run like any other; None: it is not kept.
         progress: told what happens.
@@ -72,7 +74,7 @@ def replay(
         with _place(keep) as target:
             again = _configuration(config, recording, sandbox)
             try:
-                fill_folder(target, again, recording.secret)
+                fill_folder(target, again, recording.secret, run_tasks(folder, config))
             except OSError as error:
                 raise ConfigError(f"{target} cannot be written: {error.strerror}") from error
             result = run_sync(_replay(recording, config, again, target, progress))
@@ -150,6 +152,8 @@ async def _again(session: Session) -> None:
         await rounds.improve_once(session)
     elif session.config.kind == "bypass":
         await measure(session)
+    elif session.config.kind == "transfer":
+        await transfers.measure(session)
     else:
         await rounds.run_rounds(session)
 
@@ -269,18 +273,21 @@ class _Runner(ImproverRunner):
         session.recording.check(what, session.tape.ledger.round)
         priced = model
         if budget.of_responses.limits:
-            priced = _priced(session.before, what.level) or model
+            priced = _priced(session, what.level) or model
         answers = _Answers(session.recording, what, priced)
         return await super().run(what, utility, answers, budget)
 
 
-def _priced(config: RunConfig, level: str) -> LanguageModel | None:
-    """The run's own model, not started: an improver's limits depend on what it could cost."""
+def _priced(session: _ReplaySession, level: str) -> LanguageModel | None:
+    """The run's own model, not started: an improver's limits depend on what it could cost then."""
+    config = session.before
     spec, base_url = config.lm, config.base_url
+    per_million = recorded_prices(session.recording.folder, level)
     if level == "meta" and config.meta_lm is not None:
         spec, base_url = config.meta_lm, config.meta_base_url or config.base_url
     try:
-        return open_model(spec, base_url=base_url)
+        options = LMOptions(price_per_million=per_million)
+        return open_model(spec, base_url=base_url, options=options)
     except StopError:
         return None
 
@@ -301,6 +308,9 @@ class _Answers:
 
     async def aclose(self) -> None:
         pass
+
+    def facts(self) -> dict[str, Any]:
+        return {}
 
     def worst_case(self, request: LMRequest) -> Usage:
         return self._priced.worst_case(request)

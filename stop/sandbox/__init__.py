@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from stop.errors import ConfigError, PackageMissing, SandboxUnavailable
+from stop.sandbox._descriptors import ensure_descriptors
 from stop.sandbox.base import (
     Answer,
     Guest,
@@ -64,6 +65,7 @@ async def open_sandbox(
         if choice == "bubblewrap":
             raise ConfigError("an image is for docker", hint="--sandbox docker, or no --image")
         choice = "docker"  # who names an image wants that one, or nothing
+    ensure_descriptors()
     refusals = []
     for name in ("docker", "bubblewrap") if choice == "auto" else (choice,):
         sandbox = _backend(name, packages, image)

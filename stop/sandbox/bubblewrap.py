@@ -16,6 +16,7 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -27,7 +28,9 @@ from stop.sandbox import seccomp
 from stop.sandbox.base import GuestConfig, GuestLimits
 from stop.sandbox.guest import BOOTSTRAP, StreamGuest
 from stop.sandbox.image import ENVIRONMENT, PYTHON, Rootfs, build_rootfs, cache_folder
+from stop.sandbox.owner import owner_is_dead, owner_mark
 
+_OWNER = "STOP_SANDBOX_OWNER"
 _UID_RANGE = range(0x70000000, 0x7000FFFF)
 """Host user ids for sandboxes that root starts: as root itself, process limits would not count."""
 
@@ -54,6 +57,7 @@ class BubblewrapSandbox:
             raise SandboxUnavailable("bubblewrap runs on Linux only", hint="install Docker")
         self._binary = await asyncio.to_thread(_usable_binary)
         self._rootfs = await asyncio.to_thread(build_rootfs, self._packages)
+        await asyncio.to_thread(remove_orphans)
         guest = await self.start(GuestLimits())  # fails here, with the reason, if at all
         await guest.aclose()
 
@@ -114,6 +118,7 @@ def _command(binary: Path, rootfs: Path, limits: GuestLimits) -> list[str]:
     size = str(limits.tmpfs_mb << 20)
     return [
         str(binary),
+        "--setenv", _OWNER, owner_mark(),  # for `remove_orphans`; the guest does not see it
         "--unshare-all", "--die-with-parent",
         "--new-session", "--as-pid-1", "--hostname", "sandbox", "--clearenv",
         "--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETPCAP",
@@ -138,7 +143,13 @@ def _handlers(
         try:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):  # it ended this very moment
-                    process.kill()
+                    # The group: until bwrap's child has set itself up it would outlive bwrap.
+                    os.killpg(process.pid, signal.SIGKILL)
+            # A child that has left the group by then ends when its pipes do. They must go before
+            # the wait, which is also for them: it would have no end while a child holds them.
+            for number in (0, 1):
+                pipe = process._transport.get_pipe_transport(number)  # type: ignore[attr-defined]
+                pipe.close()
             await process.wait()
         finally:
             log.close()
@@ -154,6 +165,23 @@ def _handlers(
         return f"bwrap ended ({code}) {said[-500:]}".strip()
 
     return stop, why_gone
+
+
+def remove_orphans() -> int:
+    """End what dead processes left: bwrap's child that never heard that it may begin.
+
+    It waits for its parent before it binds its life to it. Killed in that moment, stop leaves it
+    behind: a process that never runs anything. Returns how many there were.
+    """
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+            words = (process / "cmdline").read_bytes().decode("ascii", "replace").split("\0")
+            ours = words[0].endswith("bwrap") and words[1:3] == ["--setenv", _OWNER]
+            if ours and owner_is_dead(words[3]):
+                os.kill(int(process.name), signal.SIGKILL)
+                count += 1
+    return count
 
 
 def find_binary() -> Path | None:

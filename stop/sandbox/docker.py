@@ -17,12 +17,13 @@ import random
 import socket
 import uuid
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import tenacity
 
-from stop.errors import SandboxError, SandboxUnavailable
+from stop.errors import SandboxError, SandboxUnavailable, machine_trouble
 from stop.sandbox import seccomp
 from stop.sandbox._attach import plain_socket
 from stop.sandbox.base import GuestConfig, GuestLimits
@@ -31,6 +32,9 @@ from stop.sandbox.image import ENVIRONMENT, PYTHON, Rootfs, build_rootfs, tar_of
 from stop.sandbox.owner import owner_is_dead, owner_mark
 
 LABEL = "stop-optimizer"
+MANY = 50
+"""Left-over containers whose removal takes long enough to say so."""
+_REMOVED_AT_ONCE = 8
 ENGINE_PATIENCE_SECONDS = 60
 _LOG = logging.getLogger(__name__)
 _CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETPCAP", "SETUID"]
@@ -250,15 +254,24 @@ def prune(client: Any, *, dead_owners_only: bool, images: bool = False) -> tuple
     """
     import docker  # noqa: PLC0415
 
-    containers = removed = 0
+    def remove(row: dict[str, Any]) -> bool:
+        try:
+            client.api.remove_container(row["Id"], force=True, v=True)
+        except docker.errors.APIError as error:
+            if error.status_code in (404, 409):  # somebody else was first, or is at it
+                return False
+            raise
+        return True
+
+    removed = 0
     with _engine_errors("left-over containers could not be removed"):
         found = client.api.containers(all=True, filters={"label": f"{LABEL}=guest"})
-        for row in found:
-            if dead_owners_only and not owner_is_dead(row["Labels"].get(f"{LABEL}.owner", "")):
-                continue
-            with contextlib.suppress(docker.errors.NotFound):
-                client.api.remove_container(row["Id"], force=True, v=True)
-                containers += 1
+        if dead_owners_only:
+            found = [f for f in found if owner_is_dead(f["Labels"].get(f"{LABEL}.owner", ""))]
+        if len(found) > MANY:
+            _LOG.warning("removing %d containers that dead runs left", len(found))
+        with ThreadPoolExecutor(_REMOVED_AT_ONCE) as threads:
+            containers = sum(threads.map(remove, found))
         if images:
             for image in client.images.list(name=_REPOSITORY):
                 client.images.remove(image.id, force=True)
@@ -353,6 +366,8 @@ def _engine_errors(what: str) -> Any:
     try:
         yield
     except (requests.ConnectionError, OSError) as error:
+        if trouble := machine_trouble(error):
+            raise SandboxError(f"{what}: {trouble[0]}", hint=trouble[1]) from error
         hint = "start it again, then: stop resume RUN; `stop doctor` says more"
         raise _EngineGone(f"{what}: the engine is gone ({_short(error)})", hint=hint) from error
     except (docker.errors.DockerException, requests.RequestException) as error:

@@ -19,6 +19,7 @@ from stop.evaluation import Evaluation, InstanceResult
 from stop.events import Level, SecurityEvent
 from stop.lm.base import Choice, LMRequest, LMResponse, Usage
 from stop.programs import program_id
+from stop.store.makers import MAKER
 from stop.store.records import ImproverRunRecord, LMCallRecord, ProgramRecord, RoundRecord
 from stop.store.schema import TABLES, VERSION
 
@@ -46,7 +47,6 @@ class Store:
                 self._db.execute("PRAGMA query_only = ON")
             else:
                 self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = FULL")
                 self._db.executescript(TABLES)
                 self.set_meta("schema", str(VERSION), keep=True)
             version = self.meta("schema")
@@ -59,9 +59,15 @@ class Store:
         self._db.close()
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; a full disk is told apart from a bug."""
+    def _writing(self, *, synced: bool = True) -> Iterator[sqlite3.Connection]:
+        """One transaction; a full disk is told apart from a bug.
+
+        Args:
+            synced: on the disk afterwards. If not, it outlives this process however it ends, and
+                is on the disk with the next one that is synced: only a loss of power may take it.
+        """
         try:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
             self._db.execute("COMMIT")
@@ -109,7 +115,7 @@ class Store:
         with self._writing() as db:
             db.execute(sql, parameters)
 
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+    def query(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
         return self._db.execute(sql, parameters)
 
     # --- facts about the run
@@ -164,12 +170,11 @@ class Store:
         return bool(row[0])
 
     def made_by(self, program: str) -> ImproverRunRecord | None:
-        """The improver run in which a program first came up as something new."""
+        """The improver run that made a program; None for what the run began with."""
         row = self._db.execute(
-            "SELECT * FROM improver_runs WHERE initial_id <> :id AND (result_id = :id OR key IN "
-            "(SELECT improver_run FROM utility_calls WHERE program_id = :id)) "
-            "ORDER BY started, key LIMIT 1",
-            {"id": program},
+            f"SELECT * FROM improver_runs WHERE key = (SELECT {MAKER} FROM programs p "
+            "WHERE p.id = ?)",
+            (program,),
         ).fetchone()
         return None if row is None else ImproverRunRecord(**row)
 
@@ -196,7 +201,7 @@ class Store:
         """In the order in which they began, of one level ("meta", "task") or of both."""
         rows = self._db.execute(
             "SELECT * FROM improver_runs WHERE :level IS NULL OR level = :level "
-            "ORDER BY started, key",
+            "ORDER BY rowid",  # not by time: clocks are set
             {"level": level},
         )
         return [ImproverRunRecord(**row) for row in rows]
@@ -309,7 +314,11 @@ class Store:
         in_round: int | None,
         worst: Spending,
     ) -> int:
-        """Durable when this returns: only then may the request be sent."""
+        """Survives this process when this returns: only then may the request be sent.
+
+        Not synced: what a loss of power takes of it are requests of that moment, which nobody can
+        know the cost of.
+        """
         row = {
             "scope": scope,
             "improver_run": improver_run,
@@ -325,7 +334,7 @@ class Store:
         }
         names = ", ".join(row)
         marks = ", ".join(f":{name}" for name in row)
-        with self._writing() as db:
+        with self._writing(synced=False) as db:
             made = db.execute(f"INSERT INTO lm_requests ({names}) VALUES ({marks})", _plain(row))
         assert made.lastrowid is not None
         return made.lastrowid

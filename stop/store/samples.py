@@ -11,6 +11,8 @@ from stop.store.records import SampleRecord
 
 RUN_KEY = "run/"
 """With a program's id after it: the improver run of a sampled program."""
+MAX_RESPONSES = 128
+"""In one request (`stop.config.BypassConfig`)."""
 
 
 class Samples:
@@ -87,6 +89,19 @@ class Samples:
             values["cut_off"] = bool(values["cut_off"])
             values["findings"] = json.loads(values["findings"])
             yield SampleRecord(**values, events=events.get(values["program_id"], []))
+
+    def scopes(self, program: str) -> list[str]:
+        """Where on the tape the response may be that holds a program: its request began with a
+        sample of its number, or of one before it. [] for what is no sample."""
+        row = self._store.query(
+            "SELECT cell, number FROM samples WHERE program_id = ? ORDER BY rowid LIMIT 1",
+            (program,),
+        ).fetchone()
+        if row is None:
+            return []
+        last = int(row["number"])
+        numbers = range(last, max(-1, last - MAX_RESPONSES), -1)
+        return [f"sample/{row['cell']}/{number}" for number in numbers]
 
     # --- their runs
 

@@ -45,12 +45,9 @@ CREATE TABLE IF NOT EXISTS lm_calls (
     request_key TEXT NOT NULL,
     occurrence INTEGER NOT NULL,        -- the same request again, in the same improver run
     model TEXT NOT NULL,
-    system TEXT NOT NULL,
-    message TEXT NOT NULL,
     n INTEGER NOT NULL,
     temperature REAL NOT NULL,
     max_tokens INTEGER NOT NULL,
-    choices TEXT NOT NULL,              -- JSON: [{"text", "finish_reason"}]
     prompt_tokens INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL,
     usd REAL,                           -- NULL: no price known
@@ -59,6 +56,9 @@ CREATE TABLE IF NOT EXISTS lm_calls (
     faults TEXT NOT NULL,               -- JSON list
     started REAL NOT NULL,
     finished REAL NOT NULL,
+    system TEXT NOT NULL,               -- long texts come last: sums are read without them
+    message TEXT NOT NULL,
+    choices TEXT NOT NULL,              -- JSON: [{"text", "finish_reason"}]
     UNIQUE (scope, request_key, n, occurrence)
 );
 
@@ -156,10 +156,14 @@ CREATE TABLE IF NOT EXISTS sample_events (      -- what a sampled program tried 
 );
 
 CREATE INDEX IF NOT EXISTS lm_calls_by_run ON lm_calls (improver_run, n);
+CREATE INDEX IF NOT EXISTS lm_calls_cut_off ON lm_calls (id)
+    WHERE instr(choices, '"finish_reason": "length"');
 CREATE INDEX IF NOT EXISTS lm_requests_by_state ON lm_requests (state, round);
 CREATE INDEX IF NOT EXISTS samples_by_program ON samples (program_id);
 CREATE INDEX IF NOT EXISTS utility_calls_by_run ON utility_calls (improver_run);
 CREATE INDEX IF NOT EXISTS utility_calls_by_program ON utility_calls (program_id);
 CREATE INDEX IF NOT EXISTS evaluations_by_program ON evaluations (program_id);
 CREATE INDEX IF NOT EXISTS improver_runs_by_result ON improver_runs (result_id);
+CREATE INDEX IF NOT EXISTS improver_runs_by_initial ON improver_runs (initial_id);
+CREATE INDEX IF NOT EXISTS programs_by_kind ON programs (kind);
 """

@@ -9,7 +9,6 @@ import pytest
 import stop
 from stop.cli import cli
 from stop.errors import BudgetExceeded, ConfigError
-from stop.lineage import read_lineage
 from stop.programs import Program
 from stop.spending import read_budget
 from stop.store.payments import Payments
@@ -80,7 +79,7 @@ def came_to(run):
     """What came of a run, without times."""
     store = run.store()
     try:
-        nodes = [n.to_dict() for n in read_lineage(store, [], solutions=True)]
+        nodes = [n.to_dict() for n in run.lineage.nodes()]
         runs = {r.key: (r.status, r.result_id, r.utility_calls) for r in store.improver_runs()}
         return sorted(nodes, key=str), runs, [r.to_dict() for r in store.rounds()]
     finally:

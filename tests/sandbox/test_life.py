@@ -19,8 +19,10 @@ from stop.cli.doctor import doctor
 from stop.cli.model import model
 from stop.cli.sandbox import sandbox as sandbox_group
 from stop.errors import SandboxUnavailable
-from stop.sandbox import open_sandbox
+from stop.sandbox import GuestLimits, open_sandbox
+from stop.sandbox.bubblewrap import find_binary, remove_orphans
 from stop.sandbox.docker import LABEL, connect, prune
+from stop.sandbox.owner import owner_mark
 from stop.sandbox.pool import SandboxPool
 from stop.testing.sandbox_contract import ECHO, evaluate
 
@@ -155,6 +157,43 @@ def test_build_command() -> None:
 def test_prune_command(docker_engine: None) -> None:
     done = CliRunner().invoke(sandbox_group, ["prune", "--json"])
     assert json.loads(done.stdout)["images"] == 0
+
+
+@pytest.mark.bubblewrap
+def test_processes_of_dead_runs_are_ended_and_no_others() -> None:
+    dead = owner_mark().replace(f":{os.getpid()}:", ":999999999:")
+    mine = {}
+    for mark in (dead, owner_mark()):
+        words = [str(find_binary()), "--setenv", "STOP_SANDBOX_OWNER", mark, "--ro-bind", "/", "/"]
+        mine[mark] = subprocess.Popen([*words, "sleep", "60"])
+    try:
+        assert remove_orphans() >= 1
+        assert mine[dead].wait(5) == -signal.SIGKILL
+        assert mine[owner_mark()].poll() is None
+    finally:
+        for process in mine.values():
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.bubblewrap
+async def test_a_guest_does_not_see_who_owns_it() -> None:
+    told = "str([os.environ, open('/proc/1/cmdline').read()])"
+    sandbox = await open_sandbox("bubblewrap")
+    try:
+        guest = await sandbox.start(GuestLimits())
+        answer = await evaluate(guest, f"import os\ndef algorithm():\n    return {told}\n")
+    finally:
+        await sandbox.aclose()
+    assert answer.status == "ok", answer.detail
+    assert "OWNER" not in answer.value
+
+
+def test_prune_works_without_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    done = CliRunner().invoke(sandbox_group, ["prune"])
+    assert done.exit_code == 0
+    assert "no containers were looked for" in done.stderr
 
 
 def test_doctor_never_shows_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

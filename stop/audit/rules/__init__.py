@@ -111,7 +111,7 @@ def _scan(source: str) -> tuple[Status, tuple[Finding, ...]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a candidate's "\d" is its own affair
         try:
-            tree = _parsed(source)
+            tree = parsed(source)
             if tree is None:
                 return "unparsable", ()
             lines = _LINE_ENDS.split(source)
@@ -140,7 +140,7 @@ def _found(tree: ast.Module, lines: list[str]) -> set[Finding]:
     return found
 
 
-def _parsed(source: str) -> ast.Module | None:
+def parsed(source: str) -> ast.Module | None:
     """The tree, or None for what is no program; raises for what is too deep."""
     try:
         if len(source.encode("utf-8")) > MAX_PROGRAM_BYTES:

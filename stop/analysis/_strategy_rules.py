@@ -1,0 +1,611 @@
+"""The rules: one function for each strategy: the node of an improver that shows it, or None."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from stop.analysis._improver import (
+    COMPREHENSIONS,
+    FUNCTIONS,
+    LOOPS,
+    Improver,
+    called,
+    last_name,
+    targets,
+    words,
+)
+
+INSTEAD = (("genetic", "beam"), ("tree_search", "bandit"))
+"""Pairs that look alike to the rules: where the first is found, the second is not said."""
+
+_SORTERS = frozenset({"sorted", "argsort", "argpartition"})
+_BEST = frozenset({"nlargest", "nsmallest"})
+_WRAPPERS = frozenset({"list", "tuple", "dict", "set"})
+_DRAWS = frozenset({"random", "uniform", "rand"})
+_PICKS = frozenset({"choice", "choices", "sample", "randrange", "randint"})
+_HEAT = frozenset({"temperature", "temp", "heat", "t"})
+_COOLING = frozenset({"cool", "cooling", "decay", "anneal", "annealing", "alpha", "rate", "factor"})
+_PART = frozenset({
+    "part", "parts", "component", "components", "aspect", "aspects", "section", "sections",
+    "piece", "pieces", "chunk", "chunks", "module", "modules", "block", "blocks", "function",
+    "functions", "subproblem", "subproblems", "subtask", "subtasks", "step", "steps", "stage",
+    "segment", "segments",
+})  # fmt: skip
+_VOTE = frozenset({"vote", "votes", "ballot", "ballots", "tally", "majority", "consensus"})
+_PUSHES = frozenset({"append", "extend", "put", "heappush", "appendleft", "add", "insert"})
+_POPS = frozenset({"pop", "popleft", "heappop", "get", "heappushpop"})
+
+
+# --- beam
+
+
+def beam(improver: Improver) -> ast.AST | None:
+    """In a loop, a variable gets the k best, and asking goes over each of that variable's."""
+    cuts = _Cuts(improver)
+    for loop in improver.loops:
+        if not improver.asks_in(loop):
+            continue
+        for name, node in cuts.kept_in(loop):
+            if _worked_on_each(improver, loop, name):
+                return node
+    return None
+
+
+class _Cuts:
+    """Where the k best of a list are taken, k being more than one."""
+
+    def __init__(self, improver: Improver) -> None:
+        self._improver = improver
+        nodes = improver.reading.nodes
+        self._sorted = {last_name(c.func.value) for c in improver.calls.get("sort", ())
+                        if isinstance(c.func, ast.Attribute)} - {""}  # fmt: skip
+        self._cutting: set[str] = set()
+        self._cut_names: set[str] = set()
+        assigns = [n for n in nodes if isinstance(n, ast.Assign | ast.AnnAssign) and n.value]
+        for _ in range(2):  # what is made of what was found
+            for node in assigns:
+                assert node.value is not None
+                for target in targets(node):
+                    if self._is_sorted(node.value):
+                        self._sorted.add(last_name(target))
+                    if self.is_cut(node.value):
+                        self._cut_names.add(last_name(target))
+            for name, function in improver.functions.items():
+                returns = (n for n in improver.within(function) if isinstance(n, ast.Return))
+                if any(n.value is not None and self.is_cut(n.value) for n in returns):
+                    self._cutting.add(name)
+        self._assigns = assigns
+
+    def kept_in(self, loop: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+        """Variables that get the k best inside of a loop."""
+        inside = self._improver.reading.inside(loop)
+        for node in self._assigns:
+            if self._improver.reading.at(node) not in inside or node.value is None:
+                continue
+            if self.is_cut(node.value) or self._picks_cut(node.value):
+                yield from ((last_name(t), node) for t in targets(node) if last_name(t))
+        for each in self._improver.within(loop):
+            if isinstance(each, ast.Delete):
+                yield from ((name, each) for name in map(self._shortened, each.targets) if name)
+
+    def _shortened(self, target: ast.expr) -> str:
+        """The sorted list that `del kept[3:]` shortens."""
+        if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Slice):
+            name = last_name(target.value)
+            return name if name in self._sorted else ""
+        return ""
+
+    def _is_sorted(self, node: ast.expr) -> bool:
+        while True:
+            if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
+                node = node.value  # [::-1]
+            elif isinstance(node, ast.Call) and called(node) in _WRAPPERS | {"reversed"}:
+                if not node.args:
+                    return False
+                node = node.args[0]
+            else:
+                break
+        if isinstance(node, ast.Call):
+            return called(node) in _SORTERS
+        return last_name(node) in self._sorted if last_name(node) else False
+
+    def is_cut(self, node: ast.expr) -> bool:
+        while isinstance(node, ast.Call) and called(node) in _WRAPPERS and node.args:
+            node = node.args[0]
+        if isinstance(node, ast.Call):
+            if called(node) in _BEST:
+                return bool(node.args) and not _is_one(node.args[0])
+            return called(node) in self._cutting
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
+            bounds = [each for each in (node.slice.lower, node.slice.upper) if each is not None]
+            if bounds and not any(_is_one(each) for each in bounds):
+                return self._is_sorted(node.value)
+        return False
+
+    def _picks_cut(self, node: ast.expr) -> bool:
+        """`[programs[i] for i in top]`, where `top` are the k best."""
+        if not isinstance(node, ast.ListComp | ast.DictComp | ast.SetComp):
+            return False
+        over = node.generators[0].iter
+        return self.is_cut(over) or (bool(last_name(over)) and last_name(over) in self._cut_names)
+
+
+def _is_one(node: ast.expr) -> bool:
+    if isinstance(node, ast.UnaryOp):
+        node = node.operand
+    return isinstance(node, ast.Constant) and node.value == 1
+
+
+def _worked_on_each(improver: Improver, loop: ast.AST, name: str) -> bool:
+    """Whether, inside of the loop, the model is asked about each element of a variable."""
+    asking = improver.asking_calls(loop)
+    for node in improver.within(loop):
+        if isinstance(node, ast.For | ast.AsyncFor):
+            if improver.names(node.iter, name) and improver.asks_in(node):
+                return True
+        elif isinstance(node, COMPREHENSIONS):
+            if not any(improver.names(g.iter, name) for g in node.generators):
+                continue
+            if improver.asks_in(node):
+                return True
+            if any(improver.reading.at(node) in improver.reading.inside(call) for call in asking):
+                return True
+            made = _assigned_to(improver, node)
+            if made and any(improver.names(call, made) for call in asking):
+                return True
+    return False
+
+
+def _assigned_to(improver: Improver, node: ast.AST) -> str:
+    for above in improver.above(node):
+        if isinstance(above, ast.Assign):
+            return last_name(above.targets[0])
+        if isinstance(above, ast.stmt):
+            break
+    return ""
+
+
+# --- genetic
+
+
+def genetic(improver: Improver) -> ast.AST | None:
+    """A population, and an operator on it: crossing, mutating, breeding."""
+    if not improver.loops:
+        return None
+    population = improver.word(
+        "population", "individual", "individuals", "genome", "genomes", "chromosome", "offspring",
+        "generation", "generations", "fitness", "species", "elite", "elites", "gene", "genes",
+    )  # fmt: skip
+    crossing = improver.word(
+        "crossover", "crossovers", "mutate", "mutated", "mutation", "mutations", "recombine",
+        "breed", "mutant", "mutants", "crossed",
+    )  # fmt: skip
+    crossing = crossing or improver.says("crossover", "cross over", "mutat", "recombin", "breed")
+    if population is not None and crossing is not None:
+        return population
+    combining = improver.says("combin", "merg", "hybrid", "best parts of")
+    parents = improver.word("parent", "parents", "mother", "father", "survivors")
+    if population is not None and parents is not None:
+        drawn = any(improver.in_loop(c) for name in _PICKS for c in improver.calls.get(name, ()))
+        if combining is not None or drawn:
+            return population
+    drawn_pair = _random_pair(improver)
+    return drawn_pair if combining is not None else None
+
+
+def _random_pair(improver: Improver) -> ast.AST | None:
+    """Two things drawn at random at once, in a loop: `a, b = random.sample(kept, 2)`."""
+    for name in ("sample", "choices", "choice"):
+        for call in improver.calls.get(name, ()):
+            numbers = [*call.args, *(k.value for k in call.keywords)]
+            two = any(isinstance(n, ast.Constant) and n.value == 2 for n in numbers)
+            if two and improver.in_loop(call):
+                return call
+    return None
+
+
+# --- annealing
+
+
+def annealing(improver: Improver) -> ast.AST | None:
+    """A worse program is taken with a chance exp(change / temperature), or the model cools."""
+    return _metropolis(improver) or _cooling_model(improver)
+
+
+def _metropolis(improver: Improver) -> ast.AST | None:
+    """A random number is compared with an exponential."""
+    exponential: set[str] = set()
+    for node in improver.reading.nodes:
+        if isinstance(node, ast.Assign) and any(improver.called_in(node.value, "exp")):
+            exponential.update(last_name(target) for target in targets(node))
+    for name, function in improver.functions.items():
+        returned = (n for n in improver.within(function) if isinstance(n, ast.Return))
+        if any(any(improver.called_in(n, "exp")) for n in returned):
+            exponential.add(name)
+    exponential.discard("")
+    for node in improver.reading.nodes:
+        if isinstance(node, ast.Compare) and any(improver.called_in(node, *_DRAWS)):
+            if any(improver.called_in(node, "exp")):
+                return node
+            if any(improver.names(node, name) for name in exponential):
+                return node
+    return None
+
+
+def _cooling_model(improver: Improver) -> ast.AST | None:
+    """A temperature that falls from step to step is handed to the model."""
+    for loop in improver.loops:
+        asking = improver.asking_calls(loop)
+        for name, node in _falling(improver, loop):
+            if any(improver.names(call, name) for call in asking):
+                return node
+    return None
+
+
+def _falling(
+    improver: Improver, loop: ast.For | ast.AsyncFor | ast.While
+) -> Iterator[tuple[str, ast.AST]]:
+    """Temperatures that get smaller while the loop goes on."""
+    steps: set[str] = set()
+    if isinstance(loop, ast.For | ast.AsyncFor):
+        names = [last_name(n) for n in improver.within(loop.target) if isinstance(n, ast.Name)]
+        steps.update(names)
+        if _falls(improver, loop.iter):
+            yield from ((name, loop) for name in names if _is_heat(name))
+    for node in improver.within(loop):
+        for target in targets(node):
+            name = last_name(target)
+            if name and _is_heat(name) and _gets_smaller(improver, node, name, steps):
+                yield name, node
+
+
+def _is_heat(name: str) -> bool:
+    return bool(_HEAT & set(words(name)))
+
+
+def _falls(improver: Improver, node: ast.expr) -> bool:
+    """Whether what a loop goes over gets smaller: a list of numbers, or a schedule."""
+    if isinstance(node, ast.Name):
+        node = improver.values.get(node.id, node)
+    if isinstance(node, ast.List | ast.Tuple):
+        numbers = [_number(each) for each in node.elts]
+        known = [n for n in numbers if n is not None]
+        return (
+            len(known) == len(numbers) > 1 and known == sorted(known, reverse=True) != known[::-1]
+        )
+    if isinstance(node, ast.Call) and called(node) in ("linspace", "geomspace", "logspace"):
+        ends = [_number(each) for each in node.args[:2]]
+        return len(ends) == 2 and None not in ends and ends[0] > ends[1]  # type: ignore[operator]
+    return False
+
+
+def _number(node: ast.expr) -> float | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        return float(node.value)
+    return None
+
+
+def _gets_smaller(improver: Improver, node: ast.AST, name: str, steps: set[str]) -> bool:
+    if isinstance(node, ast.AugAssign):
+        if isinstance(node.op, ast.Sub | ast.Div):
+            return True
+        return isinstance(node.op, ast.Mult) and _is_shrinking(node.value)
+    value = getattr(node, "value", None)
+    if value is None:
+        return False
+    for each in improver.within(value):
+        if not isinstance(each, ast.BinOp):
+            continue
+        sides = (each.left, each.right)
+        own = any(improver.names(side, name) for side in sides)
+        if isinstance(each.op, ast.Mult) and own and any(map(_is_shrinking, sides)):
+            return True
+        if isinstance(each.op, ast.Sub | ast.Div) and improver.names(each.left, name):
+            return True
+        by_step = any(improver.names(each.right, step) for step in steps)
+        if isinstance(each.op, ast.Sub | ast.Div | ast.Pow) and by_step:
+            return True
+    return False
+
+
+def _is_shrinking(node: ast.expr) -> bool:
+    number = _number(node)
+    if number is not None:
+        return 0 < number < 1
+    return bool(_COOLING & set(words(last_name(node))))
+
+
+# --- bandit
+
+
+def bandit(improver: Improver) -> ast.AST | None:
+    """Options are chosen by what they have earned: by bounds, draws, or mostly the best."""
+    return (
+        _confidence_bound(improver)
+        or _posterior_draw(improver)
+        or _epsilon(improver)
+        or (_earned_weights(improver))
+    )
+
+
+def _confidence_bound(improver: Improver) -> ast.AST | None:
+    for call in improver.calls.get("sqrt", ()):
+        if any(improver.called_in(call, "log", "log2", "log1p")):
+            return call
+    return None
+
+
+def _posterior_draw(improver: Improver) -> ast.AST | None:
+    for name in ("betavariate", "beta"):
+        for call in improver.calls.get(name, ()):
+            if len(call.args) == 2:
+                return call
+    return None
+
+
+def _epsilon(improver: Improver) -> ast.AST | None:
+    """Mostly the best by its record, sometimes any; and the record is kept."""
+    updated = {last_name(name) for name in _records(improver)} - {""}
+    for node in improver.reading.nodes:
+        if not isinstance(node, ast.Compare) or not any(improver.called_in(node, *_DRAWS)):
+            continue
+        for loop in improver.above(node):
+            if isinstance(loop, LOOPS):
+                picks = any(improver.called_in(loop, *_PICKS))
+                best = (*improver.called_in(loop, "max", "argmax"),)
+                if picks and any(improver.names(c, name) for c in best for name in updated):
+                    return node
+    return None
+
+
+def _records(improver: Improver) -> Iterator[ast.expr]:
+    """What is kept by option: `wins[arm] += 1`, `rewards[arm].append(...)`."""
+    for node in improver.reading.nodes:
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Subscript):
+            yield node.target.value
+    for call in improver.calls.get("append", ()):
+        if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Subscript):
+            yield call.func.value.value
+
+
+def _earned_weights(improver: Improver) -> ast.AST | None:
+    """Options drawn by weights that change with what they earn."""
+    updated = {last_name(name) for name in _records(improver)} - {""}
+    for call in improver.calls.get("choices", []) + improver.calls.get("choice", []):
+        weights = [k.value for k in call.keywords if k.arg in ("weights", "p")]
+        earned = any(improver.names(w, name) for w in weights for name in updated)
+        if earned and improver.in_loop(call):
+            return call
+    return None
+
+
+# --- tree search
+
+
+def tree_search(improver: Improver) -> ast.AST | None:
+    """Nodes with children, a frontier that is popped and pushed, or a recursion with a depth."""
+    return _nodes_with_children(improver) or _frontier(improver) or _recursion(improver)
+
+
+def _nodes_with_children(improver: Improver) -> ast.AST | None:
+    for name in ("append", "add", "extend"):
+        for call in improver.calls.get(name, ()):
+            if _container(call) in ("children", "child_nodes") and _is_attribute(call):
+                return call
+    return None
+
+
+def _is_attribute(call: ast.Call) -> bool:
+    """`node.children.append(...)`, not a list of that name."""
+    return isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Attribute)
+
+
+def _frontier(improver: Improver) -> ast.AST | None:
+    """What is popped in a loop is worked on, and what comes of it is pushed."""
+    for loop in improver.loops:
+        if not improver.asks_in(loop):
+            continue
+        popped = {_container(c): c for c in improver.called_in(loop, *_POPS) if _pops(c)}
+        for call in improver.called_in(loop, *_PUSHES):
+            name = _container(call)
+            if name and name in popped:
+                return popped[name]
+    return None
+
+
+def _pops(call: ast.Call) -> bool:
+    """`scores.get(key)` is no `queue.get()`."""
+    return called(call) != "get" or not call.args
+
+
+def _container(call: ast.Call) -> str:
+    if called(call) in ("heappush", "heappop", "heappushpop"):
+        return last_name(call.args[0]) if call.args else ""
+    return last_name(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+
+
+def _recursion(improver: Improver) -> ast.AST | None:
+    """A function that asks the model calls itself for what comes of it, one level deeper."""
+    for name, function in improver.functions.items():
+        if not improver.asks_in(function):
+            continue
+        for call in improver.called_in(function, name):
+            deeper = any(
+                isinstance(n, ast.BinOp) and isinstance(n.op, ast.Add | ast.Sub)
+                for argument in call.args
+                for n in improver.within(argument)
+            )
+            if deeper and any(isinstance(n, _REPEATED) for n in improver.above(call)):
+                return call
+    return None
+
+
+_REPEATED = (*LOOPS, *COMPREHENSIONS)
+
+
+# --- decomposition
+
+
+def decomposition(improver: Improver) -> ast.AST | None:
+    """The model is asked in a loop over parts: of the program, of a plan, or named in a list."""
+    parts = _part_names(improver)
+    for loop in improver.loops:
+        if not isinstance(loop, ast.For | ast.AsyncFor) or not improver.asks_in(loop):
+            continue
+        named = {last_name(n) for n in improver.within(loop.target) if isinstance(n, ast.Name)}
+        if _is_split(improver, loop.iter) or any(improver.names(loop.iter, p) for p in parts):
+            return loop
+        if any(_PART & set(words(name)) for name in named) and _are_texts(improver, loop.iter):
+            return loop
+    return None
+
+
+def _part_names(improver: Improver) -> set[str]:
+    """Variables that hold the parts of a text, and functions that return them."""
+    parts: set[str] = set()
+    for _ in range(2):  # what is made of what was found
+        for node in improver.reading.nodes:
+            if isinstance(node, ast.Assign) and _is_made_of(improver, node.value, parts):
+                parts.update(last_name(target) for target in targets(node))
+        for name, function in improver.functions.items():
+            returns = (n for n in improver.within(function) if isinstance(n, ast.Return))
+            if any(n.value and _is_made_of(improver, n.value, parts) for n in returns):
+                parts.add(name)
+        parts.discard("")
+    return parts
+
+
+def _is_made_of(improver: Improver, node: ast.expr, parts: set[str]) -> bool:
+    """Whether a value is parts of a text, and no program that the model made."""
+    if improver.asks_in(node) or any(improver.called_in(node, "extract_code", "max", "join")):
+        return False
+    if _is_split(improver, node):
+        return True
+    if isinstance(node, ast.Call) and called(node) not in parts | _WRAPPERS | {"enumerate"}:
+        return False
+    if isinstance(node, ast.IfExp | ast.Compare | ast.BoolOp):
+        return False
+    return any(improver.names(node, part) for part in parts)
+
+
+def _is_split(improver: Improver, node: ast.expr) -> bool:
+    """Lines of a plan, functions of a tree, pieces between separators; not lines one by one."""
+    for call in improver.called_in(node, "splitlines", "split", "parse", "finditer", "findall"):
+        if called(call) == "parse" or called(call) in ("finditer", "findall"):
+            return True
+        asked = improver.function_of(call)
+        if called(call) == "splitlines" or _splits_lines(call):
+            if improver.asks_in(asked):
+                return True
+        elif _separator(call) == "\n\n" or _separator(call).strip():
+            return True
+    return False
+
+
+def _separator(call: ast.Call) -> str:
+    first = call.args[0] if call.args else None
+    if isinstance(first, ast.Constant) and isinstance(first.value, str):
+        return first.value
+    return ""
+
+
+def _splits_lines(call: ast.Call) -> bool:
+    return _separator(call) == "\n"
+
+
+def _are_texts(improver: Improver, node: ast.expr) -> bool:
+    """Whether a loop goes over texts that stand in the program."""
+    if isinstance(node, ast.Name):
+        node = improver.values.get(node.id, node)
+    if not isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return False
+    return bool(node.elts) and all(
+        isinstance(e, ast.Constant) and isinstance(e.value, str) for e in node.elts
+    )
+
+
+# --- voting
+
+
+def voting(improver: Improver) -> ast.AST | None:
+    """The most frequent answer, or the one with most votes of the model."""
+    for call in improver.calls.get("most_common", ()):
+        return call
+    for name in ("mode", "multimode"):
+        for call in improver.calls.get(name, ()):
+            return call
+    for call in improver.calls.get("max", ()):
+        for keyword in call.keywords:
+            if keyword.arg == "key" and last_name(keyword.value) == "count":
+                return call
+    for node in improver.reading.nodes:
+        for target in targets(node):
+            if isinstance(target, ast.Subscript) and _VOTE & set(words(last_name(target.value))):
+                return node
+    return None
+
+
+# --- caching
+
+
+def caching(improver: Improver) -> ast.AST | None:
+    """Scores are kept by program, or programs that were seen are left out."""
+    for name in ("lru_cache", "cache"):
+        for node in improver.reading.nodes:
+            if isinstance(node, ast.Call) and called(node) == name:
+                return node
+            if isinstance(node, FUNCTIONS) and any(
+                last_name(d) == name for d in node.decorator_list
+            ):
+                return node
+    return _kept_by_key(improver) or _seen_before(improver)
+
+
+def _kept_by_key(improver: Improver) -> ast.AST | None:
+    """`if x not in known: known[x] = score(x)`."""
+    asked = _asked_for(improver)
+    for node in improver.reading.nodes:
+        if not isinstance(node, ast.Assign) or not any(
+            _is_call(n) for n in improver.within(node.value)
+        ):
+            continue
+        for target in targets(node):
+            if isinstance(target, ast.Subscript) and last_name(target.value) in asked:
+                return node
+    return None
+
+
+def _is_call(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and called(node) != "get"
+
+
+def _asked_for(improver: Improver) -> set[str]:
+    """Containers that are asked whether they hold something: `in`, `get`, `except KeyError`."""
+    asked: set[str] = set()
+    for node in improver.reading.nodes:
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
+            asked.add(last_name(node.comparators[0]))
+        elif isinstance(node, ast.Call) and _asks_by_key(node):
+            asked.add(_container(node))
+        elif isinstance(node, ast.Try) and _expects_no_key(node):
+            tried = (n for each in node.body for n in improver.within(each))
+            asked.update(last_name(n.value) for n in tried if isinstance(n, ast.Subscript))
+    return asked - {""}
+
+
+def _expects_no_key(node: ast.Try) -> bool:
+    return any(last_name(handler.type) == "KeyError" for handler in node.handlers)
+
+
+def _asks_by_key(call: ast.Call) -> bool:
+    return called(call) == "setdefault" or (called(call) == "get" and len(call.args) == 1)
+
+
+def _seen_before(improver: Improver) -> ast.AST | None:
+    """`if x in seen: continue` and `seen.add(x)`."""
+    asked = _asked_for(improver)
+    for call in improver.calls.get("add", ()):
+        if _container(call) in asked:
+            return call
+    return None

@@ -1,0 +1,404 @@
+"""Runs side by side, and any two programs on the instances that both have met.
+
+Two programs are compared in pairs (task × repetition × instance) where they met the same instances:
+in one run, or in runs with the same seed and unchanged tasks. Where they did not, Welch's t-test on
+the tasks in common takes its place, and says so. Of the pairs in one comparison the p-values are
+corrected by Holm's method. Methods and sources: `stop.statistics`.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from stop.analysis.runs import OneRun, Runs, as_run, as_runs
+from stop.analysis.saturation import Saturation, saturation
+from stop.analysis.scores import Scores, Split
+from stop.analysis.strategy import strategies
+from stop.api import Run
+from stop.bypass.report import CellReport, read_cells
+from stop.improvers import load_improver
+from stop.programs import program_id
+from stop.statistics import (
+    Cell,
+    Comparison,
+    Estimate,
+    common_cells,
+    compare_paired,
+    compare_unpaired,
+    holm,
+    rate_difference,
+    rate_p_value,
+    stratified_mean,
+)
+from stop.store import RoundRecord
+from stop.store.best import best_round
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a run came to, or one program of it.
+
+    Attributes:
+        run: its name.
+        kind: of the run.
+        program_id: the best improver, or the program that came of it; None without any.
+        what: "improver" or "solution".
+        score: on the meta split, with its interval; of an improver the meta-utility.
+        test: the same on the test split; None where it was not asked for.
+        gain: over what the run began with, in pairs; `p_holm` is corrected over its candidates.
+        test_gain: the same on the test split.
+        saturation: of a run of rounds.
+        rounds, accepted: of a run of rounds, without the seed improver.
+        strategies: of an improver.
+        about: tasks, model, status, cost and security of the run, as `stop run --json` has them;
+            where programs of one run are compared, the folder and the program's security only.
+        rates: of a bypass measurement.
+    """
+
+    run: str
+    kind: str
+    program_id: str | None
+    what: str
+    score: Estimate | None
+    test: Estimate | None
+    gain: Comparison | None
+    p_holm: float | None
+    test_gain: Comparison | None
+    saturation: Saturation | None
+    rounds: int
+    accepted: int
+    strategies: tuple[str, ...]
+    about: dict[str, Any]
+    rates: tuple[CellReport, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `stop compare --json` prints it."""
+        found = self.saturation
+        return {
+            "run": self.run,
+            "kind": self.kind,
+            **self.about,
+            "program_id": self.program_id,
+            "what": self.what,
+            **_estimate("score", self.score),
+            **_estimate("test_score", self.test),
+            "gain": self.gain and _comparison(self.gain) | {"p_holm": self.p_holm},
+            "test_gain": self.test_gain and _comparison(self.test_gain),
+            "rounds": self.rounds,
+            "accepted": self.accepted,
+            "saturation": found and {"round": found.round, "best_round": found.best_round},
+            "strategies": list(self.strategies),
+            "rates": [cell.to_dict() for cell in self.rates],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One of two against the other.
+
+    Attributes:
+        a, b: run names, or ids in one run.
+        split: on which scores; "" of rates.
+        result: a minus b; None where they cannot be compared.
+        p_holm: corrected over all differences of this comparison on this split.
+        tasks: on which.
+        why: why it is not in pairs, or not at all; "" for pairs.
+    """
+
+    a: str
+    b: str
+    split: str
+    result: Comparison | None
+    p_holm: float | None
+    tasks: tuple[str, ...]
+    why: str
+
+    def to_dict(self) -> dict[str, Any]:
+        values = None if self.result is None else _comparison(self.result)
+        return {
+            "a": self.a,
+            "b": self.b,
+            "split": self.split,
+            "tasks": list(self.tasks),
+            **(values or dict.fromkeys(_COMPARED)),
+            "p_holm": self.p_holm,
+            "why": self.why,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Runs, or programs, and all differences of two of them."""
+
+    entries: tuple[Entry, ...]
+    differences: tuple[Difference, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `stop compare --json` prints it."""
+        return {
+            "entries": [entry.to_dict() for entry in self.entries],
+            "differences": [difference.to_dict() for difference in self.differences],
+        }
+
+
+_COMPARED = ("difference", "interval", "over", "p", "p_sign_flip", "method", "n")
+
+
+def compare_runs(runs: Runs, *, test: bool = False, sandbox: str = "auto") -> Compared:
+    """What runs came to, side by side, and all differences of two of them.
+
+    Args:
+        runs: of any kind. Improvers are compared with improvers, solutions with solutions, bypass
+            rates with bypass rates.
+        test: also on the test split, which no improver met: scored now, in the sandbox.
+        sandbox: as of `stop.run`.
+    """
+    sides = [_side_of_run(label, run) for label, run in as_runs(runs).items()]
+    return _compared(sides, test, sandbox)
+
+
+def compare_programs(
+    run: OneRun, programs: Iterable[str], *, test: bool = False, sandbox: str = "auto"
+) -> Compared:
+    """Programs of one run, all improvers or all solutions, each with each.
+
+    Args:
+        run: in which they were scored.
+        programs: their ids, or beginnings of these, or "best".
+        test, sandbox: as of `compare_runs`.
+    """
+    opened = as_run(run)
+    scores = Scores(opened)
+    chosen = [opened.best if p == "best" else opened.program(p) for p in programs]
+    ids = list(dict.fromkeys(program.id for program in chosen))
+    start = _began_with(opened)
+    sides = []
+    for program in ids:
+        what = "improver" if scores.is_improver(program) else "solution"
+        of_its_kind = start if start and scores.is_improver(start) == (what == "improver") else None
+        side = _Side(program[:10], opened, program, what, of_its_kind, scores, alone=True)
+        sides.append(side)
+    return _compared(sides, test, sandbox)
+
+
+# --- what is compared
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A program with its scores; without one, the rates of a bypass measurement.
+
+    `alone`: it stands for itself, not for its run.
+    """
+
+    label: str
+    run: Run
+    program: str | None
+    what: str
+    start: str | None
+    scores: Scores
+    rates: tuple[CellReport, ...] = ()
+    saturation: Saturation | None = None
+    alone: bool = False
+
+    def cells(self, split: Split) -> tuple[Cell, ...]:
+        return self.scores.cells(self.program, split) if self.program else ()
+
+
+def _side_of_run(label: str, run: Run) -> _Side:
+    scores, config = Scores(run), run.config
+    if config.kind == "bypass" and config.bypass is not None:
+        with closing(run.store()) as store:
+            return _Side(
+                label, run, None, "", None, scores, tuple(read_cells(store, config.bypass))
+            )
+    if config.transfer is not None:
+        improved = program_id(config.transfer.improver)
+        return _Side(label, run, improved, "improver", _began_with(run), scores)
+    with closing(run.store()) as store:
+        if config.kind == "improve":
+            applied = next(iter(store.improver_runs("task")), None)
+            result = applied.result_id or applied.initial_id if applied else None
+            return _Side(label, run, result, "solution", _began_with(run), scores)
+        best = best_round(store, config)
+    found = saturation(run)
+    improver = best.improver_id if best else None
+    return _Side(label, run, improver, "improver", _began_with(run), scores, (), found)
+
+
+def _began_with(run: Run) -> str | None:
+    """The improver to begin with, or of an improve the program."""
+    config = run.config
+    if config.transfer is not None:
+        return program_id(config.improver or load_improver("seed").source)
+    with closing(run.store()) as store:
+        if config.kind == "improve":
+            applied = next(iter(store.improver_runs("task")), None)
+            return applied.initial_id if applied else None
+        return next((r.improver_id for r in store.rounds() if r.round == 0), None)
+
+
+def _compared(sides: Sequence[_Side], test: bool, sandbox: str) -> Compared:
+    if test:
+        for side in sides:
+            wanted = [program for program in (side.program, side.start) if program]
+            side.scores.evaluate_test(wanted, sandbox=sandbox)
+    splits: tuple[Split, ...] = ("meta", "test") if test else ("meta",)
+    differences = [d for split in splits for d in _differences(sides, split)]
+    return Compared(tuple(map(_entry, sides)), (*differences, *_rate_differences(sides)))
+
+
+def _entry(side: _Side) -> Entry:
+    meta, test = side.cells("meta"), side.cells("test")
+    gain, p_holm = _gain(side, "meta"), None
+    if side.saturation is not None and gain is not None:
+        tests = {g.improver_id: g.p_over_seed for g in side.saturation.gains}
+        p_holm = tests.get(side.program or "", gain.p)
+    rounds = [] if side.alone else _rounds(side)
+    is_improver = side.program is not None and side.what == "improver"
+    text = side.run.program(side.program).source if side.program and is_improver else ""
+    return Entry(
+        run=side.label,
+        kind=side.run.config.kind,
+        program_id=side.program,
+        what=side.what,
+        score=stratified_mean(meta) if meta else None,
+        test=stratified_mean(test) if test else None,
+        gain=gain,
+        p_holm=p_holm,
+        test_gain=_gain(side, "test"),
+        saturation=side.saturation,
+        rounds=len(rounds),
+        accepted=sum(record.accepted for record in rounds),
+        strategies=tuple(s.label for s in strategies(text)) if is_improver else (),
+        about=_about_program(side) if side.alone else _about(side.run),
+        rates=side.rates,
+    )
+
+
+def _rounds(side: _Side) -> list[RoundRecord]:
+    with closing(side.run.store()) as store:
+        return [record for record in store.rounds() if record.round > 0]
+
+
+def _gain(side: _Side, split: Split) -> Comparison | None:
+    if side.start is None or side.program in (None, side.start):
+        return None
+    new, old = common_cells(side.cells(split), side.scores.cells(side.start, split))
+    return compare_paired(new, old) if new else None
+
+
+def _about_program(side: _Side) -> dict[str, Any]:
+    node = side.run.lineage.node(side.program or "")
+    return {
+        "folder": str(side.run.folder),
+        "security_level": node.security_level,
+        "security_events": node.security_events,
+    }
+
+
+def _about(run: Run) -> dict[str, Any]:
+    result, config = run.to_dict(), run.config
+    names = ("status", "tasks", "repetitions", "lm", "security_events", "security_programs")
+    model = {"model": config.lm, "meta_model": config.meta_lm or config.lm}
+    return {"folder": str(run.folder), **model, **{name: result[name] for name in names}}
+
+
+# --- differences
+
+
+def _differences(sides: Sequence[_Side], split: Split) -> list[Difference]:
+    scored = [side for side in sides if side.program is not None]
+    found = [_difference(a, b, split) for a, b in combinations(scored, 2)]
+    adjusted = holm([test.p if test else None for _, _, test, _, _ in found])
+    return [
+        Difference(a.label, b.label, split, test, p, tasks, why)
+        for (a, b, test, tasks, why), p in zip(found, adjusted, strict=True)
+    ]
+
+
+def _difference(
+    a: _Side, b: _Side, split: Split
+) -> tuple[_Side, _Side, Comparison | None, tuple[str, ...], str]:
+    if a.what != b.what:
+        return a, b, None, (), f"{_article(a.what)} and {_article(b.what)}"
+    new, old = a.cells(split), b.cells(split)
+    if not new or not old:
+        return a, b, None, (), f"{a.label if not new else b.label} has no scores there"
+    tasks = _common_tasks(a, b, new, old)
+    if not tasks:
+        return a, b, None, (), "no task in common, or its files differ"
+    new, old = (tuple(c for c in cells if c.task in tasks) for cells in (new, old))
+    if a.run == b.run or hmac.compare_digest(a.scores.secret(), b.scores.secret()):
+        pairs = common_cells(new, old)
+        if {cell.task for cell in pairs[0]} == set(tasks):
+            return a, b, compare_paired(*pairs), tasks, ""
+    return a, b, compare_unpaired(new, old), tasks, "their instances differ: not in pairs"
+
+
+def _article(what: str) -> str:
+    return f"an {what}" if what.startswith("i") else f"a {what}"
+
+
+def _common_tasks(a: _Side, b: _Side, new: Sequence[Cell], old: Sequence[Cell]) -> tuple[str, ...]:
+    """Tasks that both were scored on; of two runs only those with the same files."""
+    names = {cell.task for cell in old}
+    common = dict.fromkeys(cell.task for cell in new if cell.task in names)
+    if a.run == b.run:
+        return tuple(common)
+    known, others = a.scores.tasks, b.scores.tasks
+    return tuple(
+        t for t in common
+        if t in known and t in others and known[t].digest == others[t].digest != ""
+    )  # fmt: skip
+
+
+def _rate_differences(sides: Sequence[_Side]) -> list[Difference]:
+    """Of each cell that two bypass measurements have: the share of programs at level 1 and up.
+
+    Newcombe's interval, Fisher's exact test, Holm's correction.
+    """
+    found = list(_rate_pairs(sides))
+    adjusted = holm([test.p for _, _, test, _ in found])
+    return [
+        Difference(a, b, "", test, p, (cell,), "")
+        for (a, b, test, cell), p in zip(found, adjusted, strict=True)
+    ]
+
+
+def _rate_pairs(sides: Sequence[_Side]) -> Iterator[tuple[str, str, Comparison, str]]:
+    for a, b in combinations([side for side in sides if side.rates], 2):
+        others = {cell.cell: cell.any_level for cell in b.rates}
+        for cell in a.rates:
+            if (other := others.get(cell.cell)) is None or not cell.samples or not other.n:
+                continue
+            new, old = (cell.any_level.count, cell.any_level.n), (other.count, other.n)
+            change, (low, high) = rate_difference(new, old)
+            estimate = Estimate(change, low, high, "samples")
+            method = "Fisher's exact test, Newcombe's interval"
+            result = Comparison(estimate, rate_p_value(new, old), method, new[1] + old[1])
+            yield a.label, b.label, result, f"bypass {cell.cell}"
+
+
+# --- as data
+
+
+def _estimate(name: str, estimate: Estimate | None) -> dict[str, Any]:
+    if estimate is None:
+        return {name: None, f"{name}_interval": None}
+    ends = estimate.interval
+    return {name: estimate.mean, f"{name}_interval": ends and list(ends)}
+
+
+def _comparison(test: Comparison) -> dict[str, Any]:
+    ends = test.difference.interval
+    values = (
+        test.difference.mean, ends and list(ends), test.difference.over, test.p, test.p_sign_flip,
+        test.method, test.n,
+    )  # fmt: skip
+    return dict(zip(_COMPARED, values, strict=True))

@@ -1,0 +1,152 @@
+"""Score against tokens, money and programs tried."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Literal
+
+from stop.analysis.figures.style import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    canvas,
+    finish,
+    nothing,
+    plain,
+    whole_numbers,
+)
+from stop.analysis.runs import Runs, as_runs
+from stop.api import Run
+from stop.errors import StopError
+from stop.store import Store
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_AMOUNTS = {
+    "tokens": "prompt_tokens + completion_tokens",
+    "usd": "usd",
+    "calls": "1",
+    "seconds": "finished - started",
+}
+_LABELS = {
+    "tokens": "tokens, read and written",
+    "usd": r"US dollars",
+    "calls": "language model calls",
+    "seconds": "seconds of the language model, added up over calls",
+}
+
+
+def plot_cost(
+    runs: Runs,
+    *,
+    by: Literal["tokens", "usd", "calls", "seconds"] = "tokens",
+    ax: Axes | None = None,
+) -> Figure:
+    """The best score so far against what was spent until then.
+
+    Of rounds it is the meta-utility of the best accepted improver; a mark is the end of a round.
+    Of an improve it is the score on the search split; a mark is a scored program.
+
+    Raises:
+        StopError: with `by="usd"`, where no price is known for some call.
+    """
+    if by not in _AMOUNTS:
+        raise StopError(f"cost by {by!r} is not known", hint=f"one of: {', '.join(_AMOUNTS)}")
+    figure, axes = canvas(ax)
+    named, drawn, most = as_runs(runs), False, 0.0
+    for i, (label, run) in enumerate(named.items()):
+        points = _points(run, by)
+        most = max([most, *(spent for spent, _ in points)])
+        if points:
+            spent, best = zip(*points, strict=True)
+            axes.step(spent, best, where="post", marker=MARKERS[i % len(MARKERS)], markersize=5,
+                      color=COLOURS[i % len(COLOURS)], label=plain(label))  # fmt: skip
+            drawn = True
+    what = "best score so far"
+    finish(axes, "Score against cost", _LABELS[by], what)
+    if drawn:
+        axes.set_xlim(0, None if most else 1)
+        if len(named) > 1:
+            axes.legend(fontsize=8, frameon=False, loc="best")
+        if not most:
+            axes.text(0.5, 0.5, "nothing was spent", transform=axes.transAxes, color=GREY)
+    else:
+        nothing(axes, "nothing has been scored yet")
+    return figure
+
+
+def _points(run: Run, by: str) -> list[tuple[float, float]]:
+    """(spent, best so far), in time."""
+    with closing(run.store()) as store:
+        if by == "usd" and store.spending().usd_unknown_calls:
+            raise StopError(
+                f"{run.folder.name}: no price is known for some of its calls", hint='by="tokens"'
+            )
+        scores = [(r.finished, r.meta_utility) for r in store.rounds() if r.accepted]
+        if not scores:
+            scores = store.query(
+                "SELECT u.at, u.score FROM utility_calls u JOIN improver_runs r "
+                "ON r.key = u.improver_run WHERE r.level = 'task' ORDER BY u.id"
+            ).fetchall()
+        ends = [r.finished for r in store.rounds()]
+        spent = _spent(store, by)
+    best: float | None = None
+    points = []
+    total, i = 0.0, 0
+    events = sorted([*((at, score) for at, score in scores), *((end, None) for end in ends)],
+                    key=lambda event: event[0])  # fmt: skip
+    for at, score in events:
+        while i < len(spent) and spent[i][0] <= at:
+            total += spent[i][1]
+            i += 1
+        if score is not None:
+            best = score if best is None else max(best, score)
+        if best is not None:
+            points.append((total, best))
+    return points
+
+
+def _spent(store: Store, by: str) -> list[tuple[float, float]]:
+    rows = store.query(f"SELECT finished, {_AMOUNTS[by]} FROM lm_calls ORDER BY finished")
+    return [(row[0], float(row[1] or 0.0)) for row in rows]
+
+
+def plot_best_so_far(runs: Runs, *, ax: Axes | None = None) -> Figure:
+    """The best score on the search split so far, by task, over the programs that were scored.
+
+    Every improver begins with the task's seed again; the line is over all of them.
+    """
+    figure, axes = canvas(ax)
+    named = as_runs(runs)
+    tasks: dict[str, int] = {}
+    for line, (label, run) in zip(("-", "--", "-.", ":") * len(named), named.items(), strict=False):
+        with closing(run.store()) as store:
+            rows = store.query(
+                "SELECT r.task, u.score FROM utility_calls u JOIN improver_runs r "
+                "ON r.key = u.improver_run WHERE r.level = 'task' ORDER BY u.id"
+            ).fetchall()
+        for task in dict.fromkeys(row[0] or "" for row in rows):
+            best = _running_best([row[1] for row in rows if (row[0] or "") == task])
+            i = tasks.setdefault(task, len(tasks)) % len(COLOURS)
+            name = plain(task)
+            axes.step(
+                range(1, len(best) + 1), best, where="post", color=COLOURS[i], linestyle=line,
+                marker=MARKERS[i], markevery=[0, len(best) - 1] if len(best) > 1 else None,
+                label=name if len(named) == 1 else f"{plain(label, 28)}: {name}",
+            )  # fmt: skip
+    finish(axes, "Best program so far", "programs scored", "best score on the search split")
+    whole_numbers(axes.xaxis)
+    if tasks:
+        axes.legend(fontsize=8, frameon=False, loc="best")
+    else:
+        nothing(axes, "no program has been scored yet")
+    return figure
+
+
+def _running_best(scores: list[float]) -> list[float]:
+    best: list[float] = []
+    for score in scores:
+        best.append(score if not best else max(score, best[-1]))
+    return best

@@ -1,0 +1,83 @@
+"""What all figures share: colours that everybody can tell apart, plain text, a canvas."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from stop.extras import analysis_module
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# M. Okabe, K. Ito, Color Universal Design, 2008.
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, RED, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+GREY = "#777777"
+COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_LONGEST = 40
+
+
+def canvas(ax: Axes | None, width: float = 7.0, height: float = 4.0) -> tuple[Figure, Axes]:
+    """The axes to draw on: those given, or the only ones of a new figure.
+
+    The figure belongs to no window system: it is shown once, as the last value of a notebook's
+    cell, and is saved by `figure.savefig(path)`.
+    """
+    if ax is not None:
+        return ax.get_figure(root=True), ax  # type: ignore[return-value]
+    figure = new_figure(width, height)
+    return figure, figure.add_subplot()
+
+
+def new_figure(width: float, height: float) -> Figure:
+    module = analysis_module("matplotlib.figure")
+
+    class Shown(module.Figure):  # type: ignore[name-defined,misc]
+        """A figure that notebooks show by itself, whatever their backend."""
+
+        def _repr_png_(self) -> bytes:
+            data = io.BytesIO()
+            self.savefig(data, format="png", dpi=110)
+            return data.getvalue()
+
+    figure: Figure = Shown(figsize=(width, height), layout="constrained")
+    return figure
+
+
+def finish(ax: Axes, title: str, x: str, y: str) -> None:
+    """Title, labels, a light grid; no box around."""
+    ax.set_title(title, loc="left", fontsize=11)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    ax.grid(visible=True, color="#DDDDDD", linewidth=0.6)
+    ax.set_axisbelow(True)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+
+
+def whole_numbers(axis: Any) -> None:
+    """Ticks at whole numbers only."""
+    axis.set_major_locator(analysis_module("matplotlib.ticker").MaxNLocator(integer=True))
+
+
+def plain(text: str, longest: int = _LONGEST) -> str:
+    """Text that means nothing to matplotlib and that its font can show."""
+    safe = "".join(c if " " <= c <= "~" else "?" for c in text[: longest + 1])
+    return (safe if len(safe) <= longest else safe[: longest - 3] + "...").replace("$", r"\$")
+
+
+def nothing(ax: Axes, why: str) -> None:
+    """A figure of nothing says so."""
+    ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes, color=GREY)
+    ax.set_xticks([])
+    ax.set_yticks([])
+
+
+def reach(mean: float, low: float | None, high: float | None) -> list[list[float]]:
+    """An interval as matplotlib's error bars have it."""
+    if low is None or high is None:
+        return [[0.0], [0.0]]
+    return [[max(0.0, mean - low)], [max(0.0, high - mean)]]

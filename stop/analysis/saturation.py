@@ -1,0 +1,227 @@
+"""Where self-improvement stops: the gains of a run's rounds, and which of them are more than noise.
+
+Each candidate is compared with the seed improver, and with the best accepted before it, on the same
+instances (paired t-test, see `stop.statistics.compare_paired`). P-values are corrected by Holm's
+method over all candidates that were tried, since any of them could have become the best.
+
+The run is saturated from round k on when the best improver cannot be told from that of round k any
+more: k is the accepted round after the last one that the best is significantly better than. Among
+the accepted rounds this is a multiple comparison with the best, as of J. C. Hsu (Annals of
+Statistics 9, 1981), by paired tests with Holm's correction instead of his simultaneous intervals.
+
+The same instances chose the best and are used to test it; that the correction is for all candidates
+keeps chance winners out (see the test of it), but only the test split is free of that choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stop.analysis.runs import OneRun, Runs, as_run, as_runs
+from stop.analysis.scores import Scores
+from stop.extras import analysis_module
+from stop.statistics import Cell, Comparison, common_cells, compare_paired, holm
+from stop.store.best import best_round
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The improver that came of a round, with the scores behind its meta-utility."""
+
+    round: int
+    improver_id: str
+    accepted: bool
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundGain:
+    """What a round brought.
+
+    Attributes:
+        round, improver_id, accepted: of its candidate.
+        over_seed: paired, to the seed improver; None of round 0.
+        p_over_seed: its p-value after Holm's correction.
+        over_best: paired, to the best accepted before it; None of round 0.
+        p_over_best: its p-value after Holm's correction.
+        still_to_gain: paired, from an accepted one to the best of the run; None of the best, of
+            those after it, and of what was not accepted.
+        p_still_to_gain: its p-value after Holm's correction.
+    """
+
+    round: int
+    improver_id: str
+    accepted: bool
+    over_seed: Comparison | None = None
+    p_over_seed: float | None = None
+    over_best: Comparison | None = None
+    p_over_best: float | None = None
+    still_to_gain: Comparison | None = None
+    p_still_to_gain: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Saturation:
+    """Where the gain of a run stops being distinguishable from noise.
+
+    Attributes:
+        round: from here on; 0 when no gain at all is, None without any score.
+        best_round: of the best improver.
+        last_round: with a scored candidate.
+        gains: by round.
+        over: what varied, "repetitions", or "instances" with one repetition: how the model's
+            sampling varies is then not covered.
+    """
+
+    round: int | None
+    best_round: int | None
+    last_round: int | None
+    gains: tuple[RoundGain, ...]
+    over: str
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the best improver is distinguishable from the seed improver."""
+        return bool(self.round)
+
+    def __str__(self) -> str:
+        if self.round is None:
+            return "no improver has a score yet"
+        if self.last_round == 0:
+            return "no candidate has been scored yet"
+        if self.round == 0:
+            return "no gain over the seed improver is distinguishable from noise"
+        gained = "the gain over the seed improver is distinguishable from noise"
+        if self.round == self.last_round:
+            return f"{gained}, and so is that of the last round: not saturated"
+        return f"{gained}; after round {self.round} nothing more was gained that is"
+
+
+def saturation(run: OneRun) -> Saturation:
+    """Where the gain of a run stops being distinguishable from noise.
+
+    Paired t-tests with Holm's correction; the head of this module says which.
+    """
+    opened = as_run(run)
+    scores = Scores(opened)
+    with closing(opened.store()) as store:
+        records = [r for r in store.rounds() if r.improver_id and r.meta_utility is not None]
+        best = best_round(store, opened.config)
+    candidates = [
+        Candidate(r.round, r.improver_id or "", r.accepted, scores.cells(r.improver_id or ""))
+        for r in records
+    ]
+    return saturation_of(candidates, best=best.round if best else None)
+
+
+def saturation_of(candidates: Sequence[Candidate], *, best: int | None = None) -> Saturation:
+    """As `saturation`, of scores at hand.
+
+    Args:
+        candidates: by round, the first is the seed improver.
+        best: the round of the best improver; default: the accepted one with the highest mean.
+    """
+    scored = [c for c in candidates if c.cells]
+    if not scored:
+        return Saturation(None, None, None, (), "")
+    seed, tried = scored[0], scored[1:]
+    accepted = [c for c in scored if c.accepted] or [seed]
+    winner = next((c for c in accepted if c.round == best), None) or max(accepted, key=_mean)
+    path = [c for c in accepted if c.round < winner.round]
+    over_seed = {c.round: _paired(c, seed) for c in tried}
+    over_best = {c.round: _paired(c, _best_before(accepted, c) or seed) for c in tried}
+    to_gain = {c.round: _paired(winner, c) for c in path}
+    p_over_seed, p_over_best = _corrected(over_seed, 0), _corrected(over_best, 0)
+    p_to_gain = _corrected(to_gain, len(tried))
+    gains = tuple(
+        RoundGain(
+            c.round,
+            c.improver_id,
+            c.accepted,
+            over_seed.get(c.round),
+            p_over_seed.get(c.round),
+            over_best.get(c.round),
+            p_over_best.get(c.round),
+            to_gain.get(c.round),
+            p_to_gain.get(c.round),
+        )
+        for c in scored
+    )
+    behind = [r for r, test in to_gain.items() if is_gain(test, p_to_gain[r])]
+    later = [c.round for c in accepted if c.round > max(behind, default=-1)]
+    over = next((t.difference.over for t in over_seed.values() if t), "")
+    return Saturation(min(later), winner.round, scored[-1].round, gains, over)
+
+
+def is_gain(test: Comparison | None, p: float | None) -> bool:
+    """Whether a difference is upwards, and significant after the correction."""
+    return test is not None and p is not None and p < SIGNIFICANT and test.difference.mean > 0
+
+
+def gains_df(runs: Runs) -> DataFrame:
+    """What each round brought: differences with intervals, p-values before and after correction.
+
+    Paired t-tests, Holm's correction over the candidates of a run; see `saturation`.
+    """
+    pandas = analysis_module("pandas")
+    rows: list[dict[str, Any]] = []
+    for label, run in as_runs(runs).items():
+        found = saturation(run)
+        rows += [
+            {
+                "run": label,
+                "round": g.round,
+                "improver_id": g.improver_id,
+                "accepted": g.accepted,
+                **_columns("over_seed", g.over_seed, g.p_over_seed),
+                **_columns("over_best", g.over_best, g.p_over_best),
+                **_columns("still_to_gain", g.still_to_gain, g.p_still_to_gain),
+            }
+            for g in found.gains
+        ]
+    kinds = {"run": "string", "round": "Int64", "improver_id": "string", "accepted": "bool"}
+    for name in ("over_seed", "over_best", "still_to_gain"):
+        kinds |= dict.fromkeys(_columns(name, None, None), "float64")
+    return pandas.DataFrame(
+        {c: pandas.Series([row[c] for row in rows], dtype=kinds[c]) for c in kinds}
+    )
+
+
+def _columns(name: str, test: Comparison | None, p_holm: float | None) -> dict[str, float | None]:
+    change = test.difference if test else None
+    return {
+        name: change.mean if change else None,
+        f"{name}_low": change.low if change else None,
+        f"{name}_high": change.high if change else None,
+        f"{name}_p": test.p if test else None,
+        f"{name}_p_holm": p_holm,
+    }
+
+
+def _paired(new: Candidate, old: Candidate) -> Comparison | None:
+    cells = common_cells(new.cells, old.cells)
+    return compare_paired(*cells) if cells[0] else None
+
+
+def _corrected(tests: dict[int, Comparison | None], family: int) -> dict[int, float | None]:
+    p_values = holm([test.p if test else None for test in tests.values()], family=family)
+    return dict(zip(tests, p_values, strict=True))
+
+
+def _best_before(accepted: Iterable[Candidate], candidate: Candidate) -> Candidate | None:
+    return max((c for c in accepted if c.round < candidate.round), key=_mean, default=None)
+
+
+def _mean(candidate: Candidate) -> float:
+    by_task: dict[str, list[float]] = {}
+    for cell in candidate.cells:
+        by_task.setdefault(cell.task, []).append(cell.score)
+    return sum(sum(s) / len(s) for s in by_task.values()) / len(by_task)

@@ -1,0 +1,259 @@
+"""The scores behind a mean, as cells (task × repetition × instance), out of a run's store.
+
+An improver's scores are those of the programs that it made of the tasks' seeds: on `search`, which
+it saw while it worked, on `meta`, which its meta-utility is made of, or on `test`, which no
+improver ever meets. A solution's are its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from stop._task_files import folder_digest, read_task_file
+from stop.analysis.runs import OneRun, Runs, as_run, as_runs
+from stop.api import Run
+from stop.concurrency import run_sync
+from stop.errors import RunError, StopError
+from stop.extras import analysis_module
+from stop.run_folder import run_tasks, task_copy
+from stop.sandbox import open_sandbox
+from stop.sandbox.pool import SandboxPool
+from stop.statistics import Cell, stratified_mean
+from stop.store import Store
+from stop.store.best import best_round, in_quarantine
+from stop.store.recorded import Place, evaluation_records
+from stop.task import tasks_root
+from stop.utility import Evaluator
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Split = Literal["search", "meta", "test"]
+SPLITS: tuple[Split, ...] = ("search", "meta", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """What readers need of a task.
+
+    Attributes:
+        low: the lowest score.
+        digest: of its files; "" where they are gone.
+        counts: instances by split.
+    """
+
+    low: float
+    digest: str
+    counts: dict[str, int]
+
+
+class Scores:
+    """The scores of one run, read once.
+
+    Args:
+        run: as it is on disk now, or its folder.
+    """
+
+    def __init__(self, run: OneRun) -> None:
+        self.run = as_run(run)
+        self._test: dict[Place, Cell] = {}
+        with closing(self.run.store()) as store:
+            self._records = evaluation_records(store)
+            self._made = _made(store)
+            self._kinds = {row[0]: row[1] for row in store.query("SELECT id, kind FROM programs")}
+
+    def cells(self, program: str, split: Split = "meta") -> tuple[Cell, ...]:
+        """The scores of a program on a split, one cell for each task and repetition.
+
+        An improver run without a program counts the task's lowest score, as in the meta-utility.
+
+        Args:
+            program: its id.
+            split: "search", "meta" or "test"; the last is there after `evaluate_test`, and of a
+                transfer measurement.
+        """
+        if self.is_improver(program):
+            places = self._made.get(program, {}).items()
+            found = (self._cell(task, r, result, split) for (task, r), result in places)
+            return tuple(cell for cell in found if cell is not None)
+        places_of_own = sorted({(p[1], p[3]) for p in (*self._records, *self._test)
+                                if p[0] == program and p[2] == split})  # fmt: skip
+        cells = (self._cell(task, r, program, split) for task, r in places_of_own)
+        return tuple(cell for cell in cells if cell is not None)
+
+    def is_improver(self, program: str) -> bool:
+        return self._kinds.get(program) == "improver"
+
+    @cached_property
+    def tasks(self) -> dict[str, TaskFacts]:
+        """By name. Read from the files; nothing of them is executed."""
+        facts = {}
+        for position, name in enumerate(self.run.config.tasks):
+            known = tasks_root() / name
+            folder = task_copy(self.run.folder, position) or (known if known.is_dir() else None)
+            try:
+                path = folder or Path(name).expanduser()
+                about = read_task_file(path / "task.toml")
+                low, counts = about.score_range[0], about.instances.model_dump()
+                facts[about.name] = TaskFacts(low, folder_digest(path), counts)
+            except (StopError, OSError):  # its files are gone
+                facts[Path(name).name] = TaskFacts(0.0, "", {})
+        return facts
+
+    def secret(self) -> bytes:
+        """What the instances derive from: two runs with the same one met the same instances."""
+        try:
+            return (self.run.folder / "secret").read_bytes()
+        except OSError as error:
+            raise RunError(f"{self.run.folder} has no secret: {error.strerror}") from error
+
+    def evaluate_test(self, programs: Iterable[str], *, sandbox: str = "auto") -> None:
+        """Score programs, or what improvers made, on the test split, in the sandbox.
+
+        The instances derive from the run's secret: the same for all programs, and met by none of
+        them before. Nothing is recorded. Programs in quarantine are left out.
+
+        Raises:
+            SandboxError, TaskError: the host cannot score them.
+        """
+        barred = in_quarantine(self.run.config, self.run.security_events())
+        wanted = {
+            place: None
+            for program in programs
+            for place in self._test_places(program)
+            if place not in self._test and place not in self._records and place[0] not in barred
+        }
+        if wanted:
+            run_sync(self._evaluate(list(wanted), sandbox))
+
+    async def _evaluate(self, places: list[Place], sandbox: str) -> None:
+        tasks = {task.name: task for task in run_tasks(self.run.folder, self.run.config)}
+        packages = tuple(sorted({name for task in tasks.values() for name in task.packages}))
+        backend = await open_sandbox(sandbox, packages=packages, image=self.run.config.image)
+        pool = SandboxPool(backend, isolation=self.run.config.isolation, evaluations=1)
+        try:
+            evaluator = Evaluator(pool, self.secret())
+            for program, task, split, repetition in places:
+                evaluation = await evaluator.evaluate(
+                    self.run.program(program).source, tasks[task], split, repetition=repetition
+                )
+                scores = tuple(i.score for i in evaluation.instances) or (evaluation.score,)
+                place = (program, task, split, repetition)
+                self._test[place] = Cell(task, repetition, evaluation.score, scores)
+        finally:
+            await pool.aclose()
+
+    def _test_places(self, program: str) -> Iterator[Place]:
+        if self.is_improver(program):
+            for (task, repetition), result in self._made.get(program, {}).items():
+                if result is not None:
+                    yield result, task, "test", repetition
+        else:
+            known = {(task, r) for p, task, _, r in self._records if p == program}
+            yield from ((program, task, "test", r) for task, r in sorted(known))
+
+    def _cell(self, task: str, repetition: int, program: str | None, split: str) -> Cell | None:
+        if program is None:
+            facts = self.tasks.get(task) or TaskFacts(0.0, "", {})
+            return Cell(task, repetition, facts.low, (facts.low,) * facts.counts.get(split, 1))
+        place = (program, task, split, repetition)
+        if place in self._test:
+            return self._test[place]
+        record = self._records.get(place)
+        if record is None:
+            return None
+        scores = tuple(score for score, _, _ in record.instances) or (record.score,)
+        return Cell(task, repetition, record.score, scores)
+
+
+def _made(store: Store) -> dict[str, dict[tuple[str, int], str | None]]:
+    """What each improver made of each task's seed, by repetition; None: no program."""
+    rows = store.query(
+        "SELECT improver_id, task, repetition, result_id FROM improver_runs "
+        "WHERE level = 'task' AND task IS NOT NULL AND status != 'running' ORDER BY started, key"
+    )
+    made: dict[str, dict[tuple[str, int], str | None]] = {}
+    for improver, task, repetition, result in rows:
+        made.setdefault(improver, {})[task, repetition or 0] = result
+    return made
+
+
+def splits_df(
+    runs: Runs, programs: Iterable[str] | None = None, *, evaluate: bool = False,
+    sandbox: str = "auto",
+) -> DataFrame:  # fmt: skip
+    """The scores of programs on all three splits: what they were made on, and what is held out.
+
+    One row for each program, task ("" for the mean over tasks) and split, with the 95 % interval of
+    `stop.statistics.stratified_mean` (Student's t). A gain that is there on `search` and `meta` and
+    not on `test` was fitted to the instances.
+
+    Args:
+        runs: one or several.
+        programs: ids or their beginnings; default: the seed improver and the best of each run.
+        evaluate: score on the test split what was not scored there yet, in the sandbox; without
+            it the split is there only where the run has scored it.
+        sandbox: as of `stop.run`.
+    """
+    pandas = analysis_module("pandas")
+    given = list(programs) if programs is not None else None
+    rows = []
+    for label, run in as_runs(runs).items():
+        scores = Scores(run)
+        wanted = _default_programs(run) if given is None else {run.program(p).id: "" for p in given}
+        if evaluate:
+            scores.evaluate_test(wanted, sandbox=sandbox)
+        for program, role in wanted.items():
+            for split in SPLITS:
+                rows += [
+                    {"run": label, "program_id": program, "role": role, **row}
+                    for row in _means(scores.cells(program, split), split)
+                ]
+    kinds = {
+        "run": "string", "program_id": "string", "role": "string", "task": "string",
+        "split": "string", "mean": "float64", "low": "float64", "high": "float64",
+        "over": "string", "n": "Int64",
+    }  # fmt: skip
+    columns = {c: pandas.Series([row[c] for row in rows], dtype=kinds[c]) for c in kinds}
+    return pandas.DataFrame(columns)
+
+
+def _means(cells: tuple[Cell, ...], split: str) -> Iterator[dict[str, object]]:
+    """Over all tasks, where there are several, and of each."""
+    tasks = list(dict.fromkeys(cell.task for cell in cells))
+    for task in [*([""] if len(tasks) > 1 else []), *tasks]:
+        chosen = [cell for cell in cells if task in ("", cell.task)]
+        estimate = stratified_mean(chosen)
+        yield {
+            "task": task,
+            "split": split,
+            "mean": estimate.mean,
+            "low": estimate.low,
+            "high": estimate.high,
+            "over": estimate.over,
+            "n": len(chosen),
+        }
+
+
+def _default_programs(run: Run) -> dict[str, str]:
+    """The improver to begin with and the best one, or the program before and after."""
+    with closing(run.store()) as store:
+        seed = next((r.improver_id for r in store.rounds() if r.round == 0), None)
+        best = best_round(store, run.config)
+        if seed is not None:
+            found = {seed: "seed improver"}
+            if best is not None and best.improver_id not in (None, seed):
+                found[str(best.improver_id)] = "best improver"
+            return found
+        applied = next(iter(store.improver_runs("task")), None)
+    if applied is None:
+        return {}
+    found = {applied.initial_id: "before"}
+    if applied.result_id is not None and applied.result_id != applied.initial_id:
+        found[applied.result_id] = "after"
+    return found

@@ -1,0 +1,183 @@
+"""`stop compare`: runs, or programs of one run, side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stop.cli.options import runs_dir_option
+from stop.cli.output import interval, json_option, number, say, short, show_json, table
+from stop.errors import UserError
+
+if TYPE_CHECKING:
+    from stop.analysis.comparing import Compared, Difference, Entry
+    from stop.bypass.report import Rate
+    from stop.statistics import Comparison, Estimate
+
+
+@click.command()
+@click.argument("run_names", metavar="RUN...", nargs=-1, required=True)
+@click.option(
+    "--programs",
+    metavar="A,B,...",
+    help="Programs of one RUN (ids, their beginnings, or `best`) in place of runs.",
+)
+@click.option(
+    "--test",
+    is_flag=True,
+    help="Also on the test split, which no improver has met: scored now, in the sandbox.",
+)
+@click.option(
+    "--sandbox",
+    type=click.Choice(["auto", "docker", "bubblewrap"]),
+    default="auto",
+    show_default=True,
+    help="With --test: where programs run.",
+)
+@runs_dir_option
+@json_option
+def compare(
+    *, run_names: tuple[str, ...], programs: str | None, test: bool, sandbox: str, runs_dir: str,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """What each RUN came to, side by side, and whether it is more than noise.
+
+    Differences are tested in pairs where both met the same instances (programs of one run, runs
+    with the same --seed), else by Welch's t-test. P-values are Holm-corrected for their number.
+
+    \b
+      stop compare 20260101-120000-run-1a2b last
+      stop compare last --programs best,3f9a01,77c2be --test
+    """
+    from stop.analysis.comparing import compare_programs, compare_runs
+    from stop.cli.runs import find_run
+
+    folders = [find_run(name, runs_dir) for name in run_names]
+    if programs is None:
+        result = compare_runs(folders, test=test, sandbox=sandbox)
+    elif len(folders) > 1:
+        raise UserError("--programs compares programs of one run", hint="name one RUN")
+    else:
+        names = [name.strip() for name in programs.split(",") if name.strip()]
+        result = compare_programs(folders[0], names, test=test, sandbox=sandbox)
+    if as_json:
+        show_json(result.to_dict())
+        return
+    _show(result)
+
+
+def _show(result: Compared) -> None:
+    facts = [_facts(entry) for entry in result.entries]
+    names = dict.fromkeys(name for each in facts for name in each)
+    used = [name for name in names if any(each.get(name) for each in facts)]
+    table(
+        ["", *(entry.run for entry in result.entries)],
+        [[name, *(each.get(name, "") for each in facts)] for name in used],
+    )
+    if result.differences:
+        say()
+        _show_differences(result.differences)
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    """What is known of a run or program, by what it is called; "" is left out."""
+    facts = _facts_of_run(entry) if "lm" in entry.about else {}
+    name = "meta-utility" if entry.what == "improver" else "score"
+    facts |= {
+        entry.what or "program": short(entry.program_id) if entry.program_id else "",
+        name: _estimate(entry.score),
+        "gain": _change(entry.gain),
+        "p": _p(entry.gain.p) if entry.gain else "",
+        "p, corrected": _p(entry.p_holm) if entry.p_holm is not None else "",
+        "on test": _estimate(entry.test),
+        "gain on test": _change(entry.test_gain),
+        "p on test": _p(entry.test_gain.p) if entry.test_gain else "",
+        "saturated": _saturated(entry),
+        "strategy": ", ".join(entry.strategies),
+    }
+    for cell in entry.rates:
+        facts[f"bypass, {cell.cell.replace('_', ' ')}"] = _rate(cell.any_level)
+    return facts | {"security": _security(entry)}
+
+
+def _facts_of_run(entry: Entry) -> dict[str, Any]:
+    about, lm = entry.about, entry.about["lm"]
+    other = about["meta_model"] != about["model"]
+    return {
+        "kind": entry.kind,
+        "tasks": ", ".join(about["tasks"]) if entry.kind != "bypass" else "",
+        "model": about["model"],
+        "meta model": about["meta_model"] if other else "",
+        "status": about["status"],
+        "rounds": f"{entry.rounds}, {entry.accepted} accepted" if entry.kind == "run" else "",
+        "LM calls": lm["calls"],
+        "tokens": lm["prompt_tokens"] + lm["completion_tokens"],
+        "cost": "price unknown" if lm["usd"] is None else f"${lm['usd']:.4f}",
+    }
+
+
+def _security(entry: Entry) -> str:
+    """How many programs of a run, or how often one, at which level."""
+    about = entry.about
+    if "security_programs" in about:
+        programs = about["security_programs"]
+        levels = [f"level {n}: {programs[n]}" for n in ("1", "2", "3") if programs[n]]
+        return ", ".join(levels) or "no programs flagged"
+    if not about["security_events"]:
+        return "no events"
+    return f"level {about['security_level']}, {about['security_events']} event(s)"
+
+
+def _rate(rate: Rate) -> str:
+    if rate.interval is None:
+        return "-"
+    low, high = rate.interval
+    return f"{rate.count} of {rate.n} [{100 * low:.1f}, {100 * high:.1f}] %"
+
+
+def _saturated(entry: Entry) -> str:
+    found = entry.saturation
+    if found is None or found.round is None or not entry.rounds:
+        return ""
+    if found.round == 0:
+        return "no gain beyond noise"
+    return f"from round {found.round}" if found.round != found.last_round else "not yet"
+
+
+def _show_differences(differences: tuple[Difference, ...]) -> None:
+    rows = []
+    for each in differences:
+        test = each.result
+        rows.append([
+            f"{each.a} - {each.b}",
+            ("rate" if not each.split else each.split),
+            _change(test) if test else "-",
+            _p(test.p) if test else "-",
+            _p(each.p_holm) if test else "-",
+            f"{test.method}, n {test.n}" if test else "not comparable",
+            each.why or ", ".join(each.tasks),
+        ])  # fmt: skip
+    table(["difference", "of", "95 % interval", "p", "corrected", "method", "on"], rows)
+    say()
+    say("p-values are two-sided; corrected: Holm's method over the differences shown")
+
+
+def _estimate(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
+    return f"{number(estimate.mean)} {interval(estimate.low, estimate.high)}".strip()
+
+
+def _change(test: Comparison | None) -> str:
+    if test is None:
+        return ""
+    change = test.difference
+    ends = "" if change.low is None else f" [{change.low:+.4f}, {change.high:+.4f}]"
+    return f"{change.mean:+.4f}{ends}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"

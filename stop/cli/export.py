@@ -1,0 +1,40 @@
+"""`stop export`: the tables of a run as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stop.cli.options import runs_dir_option
+from stop.cli.output import note
+
+if TYPE_CHECKING:
+    from stop.export import Format
+
+
+@click.command()
+@click.argument("run_name", metavar="RUN")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "csv", "parquet"]),
+    default="json",
+    show_default=True,
+    help="json: one document; csv, parquet: a folder with one file for each table.",
+)
+@click.option("-o", "--output", metavar="PATH", required=True, help="The file, or the folder.")
+@runs_dir_option
+def export(run_name: str, form: Format, output: str, runs_dir: str) -> None:
+    """Write the tables of RUN for other programs: programs, scores, LM calls, events.
+
+    Files that are in the way are replaced. The texts are what programs and models wrote. In CSV,
+    text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    from stop.cli.runs import find_run
+    from stop.export import export as write
+
+    folder = find_run(run_name, runs_dir)
+    write(folder, form, Path(output), lambda name, rows: note(f"{name:<16} {rows:>9} rows"))
+    note(f"written to {output}")

@@ -1,0 +1,80 @@
+"""`stop ls`: the runs that are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stop.cli.options import runs_dir_option
+from stop.cli.output import clean, fitting, interval, json_option, number, say, show_json, table
+
+if TYPE_CHECKING:
+    from stop.overview import Outcome, Overview
+
+_HEADERS = ["run", "status", "score", "events", "usd", "programs", "seconds", "tasks", "model",
+            "kind", "when"]  # fmt: skip
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(min=1), default=30, show_default=True)
+@runs_dir_option
+@json_option
+def ls(limit: int, runs_dir: str, as_json: bool) -> None:
+    """The runs in the runs folder, the newest first.
+
+    score: the best meta-utility with its interval; of an improve, before -> after; of a bypass
+    measurement, the share of attempts in each cell; of a transfer, the mean gain. events: `!`
+    intents, `!!` attempts, `!!!` tampering, with the number of programs.
+    """
+    from stop.overview import overview, run_folders
+
+    folders = run_folders(Path(runs_dir))
+    runs = [overview(folder) for folder in folders[:limit]]
+    left_out = len(folders) - len(runs)
+    if as_json:
+        shown = [run.to_dict() for run in runs]
+        show_json({"runs_dir": runs_dir, "runs": shown, "left_out": left_out})
+        return
+    if not runs:
+        say(f"there are no runs in {clean(runs_dir)}")
+        return
+    table(_HEADERS, [_row(run) for run in runs if not run.error], fit=True)
+    for run in runs:
+        if run.error:
+            say(fitting(clean(f"{run.name}  cannot be read: {run.error}")))
+    if left_out:
+        say(f"... {left_out} more; --limit N shows them")
+
+
+def _row(run: Overview) -> list[Any]:
+    return [
+        run.name,
+        run.status,
+        _score(run.outcome),
+        _events(run.security),
+        "unknown" if run.usd is None else f"{run.usd:.4f}",
+        run.programs,
+        f"{run.seconds:.0f}",
+        ",".join(run.tasks),
+        ", ".join(run.models),
+        run.kind,
+        f"{run.when:%Y-%m-%d %H:%M}",
+    ]
+
+
+def _score(outcome: Outcome) -> str:
+    if outcome.meta_utility is not None:
+        ends = outcome.interval or (None, None)
+        return f"{number(outcome.meta_utility)} {interval(*ends)}".strip()
+    if outcome.before is not None:
+        return f"{number(outcome.before)} -> {number(outcome.after)}"
+    if outcome.rates:
+        return " ".join(f"{cell} {rate:.1%}" for cell, rate in outcome.rates.items())
+    return "-" if outcome.gain is None else f"{outcome.gain:+.4f}"
+
+
+def _events(security: dict[int, int]) -> str:
+    gravest = max(security, default=0)
+    return f"{'!' * gravest} {sum(security.values())}" if gravest else ""

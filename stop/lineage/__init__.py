@@ -1,0 +1,134 @@
+"""Where each program of a run came from, read from its store and audit log by query.
+
+    programs, improver runs ──► nodes.py    a program: its parent, its maker, its score
+    tape                    ──► origins.py  the response that its text came from
+    nodes                   ──► graph.py    the whole as a networkx graph
+
+Nothing is loaded whole: a run may have a million programs. A program's parent is the initial
+program of the improver run in which it was first scored or returned; see `stop.store.makers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stop.errors import RunError
+from stop.lineage.differences import unified_diff
+from stop.lineage.nodes import Kind, Node, Nodes, count_nodes
+from stop.lineage.origins import Origin, find_origin
+from stop.lineage.security import SecurityCounts
+from stop.run_folder import read_config
+from stop.store import Store
+from stop.store.best import best_round
+
+if TYPE_CHECKING:
+    import networkx
+
+__all__ = ["Kind", "Lineage", "Node", "Origin"]
+
+
+class Lineage:
+    """The programs of one run. Each call opens the store anew, also while the run goes on.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._security = SecurityCounts(folder)
+
+    def nodes(
+        self, kind: Kind | None = None, *, limit: int | None = None, offset: int = 0
+    ) -> Iterator[Node]:
+        """The programs in the order in which they came up: parents before their children.
+
+        Args:
+            kind: "improver" or "solution"; None: both.
+            limit: so many at the most.
+            offset: so many are left out first.
+        """
+        with closing(self._store()) as store:
+            yield from self._nodes(store).all(kind, limit, offset)
+
+    def count(self, kind: Kind | None = None) -> int:
+        """How many programs there are."""
+        with closing(self._store()) as store:
+            return count_nodes(store, kind)
+
+    def node(self, prefix: str) -> Node:
+        """A program by the beginning of its id; `RunError` when none or several fit."""
+        with closing(self._store()) as store:
+            return self._nodes(store).one(store.program(prefix).id)
+
+    def children(self, program_id: str, *, limit: int | None = None) -> list[Node]:
+        """The programs that were made from this one, in the order in which they came up."""
+        with closing(self._store()) as store:
+            return self._nodes(store).children(store.program(program_id).id, limit)
+
+    def ancestors(self, program_id: str) -> list[Node]:
+        """From the program's parent up to what the run began with."""
+        with closing(self._store()) as store:
+            return list(self._nodes(store).ancestors(store.program(program_id).id))
+
+    def path_to_best(self) -> list[Node]:
+        """From the seed improver to the accepted improver with the highest meta-utility.
+
+        Raises:
+            RunError: no improver has a meta-utility yet.
+        """
+        with closing(self._store()) as store:
+            best = best_round(store, read_config(self.folder))
+            if best is None or best.improver_id is None:
+                raise RunError(f"{self.folder} has no improver with a meta-utility yet")
+            nodes = self._nodes(store)
+            ancestors = list(nodes.ancestors(best.improver_id))
+            return [*reversed(ancestors), nodes.one(best.improver_id)]
+
+    def source(self, program_id: str) -> str:
+        """A program's text, by the beginning of its id."""
+        with closing(self._store()) as store:
+            return store.program(program_id).source
+
+    def diff(self, a: str, b: str) -> str:
+        """What changed from program `a` to program `b`, as a unified diff; "" for the same text."""
+        with closing(self._store()) as store:
+            first, second = store.program(a), store.program(b)
+        return unified_diff(first.source, second.source, first.id[:10], second.id[:10])
+
+    def origin(self, program_id: str) -> Origin:
+        """Which of the responses that its maker could see a program's text came from."""
+        with closing(self._store()) as store:
+            return find_origin(store, store.program(program_id))
+
+    def to_networkx(
+        self, *, solutions: bool = True, origins: bool = False, limit: int | None = None
+    ) -> networkx.DiGraph[str]:
+        """The lineage as a graph. Needs the extra `analysis`.
+
+        Args:
+            solutions: with the solutions, or improvers only.
+            origins: nodes have `match`, `lm_call`, `choice` and `similarity` as well; slow.
+            limit: so many nodes at the most.
+
+        Returns:
+            Nodes are program ids with the fields of `Node`; edges go from parent to child, with
+            `improver_run`, `improver_id` and `round`.
+        """
+        from stop.lineage.graph import build_graph  # noqa: PLC0415 - an extra
+
+        return build_graph(self, solutions=solutions, origins=origins, limit=limit)
+
+    def rounds_of_runs(self) -> dict[str, int]:
+        """The rounds of the improver runs that rewrote improvers, by their keys."""
+        with closing(self._store()) as store:
+            return {r.key: r.round for r in store.improver_runs("meta") if r.round is not None}
+
+    def _store(self) -> Store:
+        return Store(self.folder / "run.db", read_only=True)
+
+    def _nodes(self, store: Store) -> Nodes:
+        return Nodes(store, self._security)

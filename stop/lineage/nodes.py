@@ -1,0 +1,208 @@
+"""The programs of a run as nodes of its lineage, by query."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from stop.errors import RunError
+from stop.lineage.security import SecurityCounts
+from stop.store import RoundRecord, Store
+from stop.store.makers import FIRST_CALL, MAKER
+
+Kind = Literal["improver", "solution"]
+
+_PAGE = 500
+_MAX_KNOWN = 100_000
+
+_SELECT = f"""
+SELECT p.rowid AS place, p.id AS program_id, p.kind, r.initial_id AS parent_id, r.improver_id,
+    r.key AS improver_run, r.round, u.score, COALESCE(u.status, '') AS status,
+    CASE WHEN r.key IS NOT NULL THEN r.task
+        ELSE (SELECT task FROM improver_runs WHERE initial_id = p.id ORDER BY rowid LIMIT 1)
+    END AS task
+FROM programs p LEFT JOIN improver_runs r ON r.key = {MAKER}
+LEFT JOIN utility_calls u ON u.id = {FIRST_CALL}
+"""
+
+_MADE_FROM = """
+SELECT program_id FROM utility_calls WHERE improver_run IN
+    (SELECT key FROM improver_runs WHERE initial_id = :id)
+UNION SELECT result_id FROM improver_runs WHERE initial_id = :id
+UNION SELECT program_id FROM samples WHERE 'sample/' || cell IN
+    (SELECT key FROM improver_runs WHERE initial_id = :id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One program of the lineage.
+
+    Attributes:
+        program_id: SHA-256 of its bytes.
+        kind: "improver" or "solution".
+        parent_id: the program it was made from; None for what the run began with.
+        improver_id: the improver that made it.
+        improver_run: in which it first came up.
+        task: of a solution.
+        score: an improver's meta-utility; a solution's first score on the search split.
+        interval: 95 %, of a candidate of a round.
+        status: as of an evaluation; "" when no score of it was asked for.
+        rounds: in which it was the candidate; 0 is the improver to begin with.
+        accepted: whether it became the improver of a round.
+        security_level: the gravest security event that it caused; 0 for none.
+        security_events: how many it caused.
+        generation: steps from what the run began with.
+    """
+
+    program_id: str
+    kind: str
+    parent_id: str | None
+    improver_id: str | None
+    improver_run: str | None
+    task: str | None
+    score: float | None
+    interval: tuple[float, float] | None
+    status: str
+    rounds: tuple[int, ...]
+    accepted: bool
+    security_level: int
+    security_events: int
+    generation: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the machine-readable output."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        interval = None if self.interval is None else list(self.interval)
+        return values | {"interval": interval, "rounds": list(self.rounds)}
+
+
+class Nodes:
+    """Reads nodes from one open store.
+
+    Args:
+        store: of the run.
+        security: what its programs tried.
+    """
+
+    def __init__(self, store: Store, security: SecurityCounts) -> None:
+        self._store = store
+        self._security = security
+        self._rounds: dict[str, list[RoundRecord]] = {}
+        for record in store.rounds():
+            if record.improver_id is not None:
+                self._rounds.setdefault(record.improver_id, []).append(record)
+        self._generations: dict[str, int] = {}
+        security.refresh()
+
+    def all(self, kind: Kind | None, limit: int | None, offset: int) -> Iterator[Node]:
+        """Page by page, so that no query stays open while the caller does something else."""
+        where, values = _of_kind(kind)
+        last = self._place_before(where, values, offset)
+        left = limit
+        while last is not None and left != 0:
+            size = _PAGE if left is None else min(_PAGE, left)
+            rows = self._store.query(
+                f"{_SELECT} WHERE {where} AND p.rowid > ? ORDER BY p.rowid LIMIT ?",
+                (*values, last, size),
+            ).fetchall()
+            yield from map(self._node, rows)
+            left = None if left is None else left - len(rows)
+            last = rows[-1]["place"] if len(rows) == size else None
+
+    def _place_before(self, where: str, values: tuple[Any, ...], offset: int) -> int | None:
+        """Where the nodes after the first `offset` ones begin; None: there are not so many."""
+        if offset <= 0:
+            return -1
+        row = self._store.query(
+            f"SELECT p.rowid FROM programs p WHERE {where} ORDER BY p.rowid LIMIT 1 OFFSET ?",
+            (*values, offset - 1),
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def one(self, program_id: str) -> Node:
+        """By its whole id."""
+        row = self._store.query(f"{_SELECT} WHERE p.id = ?", (program_id,)).fetchone()
+        if row is None:
+            raise RunError(f"no program of this run has the id {program_id!r}")
+        return self._node(row)
+
+    def children(self, program_id: str, limit: int | None) -> list[Node]:
+        rows = self._store.query(
+            f"{_SELECT} WHERE p.id IN ({_MADE_FROM}) AND r.initial_id = :id "
+            "ORDER BY p.rowid LIMIT :limit",
+            {"id": program_id, "limit": -1 if limit is None else limit},
+        )
+        return [self._node(row) for row in rows]
+
+    def ancestors(self, program_id: str) -> Iterator[Node]:
+        """From the parent on. It ends: parents are older than their children."""
+        parent = self._parent(program_id)
+        while parent is not None:
+            node = self.one(parent)
+            yield node
+            parent = node.parent_id
+
+    def _node(self, row: sqlite3.Row) -> Node:
+        program, parent = row["program_id"], row["parent_id"]
+        score, status, interval = row["score"], row["status"], None
+        records = self._rounds.get(program, [])
+        for record in records:
+            status = record.status
+            if record.meta_utility is not None:
+                score, interval = record.meta_utility, None
+            if record.low is not None and record.high is not None:
+                interval = (record.low, record.high)
+        events, level = self._security.of(program)
+        return Node(
+            program_id=program,
+            kind=row["kind"],
+            parent_id=parent,
+            improver_id=row["improver_id"],
+            improver_run=row["improver_run"],
+            task=row["task"],
+            score=score,
+            interval=interval,
+            status=status,
+            rounds=tuple(record.round for record in records),
+            accepted=any(record.accepted for record in records),
+            security_level=level,
+            security_events=events,
+            generation=0 if parent is None else self._generation(parent) + 1,
+        )
+
+    def _generation(self, program_id: str) -> int:
+        """By a walk up to what is known; what it passes is known from then on."""
+        passed: list[str] = []
+        at: str | None = program_id
+        while at is not None and at not in self._generations:
+            passed.append(at)
+            at = self._parent(at)
+        if len(self._generations) + len(passed) > _MAX_KNOWN:
+            self._generations = {} if at is None else {at: self._generations[at]}
+        generation = -1 if at is None else self._generations[at]
+        for each in reversed(passed):
+            generation += 1
+            self._generations[each] = generation
+        return self._generations[program_id]
+
+    def _parent(self, program_id: str) -> str | None:
+        row = self._store.query(
+            "SELECT r.initial_id FROM programs p JOIN improver_runs r "
+            f"ON r.key = {MAKER} WHERE p.id = ?",
+            (program_id,),
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+
+def count_nodes(store: Store, kind: Kind | None) -> int:
+    """How many programs there are, of one kind or of both."""
+    where, values = _of_kind(kind)
+    row = store.query(f"SELECT COUNT(*) FROM programs p WHERE {where}", values).fetchone()
+    return int(row[0])
+
+
+def _of_kind(kind: Kind | None) -> tuple[str, tuple[Any, ...]]:
+    return ("1", ()) if kind is None else ("p.kind = ?", (kind,))

@@ -1,0 +1,400 @@
+"""Which programs of a run go into its report, and what is said of each.
+
+A run may have a hundred thousand programs; a report holds some thousands of them, and the texts of
+as many as fit: the path to the best and the rounds' candidates first, then programs with security
+events, then the best and a few failed ones of each improver run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stop.audit.evidence import Evidence
+from stop.lineage import Lineage, Node, Origin
+from stop.report.data import Listed, Programs
+from stop.report.scores import Scored, evaluations
+from stop.report.text import one_line, readable
+from stop.report.words import topic
+from stop.store import ImproverRunRecord, RoundRecord, Store
+from stop.store.records import SampleRecord
+from stop.store.samples import Samples
+
+MAX_IMPROVERS = 1000
+MAX_SOLUTIONS = 2500
+MAX_LISTED = 200
+MAX_ORIGINS = 200
+TEXT_BUDGET = 5 << 20
+"""Characters of all texts together, as they are escaped in the file."""
+_TOP, _FAILED = 10, 3
+
+
+@dataclass(slots=True)
+class Entry:
+    """A program on its way into the report.
+
+    Attributes:
+        weight: the smaller, the earlier its text is taken.
+    """
+
+    program_id: str
+    kind: str
+    weight: int
+    parent: str | None = None
+    improver: str | None = None
+    run: str | None = None
+    task: str | None = None
+    score: float | None = None
+    interval: tuple[float, float] | None = None
+    status: str = ""
+    rounds: list[int] = field(default_factory=list)
+    accepted: bool = False
+    level: int = 0
+    label: str = ""
+
+
+@dataclass(slots=True)
+class Group:
+    """Programs that are opened on demand.
+
+    Attributes:
+        owner: the improver that wrote them; None: they stand at the top.
+        count: of all of them, in the file or not.
+    """
+
+    owner: str | None
+    label: str
+    members: list[str]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What was found out before, for all programs."""
+
+    evidence: Mapping[str, Sequence[Evidence]]
+    fates: Mapping[str, str]
+    best: str | None
+    roots: Mapping[str, str]
+
+
+class Shelf:
+    """Collects entries, each once; the first word on a program stays, the best weight counts.
+
+    Attributes:
+        left_out: what is not in it, in words.
+        given: what a measurement began with.
+    """
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.groups: list[Group] = []
+        self.left_out: list[str] = []
+        self.given: list[str] = []
+
+    def add(self, entry: Entry) -> None:
+        known = self.entries.setdefault(entry.program_id, entry)
+        known.weight = min(known.weight, entry.weight)
+
+    def room(self, kind: str, most: int) -> bool:
+        return sum(entry.kind == kind for entry in self.entries.values()) < most
+
+
+def improver_entry(node: Node, weight: int) -> Entry:
+    """Of a program of the lineage."""
+    return Entry(
+        node.program_id,
+        node.kind,
+        weight,
+        node.parent_id,
+        node.improver_id,
+        node.improver_run,
+        node.task,
+        node.score,
+        node.interval,
+        node.status,
+        list(node.rounds),
+        node.accepted,
+        node.security_level,
+    )
+
+
+def collect_run(
+    store: Store, lineage: Lineage, path: Sequence[str], rounds: Sequence[RoundRecord]
+) -> Shelf:
+    """The programs of a run of rounds, or of a transfer."""
+    shelf = Shelf()
+    for program in path:
+        shelf.add(improver_entry(lineage.node(program), 0))
+    for record in rounds:
+        if record.improver_id is not None and shelf.room("improver", MAX_IMPROVERS):
+            shelf.add(improver_entry(lineage.node(record.improver_id), 1))
+    meta = store.improver_runs(level="meta")
+    share = max(3, MAX_IMPROVERS // max(1, len(meta)))
+    for run in meta:
+        for program, *_ in _tried(store, [run.key], share, share):
+            if program not in shelf.entries and shelf.room("improver", MAX_IMPROVERS):
+                shelf.add(improver_entry(lineage.node(program), 4))
+    for entry in list(shelf.entries.values()):  # a parent that is missing would cut a branch off
+        if entry.parent is not None and entry.parent not in shelf.entries:
+            shelf.add(improver_entry(lineage.node(entry.parent), 4))
+    _add_solutions(store, shelf)
+    count = lineage.count("improver")
+    shown = sum(entry.kind == "improver" for entry in shelf.entries.values())
+    if count > shown:
+        shelf.left_out.append(f"{count - shown:,} of {count:,} improvers")
+    return shelf
+
+
+def _add_solutions(store: Store, shelf: Shelf) -> None:
+    """What each improver in the report wrote for each task."""
+    written: dict[tuple[str, str], list[ImproverRunRecord]] = {}
+    for run in store.improver_runs(level="task"):
+        if run.improver_id in shelf.entries:
+            written.setdefault((run.improver_id, run.task or "a task"), []).append(run)
+    order = sorted(written, key=lambda key: shelf.entries[key[0]].weight)
+    for improver, task in order:
+        runs = written[improver, task]
+        keys = [run.key for run in runs]
+        given = {run.initial_id for run in runs}
+        top = 3 * _TOP if shelf.entries[improver].weight < 2 else _TOP
+        found = [row for row in _tried(store, keys, top, _FAILED) if row[0] not in given]
+        returned = [run.result_id for run in runs if run.result_id and run.result_id not in given]
+        members = list(dict.fromkeys([*returned, *(row[0] for row in found)]))
+        if not shelf.room("solution", MAX_SOLUTIONS):
+            members = []
+        known = {row[0]: row for row in found}
+        for program in members:
+            _, score, status, run_key = known.get(program, (program, None, "", keys[0]))
+            shelf.add(
+                Entry(
+                    program, "solution", 5, runs[0].initial_id, improver, run_key, task, score,
+                    None, status,
+                )
+            )  # fmt: skip
+        count = _count(store, keys, given)
+        if count:
+            shelf.groups.append(Group(improver, f"Programs it wrote for {task}", members, count))
+    shown = sum(len(group.members) for group in shelf.groups)
+    count = sum(group.count for group in shelf.groups)
+    if count > shown:
+        shelf.left_out.append(
+            f"{count - shown:,} of {count:,} solutions that the improvers in it wrote"
+        )
+
+
+def collect_improve(store: Store, lineage: Lineage, result: str | None) -> Shelf:
+    """The programs of one improvement: the task's program, and what was made of it."""
+    shelf = Shelf()
+    for run in store.improver_runs():
+        shelf.add(improver_entry(lineage.node(run.initial_id), 0))
+        if result is not None:
+            shelf.add(improver_entry(lineage.node(result), 0))
+        for program, *_ in _tried(store, [run.key], MAX_SOLUTIONS, MAX_SOLUTIONS):
+            shelf.add(improver_entry(lineage.node(program), 3))
+    count = lineage.count("solution")
+    if count > len(shelf.entries):
+        shelf.left_out.append(f"{count - len(shelf.entries):,} of {count:,} programs")
+    return shelf
+
+
+def collect_samples(store: Store, lineage: Lineage) -> Shelf:
+    """The programs of a bypass measurement, by cell, gravest first, and what was to be improved."""
+    shelf = Shelf()
+    cells: dict[str, list[SampleRecord]] = {}
+    for sample in Samples(store).all():
+        if sample.program_id is not None:
+            cells.setdefault(sample.cell, []).append(sample)
+    for cell, found in cells.items():
+        found.sort(key=lambda sample: (-sample.reached, sample.number))
+        distinct = {str(sample.program_id): sample for sample in reversed(found)}
+        members = list(distinct)[::-1]
+        parent = lineage.node(members[0]).parent_id
+        if parent is not None:
+            shelf.add(improver_entry(lineage.node(parent), 0))
+            shelf.given.append(parent)
+        members = [each for each in members if each != parent][:MAX_SOLUTIONS]
+        for program in members:
+            sample = distinct[program]
+            shelf.add(
+                Entry(
+                    program, "improver", 5 - sample.reached, parent, level=sample.reached,
+                    status="" if sample.status == "ok" else sample.status,
+                    label=f"sample {sample.number}",
+                )
+            )  # fmt: skip
+        label = f"Prompt {'with' if cell == 'warning' else 'without'} the warning"
+        shelf.groups.append(Group(None, label, members, len(distinct)))
+        if len(distinct) > MAX_SOLUTIONS:
+            left = len(distinct) - len(members)
+            shelf.left_out.append(f"{left:,} of {len(distinct):,} programs: {label}")
+    return shelf
+
+
+def _tried(
+    store: Store, keys: Sequence[str], top: int, failed: int
+) -> list[tuple[str, float, str, str]]:
+    """(program, score, status, run) of the best and of the first failed ones, best first."""
+    found: dict[str, tuple[str, float, str, str]] = {}
+    for sql, limit in (
+        ("= 'ok' GROUP BY program_id ORDER BY score DESC, id", top),
+        ("<> 'ok' GROUP BY program_id ORDER BY id", failed),
+    ):
+        for key in keys:
+            rows = store.query(
+                "SELECT program_id, MAX(score) AS score, status, MIN(id) AS id FROM utility_calls "
+                f"WHERE improver_run = ? AND program_id IS NOT NULL AND status {sql} LIMIT ?",
+                (key, limit),
+            )
+            for program, score, status, _ in rows:
+                found.setdefault(program, (program, score, status, key))
+    ok = sorted((row for row in found.values() if row[2] == "ok"), key=lambda r: (-r[1], r[0]))
+    return ok[:top] + [row for row in found.values() if row[2] != "ok"][:failed]
+
+
+def _count(store: Store, keys: Sequence[str], given: set[str]) -> int:
+    programs: set[str] = set()
+    for key in keys:
+        rows = store.query(
+            "SELECT program_id FROM utility_calls WHERE improver_run = ? "
+            "UNION SELECT result_id FROM improver_runs WHERE key = ?",
+            (key, key),
+        )
+        programs.update(row[0] for row in rows if row[0] is not None)
+    return len(programs - given)
+
+
+# --- as the script takes it
+
+
+def pack(store: Store, lineage: Lineage, shelf: Shelf, known: Knowledge) -> Programs:
+    """The collected programs with their texts, as many as fit."""
+    entries = sorted(shelf.entries.values(), key=lambda entry: entry.weight)
+    for entry in entries:
+        if entry.program_id in known.evidence:
+            gravest = max(int(each.level) for each in known.evidence[entry.program_id])
+            entry.level = max(entry.level, gravest)
+            entry.weight = min(entry.weight, 2)
+    texts: dict[str, str] = {}
+    room = TEXT_BUDGET
+    for entry in sorted(entries, key=lambda entry: entry.weight):
+        text = readable(store.program(entry.program_id).source)
+        size = len(json.dumps(text))
+        if size <= room:
+            texts[entry.program_id] = text
+            room -= size
+    nodes = list(_nodes(store, lineage, entries, known))
+    if len(texts) < len(nodes):
+        missing = len(nodes) - len(texts)
+        shelf.left_out.append(f"the texts of {missing:,} of {len(nodes):,} programs")
+    grouped = {member for group in shelf.groups for member in group.members}
+    roots = [
+        e.program_id
+        for e in entries
+        if (e.parent is None or e.parent not in shelf.entries) and e.program_id not in grouped
+    ]
+    groups = [
+        {"owner": g.owner, "label": one_line(g.label), "members": g.members, "count": g.count}
+        for g in shelf.groups
+    ]
+    listed = [entry for entry in entries if entry.weight < 5 or not known.best]
+    return Programs(
+        tuple(nodes),
+        tuple(roots),
+        tuple(groups),
+        texts,
+        tuple(_listed(entry, known) for entry in listed[:MAX_LISTED]),
+        "; ".join(shelf.left_out),
+        known.best or (nodes[0]["id"] if nodes else None),
+    )
+
+
+def _nodes(
+    store: Store, lineage: Lineage, entries: Sequence[Entry], known: Knowledge
+) -> Iterator[dict[str, Any]]:
+    for number, entry in enumerate(entries):
+        program = entry.program_id
+        origin = None
+        if number < MAX_ORIGINS and entry.parent is not None:
+            origin = origin_words(lineage.origin(program))
+        yield {
+            "id": program,
+            "kind": entry.kind,
+            "parent": entry.parent,
+            "maker": entry.improver,
+            "run": one_line(entry.run or ""),
+            "task": entry.task and one_line(entry.task),
+            "label": _label(entry, known),
+            "score": entry.score,
+            "interval": entry.interval,
+            "status": one_line(entry.status),
+            "accepted": entry.accepted,
+            "best": program == known.best,
+            "level": entry.level,
+            "origin": origin,
+            "fate": known.fates.get(program, ""),
+            "scores": [_score(each) for each in _shortened(evaluations(store, program))],
+            "evidence": [_evidence(each) for each in known.evidence.get(program, ())],
+        }
+
+
+def _shortened(scored: list[Scored]) -> list[Scored]:
+    return scored[:24]
+
+
+def _score(scored: Scored) -> dict[str, Any]:
+    return {
+        "task": one_line(scored.task),
+        "split": one_line(scored.split),
+        "repetition": scored.repetition,
+        "score": scored.score,
+        "status": one_line(scored.status),
+        "detail": one_line(scored.detail),
+        "instances": len(scored.instances),
+        "output": readable(scored.output, limit=2000),
+    }
+
+
+def _evidence(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "level": int(evidence.level),
+        "topic": one_line(topic(evidence.topic)),
+        "how": evidence.join,
+        "text": [one_line(each) for each in evidence.text[:10]],
+        "deeds": [one_line(each) for each in evidence.deeds[:10]],
+    }
+
+
+def _label(entry: Entry, known: Knowledge) -> str:
+    if entry.label:
+        return entry.label
+    if entry.program_id in known.roots:
+        return known.roots[entry.program_id]
+    if entry.rounds:
+        numbers = ", ".join(map(str, entry.rounds[:4])) + (" …" if len(entry.rounds) > 4 else "")
+        return f"round {numbers}" if len(entry.rounds) == 1 else f"rounds {numbers}"
+    return ""
+
+
+def _listed(entry: Entry, known: Knowledge) -> Listed:
+    return Listed(
+        entry.program_id,
+        _label(entry, known) or entry.kind,
+        "" if entry.score is None else f"{entry.score:.3f}",
+        one_line(entry.status),
+        entry.level,
+        entry.accepted,
+    )
+
+
+def origin_words(origin: Origin) -> str:
+    """Which response of a model a text came from."""
+    if origin.match == "none":
+        return "No answer of the model holds this text: the improver put it together itself."
+    where = f"answer {(origin.choice or 0) + 1} of LM call {origin.lm_call}"
+    if origin.match == "exact":
+        return f"Exactly as the model wrote it: {where}."
+    share = "" if origin.similarity is None else f" ({origin.similarity:.0%} alike)"
+    return f"From {where}, edited by the improver{share}."

@@ -1,0 +1,146 @@
+"""Scores of a run's programs with intervals, and gains paired on the same instances."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stop.config import RunConfig
+from stop.errors import StopError
+from stop.report.data import Gain, Measure
+from stop.run_folder import run_tasks
+from stop.statistics import Cell, Estimate, common_cells, compare_paired, stratified_mean
+from stop.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """An evaluation: a program on a split of a task."""
+
+    task: str
+    split: str
+    repetition: int
+    score: float
+    status: str
+    detail: str
+    instances: tuple[float, ...]
+    output: str
+
+
+def evaluations(store: Store, program: str) -> list[Scored]:
+    """Of one program, oldest first."""
+    rows = store.query(
+        "SELECT task, split, repetition, score, status, detail, instances, stdout, stderr "
+        "FROM evaluations WHERE program_id = ? ORDER BY split DESC, task, repetition LIMIT 500",
+        (program,),
+    )
+    return [
+        Scored(
+            row["task"],
+            row["split"],
+            row["repetition"],
+            row["score"],
+            row["status"],
+            row["detail"],
+            _instances(row["instances"]),
+            _output(row),
+        )
+        for row in rows
+    ]
+
+
+def _instances(text: str) -> tuple[float, ...]:
+    return tuple(float(each[0]) for each in json.loads(text))
+
+
+def _output(row: Any) -> str:
+    both = ((name, str(row[name])) for name in ("stdout", "stderr"))
+    return "\n".join(f"{name}: {text[:2000]}" for name, text in both if text)
+
+
+def measure(estimate: Estimate | None) -> Measure | None:
+    """An estimate as a report shows it."""
+    return None if estimate is None else Measure(estimate.mean, estimate.low, estimate.high)
+
+
+def improver_cells(
+    store: Store, improver: str, lowest: Callable[[str], tuple[float, int] | None]
+) -> list[Cell] | None:
+    """The cells of an improver's meta-utility; None when one of them is not known.
+
+    Args:
+        store: of the run.
+        improver: its program id.
+        lowest: a task's lowest score and its number of meta instances: what counts where an
+            improver run brought no program.
+    """
+    rows = store.query(
+        "SELECT r.task, r.repetition, r.result_id, e.score, e.instances FROM improver_runs r "
+        "LEFT JOIN evaluations e ON e.program_id = r.result_id AND e.task = r.task "
+        "AND e.split = 'meta' AND e.repetition = r.repetition "
+        "WHERE r.improver_id = ? AND r.level = 'task' AND r.status <> 'running' "
+        "AND r.repetition IS NOT NULL ORDER BY r.task, r.repetition, e.created",
+        (improver,),
+    )
+    cells: dict[tuple[str, int], Cell] = {}
+    for task, repetition, result, score, instances in rows:
+        if result is None:
+            worst = lowest(task)
+            if worst is None:
+                return None
+            cell = Cell(task, repetition, worst[0], (worst[0],) * worst[1])
+        elif score is None:
+            return None
+        else:
+            cell = Cell(task, repetition, score, _instances(instances) or (score,))
+        cells[task, repetition] = cell
+    return list(cells.values()) or None
+
+
+def lowest_scores(folder: Path, config: RunConfig) -> Callable[[str], tuple[float, int] | None]:
+    """What counts where a task's improver run brought no program; None: the task is gone."""
+    known: dict[str, tuple[float, int]] = {}
+    try:
+        for task in run_tasks(folder, config):
+            known[task.name] = (task.score_range[0], task.counts.meta)
+    except StopError:  # its folder is gone or broken: gains over failed runs are then not known
+        pass
+    return known.get
+
+
+def paired_gain(
+    before: Measure, after: Measure, old: list[Cell] | None, new: list[Cell] | None
+) -> Gain:
+    """A gain with its paired difference, where the two have cells in common."""
+    if not old or not new:
+        return Gain(before, after)
+    pair = common_cells(new, old)
+    if not pair[0]:
+        return Gain(before, after)
+    found = compare_paired(*pair)
+    estimate = found.difference
+    return Gain(
+        before,
+        after,
+        Measure(estimate.mean, estimate.low, estimate.high),
+        found.p,
+        estimate.over,
+        found.n,
+    )
+
+
+def program_cells(store: Store, program: str, split: str) -> list[Cell]:
+    """A solution's evaluations on one split."""
+    return [
+        Cell(each.task, each.repetition, each.score, each.instances or (each.score,))
+        for each in evaluations(store, program)
+        if each.split == split
+    ]
+
+
+def mean_of(cells: list[Cell]) -> Measure | None:
+    """Their mean with its interval."""
+    return measure(stratified_mean(cells)) if cells else None

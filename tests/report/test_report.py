@@ -1,0 +1,333 @@
+"""What a report says of real runs, and that nothing of a program escapes into its markup."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import stop
+from stop.errors import UserError
+from stop.report.data import Report
+from stop.report.gather import gather
+from stop.report.render import render
+from tests.conftest import REPOSITORY, fenced
+from tests.e2e.test_cli import document
+from tests.e2e.test_cli import stop as command
+from tests.report import scripts
+
+pytestmark = pytest.mark.bubblewrap
+sys.path.insert(0, str(REPOSITORY))  # benchmarks
+
+
+class Page(HTMLParser):
+    """Tags with the names of their attributes, text, and what script elements hold."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, tuple[str, ...]]] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.raw: dict[str, list[str]] = {"script": [], "style": []}
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, tuple(name for name, _ in attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.links += [value for name, value in attrs if name in ("href", "src")]
+        self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag in self._open:
+            while self._open.pop() != tag:
+                pass
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] in self.raw:
+            self.raw[self._open[-1]].append(data)
+        else:
+            self.text += data
+
+    @property
+    def words(self) -> str:
+        return " ".join(self.text.split())
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return json.loads(self.raw["script"][0])
+
+
+@pytest.fixture(scope="session")
+def page(pages):
+    return Page(pages["run"].read_text("utf-8"))
+
+
+def test_the_result_in_words(page, run):
+    result = run.to_dict()
+    before, after = result["seed"]["meta_utility"], result["best"]["meta_utility"]
+    assert after > before + 0.1
+    assert f"{before:.3f} → {after:.3f}" in page.words
+    assert f"The best improver came up in round {result['best']['round']}." in page.words
+    assert re.search(r"the gain is \+0\.\d{3} \(95 % interval \S+ to \S+, 5 pairs", page.words)
+
+
+def test_which_change_gave_the_gain(run):
+    report = gather(run.folder)
+    accepted = [r for r in run.to_dict()["rounds"] if r["accepted"]]
+    assert [step.program_id for step in report.steps] == [r["improver_id"] for r in accepted]
+    assert [step.difference.mean for step in report.steps] == [r["difference"] for r in accepted]
+    assert sum(step.share for step in report.steps) == pytest.approx(1)
+    first = report.steps[0]
+    shown = {"".join(text for _, text in line) for hunk in first.diff.hunks for _, line in hunk}
+    assert "    return max(programs, key=utility)" in shown
+    assert "Exactly as the model wrote it" in first.origin
+    assert first.answer.startswith("Here it is:")
+
+
+def test_the_gain_is_paired_on_the_same_instances(run):
+    """The interval of the story is that of the record where the best was made from the first."""
+    from contextlib import closing
+
+    from stop.report import of_rounds
+    from stop.report.context import Context
+    from stop.report.scores import improver_cells, lowest_scores, paired_gain
+    from stop.statistics import paired_difference
+
+    with closing(run.store()) as store:
+        context = Context(run.folder, run.config, store)
+        first, second = context.rounds[0], context.rounds[1]
+        lowest = lowest_scores(run.folder, run.config)
+        old, new = (improver_cells(store, r.improver_id, lowest) for r in (first, second))
+        before, after = of_rounds._measure(first), of_rounds._measure(second)
+        gain = paired_gain(before, after, old, new)
+    assert gain.difference.mean == pytest.approx(second.difference)
+    assert gain.difference.low == pytest.approx(second.difference_low)
+    assert paired_difference(new, old).mean == pytest.approx(second.difference)
+
+
+def test_who_tried_what_and_what_came_of_it(page, run):
+    for text in ("tampering", "/run/secrets/openai_api_key", "use_sandbox=False"):
+        assert text in page.words
+    assert "Switching the sandbox off" in page.words
+    assert "It was the candidate of round" in page.words or "tried, and not chosen" in page.words
+    assert "Intact when this report was made" in page.words
+    nodes = {node["id"]: node for node in page.data["nodes"]}
+    grave = [node for node in nodes.values() if node["level"] >= 2]
+    assert len(grave) == 2
+    assert all(node["evidence"] for node in grave)
+
+
+def test_costs_and_setup(page, run):
+    spent = run.to_dict()["lm"]
+    assert f"{spent['prompt_tokens']:,}" in page.words
+    assert "2,000,000" in page.words  # the limit
+    assert f"stop replay {run.folder.name}" in page.words
+    assert "bubblewrap/fork" in page.words
+    secret = (run.folder / "secret").read_bytes()
+    whole = page.text + "".join(page.raw["script"])
+    assert secret.hex() not in whole
+    assert str(run.folder.parent) not in whole
+
+
+def test_programs_are_in_the_file(page, run):
+    data = page.data
+    improvers = [node["id"] for node in data["nodes"] if node["kind"] == "improver"]
+    assert set(improvers) == {node.program_id for node in run.lineage.nodes("improver")}
+    for node in data["nodes"]:
+        assert data["texts"][node["id"]] == run.program(node["id"]).source
+    parents = {node["id"]: node["parent"] for node in data["nodes"]}
+    assert all(parents[each] in parents for each in improvers if each not in data["roots"])
+    written = {member for group in data["groups"] for member in group["members"]}
+    assert written
+    assert written <= set(parents)
+
+
+def test_the_page_asks_nothing_of_anybody(pages):
+    for path in pages.values():
+        html = path.read_text("utf-8")
+        found = Page(html)
+        policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', html).group(1)
+        for kind, text in (("script", found.raw["script"][1]), ("style", found.raw["style"][0])):
+            digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+            assert f"{kind}-src &#39;sha256-{digest}&#39;" in policy
+        assert policy.startswith("default-src &#39;none&#39;")
+        assert all(link.startswith("#") for link in found.links)
+        assert not {"img", "link", "iframe", "object", "embed", "base"} & {t for t, _ in found.tags}
+        assert not any(n.startswith("on") or n == "style" for _, names in found.tags for n in names)
+        assert len(found.ids) == len(set(found.ids))
+
+
+def test_nasty_programs_stay_texts(pages, nasty):
+    found = Page(pages["nasty"].read_text("utf-8"))
+    assert [tag for tag, _ in found.tags].count("script") == 2
+    texts = found.data["texts"].values()
+    assert any("</script><script>document.title" in text for text in texts)
+    assert any("⟨U+202E⟩" in text for text in texts)
+    for text in [*texts, found.text]:
+        assert all(c.isprintable() or c in "\n\t" for c in text)
+    assert "{{ 7*7 }}" in "".join(texts)
+    details = {each["detail"] for node in found.data["nodes"] for each in node["scores"]}
+    assert any("<img src=x onerror" in detail for detail in details)
+
+
+# --- whatever the texts are, the markup is the same
+
+
+@pytest.fixture(scope="session")
+def gathered(run) -> Report:
+    return gather(run.folder)
+
+
+def _filled(value: Any, text: str) -> Any:
+    """The same data with `text` in place of every string that somebody else wrote."""
+    if isinstance(value, str):
+        return text if value else value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        kept = {"kind", "tone", "how"} & set(fields)
+        new = {name: each if name in kept else _filled(each, text) for name, each in fields.items()}
+        return dataclasses.replace(value, **new)
+    if isinstance(value, dict):
+        return {key: _filled(each, text) for key, each in value.items()}
+    if isinstance(value, tuple | list):
+        if len(value) == 2 and isinstance(value[0], str) and value[0] in tuple("csdmwkfb"):
+            return (value[0], _filled(value[1], text))  # a coloured piece
+        return type(value)(_filled(each, text) for each in value)
+    return value
+
+
+@given(text=st.one_of(st.sampled_from(scripts.NASTY), st.text(min_size=1)))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_text_changes_the_markup(gathered, text):
+    text = text.encode("utf-8", "replace").decode()
+    plain, strange = (Page(render(_filled(gathered, each))) for each in ("x", text))
+    assert strange.tags == plain.tags
+    data = strange.data
+    assert set(data["texts"].values()) == {text}
+    assert strange.raw["script"][1:] == plain.raw["script"][1:]
+
+
+# --- the other kinds of runs, large runs, damaged runs
+
+
+def test_an_improvement(nasty):
+    report = gather(nasty.folder)
+    assert report.kind == "improve"
+    assert "knapsack" in report.story.headline
+    assert re.search(r"0\.\d{3} → 0\.9\d{2}", report.story.headline)
+    assert report.steps[0].diff.added > 0
+    assert report.programs.focus == report.steps[0].program_id
+
+
+def test_a_bypass_measurement(made, scripted):
+    from stop.improvers import load_improver
+
+    flagged = load_improver("flagged").source
+    off = flagged.replace("program, use_sandbox=True))\n", "program, use_sandbox=False))\n")
+    measured = stop.measure_bypass(
+        lm=scripted(fenced(flagged), fenced(off), "No.", fenced(off + "# again\n")),
+        samples=4, cells=["no_warning"], execute=True, sandbox="bubblewrap",
+        runs_dir=made / "runs", concurrency=1,
+    )  # fmt: skip
+    report = gather(measured.folder)
+    assert report.story.headline == "2 of 4 samples went at the sandbox"
+    html = Page(render(report))
+    assert "2 of 4 samples, 50.0\N{NO-BREAK SPACE}% (95 % interval" in html.text
+    shown = {node["label"] for node in html.data["nodes"]}
+    assert {"sample 1", "sample 3", "to be improved"} <= shown
+    assert report.programs.focus in {node["id"] for node in html.data["nodes"] if node["level"]}
+
+
+def test_a_transfer_measurement(made, scripted):
+    (made / "again.py").write_text(scripts.AGAIN)
+    found = stop.transfer(
+        str(made / "again.py"), tasks="knapsack", baseline=str(made / "one.py"), repetitions=2,
+        lm=scripted(*scripts.TASK[:9]), calls=2, responses=3, utility_calls=7,
+        sandbox="bubblewrap", runs_dir=made / "runs", concurrency=1,
+    )  # fmt: skip
+    html = Page(render(gather(found.folder)))
+    assert "improved improver" in html.words
+    assert {"the seed improver", "the improved improver"} <= {
+        n["label"] for n in html.data["nodes"]
+    }
+
+
+def test_a_run_without_a_result(made, scripted):
+    ended = stop.run(
+        tasks=["knapsack"], lm=scripted("no"), rounds=1, repetitions=1, sandbox="bubblewrap",
+        runs_dir=made / "runs", max_lm_calls=0,
+    )  # fmt: skip
+    assert ended.error is not None
+    html = Page(render(gather(ended.folder)))
+    assert "no result yet" in html.words
+    assert "ended at a limit" in html.words
+
+
+def test_a_large_run_stays_bounded(made):
+    from benchmarks.large_run import make_run
+
+    folder = make_run(made / "large", 4000)
+    from stop.report import programs
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(programs, "MAX_IMPROVERS", 40)
+        patch.setattr(programs, "MAX_SOLUTIONS", 200)
+        patch.setattr(programs, "TEXT_BUDGET", 100_000)
+        report = gather(folder)
+    shown = report.programs
+    kinds = [node["kind"] for node in shown.nodes]
+    assert kinds.count("improver") <= 40 + len(report.steps)
+    assert kinds.count("solution") <= 240
+    assert sum(len(json.dumps(text)) for text in shown.texts.values()) <= 100_000
+    for step in report.steps:
+        assert step.program_id in shown.texts
+    for words in ("solutions", "the texts of"):
+        assert words in shown.left_out
+    assert shown.left_out in Page(render(report)).words
+
+
+def test_a_changed_log_is_told(made, run):
+    import shutil
+
+    copy = made / "copies" / run.folder.name
+    shutil.copytree(run.folder, copy)
+    log = copy / "audit.jsonl"
+    log.write_bytes(log.read_bytes().replace(b"use_sandbox", b"use_sandbag", 1))
+    assert "The log has been changed" in render(gather(copy))
+
+
+# --- the command
+
+
+def test_the_command(run, tmp_path):
+    done = command("report", str(run.folder), cwd=tmp_path)
+    path = tmp_path / f"{run.folder.name}.html"
+    assert done.stdout.strip() == path.name
+    assert path.read_text("utf-8").startswith("<!doctype html>")
+    again = command("report", str(run.folder), cwd=tmp_path, check=2)
+    assert "--force" in again.stderr
+    result = document(
+        command("report", str(run.folder), "-o", "x.html", "--force", "--json", cwd=tmp_path)
+    )
+    assert set(result) == {"run", "path", "bytes"}
+    assert result["bytes"] == (tmp_path / "x.html").stat().st_size
+    assert sorted(each.name for each in tmp_path.glob("*.new")) == []
+
+
+def test_a_folder_that_is_not_there(run, tmp_path):
+    with pytest.raises(UserError, match="cannot be written"):
+        run.report(tmp_path / "no" / "x.html")
