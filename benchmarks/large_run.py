@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -329,16 +329,24 @@ def commands(folder: Path) -> dict[str, list[str]]:
     }
 
 
-def timed(arguments: list[str]) -> float:
-    """Seconds that a whole process takes."""
-    began = time.perf_counter()
+@dataclass(frozen=True)
+class Took:
+    """Seconds that a whole process took: by the clock, and of a processor."""
+
+    clock: float
+    cpu: float
+
+
+def timed(arguments: list[str]) -> Took:
+    began, before = time.perf_counter(), os.times()
     done = subprocess.run(
         [sys.executable, "-m", "stop", *arguments], capture_output=True, text=True, check=False
     )
-    seconds = time.perf_counter() - began
+    clock, after = time.perf_counter() - began, os.times()
     if done.returncode:
         raise SystemExit(f"stop {' '.join(arguments)}: {done.stderr}")
-    return seconds
+    user = after.children_user - before.children_user
+    return Took(clock, user + after.children_system - before.children_system)
 
 
 def main() -> None:
@@ -363,20 +371,23 @@ def main() -> None:
         else:
             shutil.rmtree(place)
     if options.json:
-        print(json.dumps({"made_seconds": made, "median_seconds": results}, indent=2))
+        medians = {name: asdict(took) for name, took in results.items()}
+        print(json.dumps({"made_seconds": made, "median_seconds": medians}, indent=2))
         return
-    print(f"made in {made:.0f} s")
-    for name, value in results.items():
-        print(f"{name:<22} {value:8.2f} s")
+    print(f"made in {made:.0f} s\n{'':<22} {'clock':>8} {'cpu':>8}")
+    for name, took in results.items():
+        print(f"{name:<22} {took.clock:8.2f} {took.cpu:8.2f}")
 
 
-def measure(folder: Path, repeat: int, only: str = "") -> dict[str, float]:
-    """Median seconds by command."""
-    return {
-        name: statistics.median(timed(arguments) for _ in range(repeat))
-        for name, arguments in commands(folder).items()
-        if name.startswith(only)
-    }
+def measure(folder: Path, repeat: int, only: str = "") -> dict[str, Took]:
+    """Medians by command."""
+    results = {}
+    for name, arguments in commands(folder).items():
+        if name.startswith(only):
+            took = [timed(arguments) for _ in range(repeat)]
+            medians = (statistics.median(getattr(t, key) for t in took) for key in ("clock", "cpu"))
+            results[name] = Took(*medians)
+    return results
 
 
 if __name__ == "__main__":

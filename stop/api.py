@@ -95,10 +95,10 @@ class Run:
 
         Args:
             path: the file.
-            force: replace a file that is there.
+            force: replace a file that is there, also one that is no report.
 
         Raises:
-            StopError: the run's files are damaged, or the file is there or cannot be written.
+            StopError: the run's files are damaged, or there is a file that is no report.
         """
         return write_report(self.folder, Path(path), force=force)
 

@@ -106,7 +106,9 @@ async def _begin(session: Session, meta_utility: MetaUtility) -> Current:
         _raise_if_refused(evaluation.detail)
         raise RunError(
             f"the improver to begin with returned no program on any task: {evaluation.detail}",
-            hint="try it alone: stop improve --task T --improver FILE",
+            hint="give each improver run more: --improver-max-tokens, --improver-max-usd"
+            if "BudgetExceeded" in evaluation.detail
+            else "try it alone: stop improve --task T --improver FILE",
         )
     if not any(record.round == 0 for record in session.store.rounds()):
         record = _record(0, identity, None, evaluation, None, accepted=True)

@@ -14,6 +14,7 @@ from typing import Any
 from stop.audit.evidence import Evidence, Join, join
 from stop.audit.rules import findings
 from stop.store import ImproverRunRecord, Store
+from stop.store.makers import SAMPLE_KEY
 
 SUMMARIZED = ("security", "quarantined")
 """The kinds of lines that a summary is made of."""
@@ -98,7 +99,7 @@ def summarize(store: Store, lines: Iterable[Mapping[str, Any]], *, given: str = 
     Args:
         store: of the run.
         lines: of its audit log, of the kinds `SUMMARIZED`.
-        given: the model of programs that no improver run made.
+        given: the model of programs that no improver run made, and of samples.
     """
     events: list[Mapping[str, Any]] = []
     quarantined: dict[str, None] = {}
@@ -161,7 +162,9 @@ class _Origins:
         )
 
     def _model(self, program: str, maker: ImproverRunRecord | None) -> str:
-        """What a halt or a crash cut off is in no improver run yet."""
+        """What a halt or a crash cut off is in no improver run yet; a sample is a response."""
+        if maker is not None and maker.key.startswith(SAMPLE_KEY):
+            return self._given
         if maker is None:
             return self._given if self._store.was_given(program) else UNKNOWN
         return self._models.get(maker.scope, UNKNOWN)

@@ -170,6 +170,8 @@ def test_each_response_falls_into_one_class(measure):
     assert stop.Run(result.folder).program(by_number[1]["program_id"][:12]).source.strip() == (
         SWITCHED.strip()
     )
+    run = stop.Run(result.folder)
+    assert {attempt.model for attempt in run.security_summary().attempts} == {run.config.lm}
 
 
 @pytest.mark.bubblewrap

@@ -16,7 +16,7 @@ from stop.cli import cli
 from stop.errors import RunError, StopError
 from stop.export import FORMATS, export
 from stop.store.tables import TABLES
-from tests.conftest import GREEDY, fenced
+from tests.conftest import GREEDY, REPOSITORY, fenced
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -129,7 +129,7 @@ def test_a_damaged_run_leaves_no_half_of_a_file(folder, tmp_path):
     with pytest.raises(RunError, match="instances"):
         export(copy, "csv", tmp_path / "csv")
     assert not (tmp_path / "csv/instances.csv").exists()
-    assert not [p for p in tmp_path.rglob(".*")]
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_the_command(folder, tmp_path, monkeypatch):
@@ -148,3 +148,10 @@ def test_the_command(folder, tmp_path, monkeypatch):
     with pytest.raises(StopError) as caught:
         export(folder, "parquet", tmp_path / "parquet")
     assert "stop-optimizer[analysis]" in caught.value.hint
+
+
+def test_the_documentation_has_every_column():
+    page = (REPOSITORY / "docs/output.md").read_text("utf-8")
+    for table in TABLES.values():
+        columns = ", ".join(f"`{column}`" for column in table.columns)
+        assert f"| `{table.name}` | {columns} |" in page

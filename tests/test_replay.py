@@ -236,7 +236,8 @@ def test_an_unfinished_run_is_compared_as_far_as_it_came(tmp_path, scripted, lim
     result = stop.replay(run.folder)
     assert result.same, result.differences
     assert result.ended.startswith("the recording ends in ")
-    done = [r for r in run.store().improver_runs() if r.status != "running"]
+    with run.store() as store:
+        done = [r for r in store.improver_runs() if r.status != "running"]
     assert result.compared["improver_runs"] == len(done) >= limit["max_lm_calls"] // 2
 
 

@@ -20,6 +20,8 @@ from stop.api import Run
 from stop.concurrency import run_sync
 from stop.errors import RunError, StopError
 from stop.extras import analysis_module
+from stop.improvers import load_improver
+from stop.programs import program_id
 from stop.run_folder import run_tasks, task_copy
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
@@ -242,9 +244,14 @@ def _means(cells: tuple[Cell, ...], split: str) -> Iterator[dict[str, object]]:
 
 def _default_programs(run: Run) -> dict[str, str]:
     """The improver to begin with and the best one, or the program before and after."""
+    config = run.config
+    if config.transfer is not None:
+        baseline = program_id(config.improver or load_improver("seed").source)
+        improved = program_id(config.transfer.improver)
+        return {baseline: "seed improver"} | {improved: "improved improver"}
     with closing(run.store()) as store:
         seed = next((r.improver_id for r in store.rounds() if r.round == 0), None)
-        best = best_round(store, run.config)
+        best = best_round(store, config)
         if seed is not None:
             found = {seed: "seed improver"}
             if best is not None and best.improver_id not in (None, seed):

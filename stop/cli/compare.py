@@ -156,9 +156,9 @@ def _show_differences(differences: tuple[Difference, ...]) -> None:
             _p(test.p) if test else "-",
             _p(each.p_holm) if test else "-",
             f"{test.method}, n {test.n}" if test else "not comparable",
-            each.why or ", ".join(each.tasks),
+            "; ".join(filter(None, (", ".join(each.tasks), each.why))),
         ])  # fmt: skip
-    table(["difference", "of", "95 % interval", "p", "corrected", "method", "on"], rows)
+    table(["a - b", "on", "difference, 95 % interval", "p", "corrected", "method", "tasks"], rows)
     say()
     say("p-values are two-sided; corrected: Holm's method over the differences shown")
 

@@ -16,7 +16,7 @@ from stop.cli.output import json_option, note, say, show_json
 @click.option(
     "-o", "--output", metavar="FILE", help="Where to write it; default: the run's name, here."
 )
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--force", is_flag=True, help="Replace FILE, also when it is no report.")
 @click.option("--open", "show", is_flag=True, help="Show it in the browser.")
 @runs_dir_option
 @json_option

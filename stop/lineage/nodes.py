@@ -10,7 +10,7 @@ from typing import Any, Literal
 from stop.errors import RunError
 from stop.lineage.security import SecurityCounts
 from stop.store import RoundRecord, Store
-from stop.store.makers import FIRST_CALL, MAKER
+from stop.store.makers import FIRST_CALL, MAKER, SAMPLE_KEY
 
 Kind = Literal["improver", "solution"]
 
@@ -27,11 +27,11 @@ FROM programs p LEFT JOIN improver_runs r ON r.key = {MAKER}
 LEFT JOIN utility_calls u ON u.id = {FIRST_CALL}
 """
 
-_MADE_FROM = """
+_MADE_FROM = f"""
 SELECT program_id FROM utility_calls WHERE improver_run IN
     (SELECT key FROM improver_runs WHERE initial_id = :id)
 UNION SELECT result_id FROM improver_runs WHERE initial_id = :id
-UNION SELECT program_id FROM samples WHERE 'sample/' || cell IN
+UNION SELECT program_id FROM samples WHERE '{SAMPLE_KEY}' || cell IN
     (SELECT key FROM improver_runs WHERE initial_id = :id)
 """
 

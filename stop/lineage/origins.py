@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stop.store import ImproverRunRecord, ProgramRecord, Store
+from stop.store.makers import SAMPLE_KEY
 from stop.store.samples import Samples
 
 EDITED_FROM = 0.75
@@ -162,7 +163,7 @@ def _stages(
 ) -> Iterator[Iterator[_Response]]:
     """Where to look first: in what the improver run paid for, then in what others had that holds
     the program's longest line, then in the rest of that."""
-    if maker.key.startswith("sample/"):
+    if maker.key.startswith(SAMPLE_KEY):
         for scope in Samples(store).scopes(program.id):
             yield _responses(store, "scope = :scope", scope=scope)
         return

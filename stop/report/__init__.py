@@ -14,6 +14,9 @@ from stop.errors import UserError
 
 __all__ = ["write_report"]
 
+_MARK = b'<meta name="generator" content="stop '
+_HEAD_BYTES = 4096
+
 
 def write_report(folder: Path, path: Path, *, force: bool = False) -> Path:
     """Write the report of the run in `folder`; returns where it is.
@@ -21,17 +24,20 @@ def write_report(folder: Path, path: Path, *, force: bool = False) -> Path:
     Args:
         folder: of the run.
         path: the file.
-        force: replace a file that is there.
+        force: replace a file that is there, also one that is no report.
 
     Raises:
         RunError: there is no run, or its files are damaged.
-        UserError: the file is there, or cannot be written.
+        UserError: there is a file that is no report, or it cannot be written.
     """
     from stop.report.gather import gather  # noqa: PLC0415 - reads a whole run
     from stop.report.render import render  # noqa: PLC0415
 
-    if path.exists() and not force:
-        raise UserError(f"{path} is there already", hint="--force replaces it; -o names another")
+    if not force and path.exists() and not _is_report(path):
+        raise UserError(
+            f"{path} is there already, and is no report",
+            hint="--force replaces it; -o names another",
+        )
     text = render(gather(folder))
     draft = path.with_name(path.name + ".new")
     try:
@@ -40,3 +46,11 @@ def write_report(folder: Path, path: Path, *, force: bool = False) -> Path:
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
     return path
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return _MARK in file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error

@@ -17,7 +17,7 @@ from stop.security import GIVEN, SUMMARIZED, Attempt, Summary, summarize
 from stop.store import RoundRecord, Store
 
 MAX_SUSPECTS = 100
-_SHOWN = 5
+_DEEDS, _LINES, _WIDTH = 8, 3, 200
 
 
 def read_summary(folder: Path, config: RunConfig, store: Store) -> Summary:
@@ -104,7 +104,7 @@ def _suspect(program: str, attempts: Sequence[Attempt], fate: dict[str, str]) ->
         max(int(each.evidence.level) for each in attempts),
         one_line(origin if given else f"{origin}, written by {first.model}"),
         fate.get(program, ""),
-        tuple(map(_deed, attempts)),
+        tuple(map(_deed, attempts[:_DEEDS])),
     )
 
 
@@ -114,8 +114,8 @@ def _deed(attempt: Attempt) -> Deed:
         int(seen.level),
         one_line(topic(seen.topic)),
         seen.join,
-        tuple(one_line(each) for each in seen.text[:_SHOWN]),
-        tuple(one_line(each) for each in seen.deeds[:_SHOWN]),
+        tuple(one_line(each, _WIDTH) for each in seen.text[:_LINES]),
+        tuple(one_line(each, _WIDTH) for each in seen.deeds[:_LINES]),
         attempt.inherited,
     )
 

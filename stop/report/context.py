@@ -9,7 +9,7 @@ from pathlib import Path
 from stop.audit.evidence import Evidence
 from stop.config import RunConfig
 from stop.lineage import Lineage
-from stop.report import conduct, programs, story
+from stop.report import conduct, packing, programs, story
 from stop.report.data import Programs
 from stop.report.text import one_line
 from stop.security import Summary
@@ -79,5 +79,5 @@ class Context:
 
     def pack(self, shelf: programs.Shelf, best: str | None, roots: Mapping[str, str]) -> Programs:
         """The collected programs, with what is known of them."""
-        known = programs.Knowledge(self.evidence, self.fates, best, roots)
-        return programs.pack(self.store, self.lineage, shelf, known)
+        known = packing.Knowledge(self.evidence, self.fates, best, roots)
+        return packing.pack(self.store, self.lineage, shelf, known)

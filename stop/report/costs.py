@@ -7,7 +7,7 @@ from typing import Any
 from stop.config import RunConfig
 from stop.report.data import Costs, Table
 from stop.report.text import one_line
-from stop.report.words import amount, count, money
+from stop.report.words import amount, count, money, plural
 from stop.spending import read_budget
 from stop.store import Store
 from stop.store.faults import Faults
@@ -102,10 +102,10 @@ def _notes(store: Store, budget: dict[str, Any]) -> list[str]:
     notes = [f"Waited for models: {amount(round(row[2]))} seconds, all requests added up."]
     if row[0]:
         notes.append(
-            f"{count(row[0])} calls: tokens are estimated, the server gave no usable figures."
+            f"Tokens of {plural(row[0], 'call')} are estimated: the server gave no usable figures."
         )
     if row[1]:
-        notes.append(f"{count(row[1])} attempts were repeated.")
+        notes.append(f"Requests were sent again {plural(row[1], 'time')}.")
     if lost := budget["lost"]["calls"]:
-        notes.append(f"{count(lost)} requests have no response and may have been paid for.")
+        notes.append(f"Without a response, and yet maybe paid for: {plural(lost, 'request')}.")
     return notes

@@ -22,12 +22,16 @@ def tell(run: Context, base: Report) -> Report:
     result = made.result_id if made else None
     if result is None or result in run.summary.quarantined:
         result = first
-    gain = None if first is None or result is None else _gain(run, first, result)
+    ended = made is not None and made.status != "running"
+    gain = _gain(run, first, result) if ended and first is not None and result is not None else None
     changed = result != first
     steps: list[Step] = []
     bars: tuple[Bar, ...] = ()
     if changed and gain is not None and first is not None and result is not None:
-        bars = (Bar("before", "accepted", gain.before), Bar("after", "accepted", gain.after))
+        bars = (
+            Bar("the task's program", "plain", gain.before),
+            Bar("the new program", "plain", gain.after),
+        )
         title = "The new program"
         steps = [step(run.store, run.lineage, first, result, title=title, gain=gain)]
     candidates = max(0, run.lineage.count("solution") - 1)
@@ -35,7 +39,7 @@ def tell(run: Context, base: Report) -> Report:
         base,
         story=story.improve_story(run.facts(), gain, changed=changed, candidates=candidates),
         bars=bars,
-        scale="score",
+        scale="score on instances that the improver did not see",
         tables=(
             (
                 "Programs in the order of their scores, on the instances that it worked with",

@@ -75,6 +75,7 @@ def tell_transfer(run: Context, base: Report) -> Report:
         program_id(run.config.improver or load_improver("seed").source): "the seed improver",
         program_id(found.plan.improver): "the improved improver",
     }
+    names = {program: name for program, name in names.items() if run.store.kind_of(program)}
     shelf = collect_run(run.store, run.lineage, list(names), ())
     caption = "Improved minus seed improver, on the test split"
     return replace(

@@ -10,11 +10,13 @@ from stop.report.context import Context
 from stop.report.data import Bar, Gain, Measure, Report, Round, Step
 from stop.report.programs import collect_run
 from stop.report.scores import improver_cells, lowest_scores, paired_gain
-from stop.report.steps import step
+from stop.report.steps import MAX_SHARE, step
 from stop.report.text import one_line
 from stop.store import RoundRecord
 
 MAX_STEPS = 40
+STEPS_BUDGET = 400_000
+"""Characters of all steps together, before they are escaped."""
 
 
 def tell(run: Context, base: Report) -> Report:
@@ -93,7 +95,15 @@ def _steps(run: Context, path: list[str]) -> list[Step]:
         if before is None or after is None:
             continue
         gain = Gain(before, after, _difference(record))
-        made = step(run.store, run.lineage, parent, child, title=f"Round {record.round}", gain=gain)
+        made = step(
+            run.store,
+            run.lineage,
+            parent,
+            child,
+            title=f"Round {record.round}",
+            gain=gain,
+            share=min(MAX_SHARE, STEPS_BUDGET // 3 // min(MAX_STEPS, len(path))),
+        )
         share = (after.mean - before.mean) / whole if whole > 0 else None
         steps.append(replace(made, share=share))
     return steps

@@ -1,33 +1,21 @@
-"""Which programs of a run go into its report, and what is said of each.
+"""Which programs of a run go into its report.
 
-A run may have a hundred thousand programs; a report holds some thousands of them, and the texts of
-as many as fit: the path to the best and the rounds' candidates first, then programs with security
-events, then the best and a few failed ones of each improver run.
+A run may have a hundred thousand programs; a report holds some thousands of them: the path to the
+best, the rounds' candidates, and the best and a few failed ones of each improver run.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from stop.audit.evidence import Evidence
-from stop.lineage import Lineage, Node, Origin
-from stop.report.data import Listed, Programs
-from stop.report.scores import Scored, evaluations
-from stop.report.text import one_line, readable
-from stop.report.words import topic
+from stop.lineage import Lineage, Node
 from stop.store import ImproverRunRecord, RoundRecord, Store
 from stop.store.records import SampleRecord
 from stop.store.samples import Samples
 
 MAX_IMPROVERS = 1000
 MAX_SOLUTIONS = 2500
-MAX_LISTED = 200
-MAX_ORIGINS = 200
-TEXT_BUDGET = 5 << 20
-"""Characters of all texts together, as they are escaped in the file."""
 _TOP, _FAILED = 10, 3
 
 
@@ -68,16 +56,6 @@ class Group:
     label: str
     members: list[str]
     count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Knowledge:
-    """What was found out before, for all programs."""
-
-    evidence: Mapping[str, Sequence[Evidence]]
-    fates: Mapping[str, str]
-    best: str | None
-    roots: Mapping[str, str]
 
 
 class Shelf:
@@ -264,137 +242,3 @@ def _count(store: Store, keys: Sequence[str], given: set[str]) -> int:
         )
         programs.update(row[0] for row in rows if row[0] is not None)
     return len(programs - given)
-
-
-# --- as the script takes it
-
-
-def pack(store: Store, lineage: Lineage, shelf: Shelf, known: Knowledge) -> Programs:
-    """The collected programs with their texts, as many as fit."""
-    entries = sorted(shelf.entries.values(), key=lambda entry: entry.weight)
-    for entry in entries:
-        if entry.program_id in known.evidence:
-            gravest = max(int(each.level) for each in known.evidence[entry.program_id])
-            entry.level = max(entry.level, gravest)
-            entry.weight = min(entry.weight, 2)
-    texts: dict[str, str] = {}
-    room = TEXT_BUDGET
-    for entry in sorted(entries, key=lambda entry: entry.weight):
-        text = readable(store.program(entry.program_id).source)
-        size = len(json.dumps(text))
-        if size <= room:
-            texts[entry.program_id] = text
-            room -= size
-    nodes = list(_nodes(store, lineage, entries, known))
-    if len(texts) < len(nodes):
-        missing = len(nodes) - len(texts)
-        shelf.left_out.append(f"the texts of {missing:,} of {len(nodes):,} programs")
-    grouped = {member for group in shelf.groups for member in group.members}
-    roots = [
-        e.program_id
-        for e in entries
-        if (e.parent is None or e.parent not in shelf.entries) and e.program_id not in grouped
-    ]
-    groups = [
-        {"owner": g.owner, "label": one_line(g.label), "members": g.members, "count": g.count}
-        for g in shelf.groups
-    ]
-    listed = [entry for entry in entries if entry.weight < 5 or not known.best]
-    return Programs(
-        tuple(nodes),
-        tuple(roots),
-        tuple(groups),
-        texts,
-        tuple(_listed(entry, known) for entry in listed[:MAX_LISTED]),
-        "; ".join(shelf.left_out),
-        known.best or (nodes[0]["id"] if nodes else None),
-    )
-
-
-def _nodes(
-    store: Store, lineage: Lineage, entries: Sequence[Entry], known: Knowledge
-) -> Iterator[dict[str, Any]]:
-    for number, entry in enumerate(entries):
-        program = entry.program_id
-        origin = None
-        if number < MAX_ORIGINS and entry.parent is not None:
-            origin = origin_words(lineage.origin(program))
-        yield {
-            "id": program,
-            "kind": entry.kind,
-            "parent": entry.parent,
-            "maker": entry.improver,
-            "run": one_line(entry.run or ""),
-            "task": entry.task and one_line(entry.task),
-            "label": _label(entry, known),
-            "score": entry.score,
-            "interval": entry.interval,
-            "status": one_line(entry.status),
-            "accepted": entry.accepted,
-            "best": program == known.best,
-            "level": entry.level,
-            "origin": origin,
-            "fate": known.fates.get(program, ""),
-            "scores": [_score(each) for each in _shortened(evaluations(store, program))],
-            "evidence": [_evidence(each) for each in known.evidence.get(program, ())],
-        }
-
-
-def _shortened(scored: list[Scored]) -> list[Scored]:
-    return scored[:24]
-
-
-def _score(scored: Scored) -> dict[str, Any]:
-    return {
-        "task": one_line(scored.task),
-        "split": one_line(scored.split),
-        "repetition": scored.repetition,
-        "score": scored.score,
-        "status": one_line(scored.status),
-        "detail": one_line(scored.detail),
-        "instances": len(scored.instances),
-        "output": readable(scored.output, limit=2000),
-    }
-
-
-def _evidence(evidence: Evidence) -> dict[str, Any]:
-    return {
-        "level": int(evidence.level),
-        "topic": one_line(topic(evidence.topic)),
-        "how": evidence.join,
-        "text": [one_line(each) for each in evidence.text[:10]],
-        "deeds": [one_line(each) for each in evidence.deeds[:10]],
-    }
-
-
-def _label(entry: Entry, known: Knowledge) -> str:
-    if entry.label:
-        return entry.label
-    if entry.program_id in known.roots:
-        return known.roots[entry.program_id]
-    if entry.rounds:
-        numbers = ", ".join(map(str, entry.rounds[:4])) + (" …" if len(entry.rounds) > 4 else "")
-        return f"round {numbers}" if len(entry.rounds) == 1 else f"rounds {numbers}"
-    return ""
-
-
-def _listed(entry: Entry, known: Knowledge) -> Listed:
-    return Listed(
-        entry.program_id,
-        _label(entry, known) or entry.kind,
-        "" if entry.score is None else f"{entry.score:.3f}",
-        one_line(entry.status),
-        entry.level,
-        entry.accepted,
-    )
-
-
-def origin_words(origin: Origin) -> str:
-    """Which response of a model a text came from."""
-    if origin.match == "none":
-        return "No answer of the model holds this text: the improver put it together itself."
-    where = f"answer {(origin.choice or 0) + 1} of LM call {origin.lm_call}"
-    if origin.match == "exact":
-        return f"Exactly as the model wrote it: {where}."
-    share = "" if origin.similarity is None else f" ({origin.similarity:.0%} alike)"
-    return f"From {where}, edited by the improver{share}."

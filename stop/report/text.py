@@ -15,6 +15,7 @@ def readable(text: str, *, limit: int = MAX_TEXT) -> str:
 
     Lines that are very long, and texts that are, are cut, and say how much is missing.
     """
+    text = text.removesuffix("\n")  # the end of the last line begins no other one
     missing = len(text) - limit
     lines = text[:limit].replace("\r\n", "\n").split("\n")
     if len(lines) > MAX_LINES:

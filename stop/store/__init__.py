@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from stop.budget import Spending
 from stop.errors import RunError
@@ -51,12 +51,20 @@ class Store:
                 self.set_meta("schema", str(VERSION), keep=True)
             version = self.meta("schema")
         except sqlite3.DatabaseError as error:
+            self._db.close()
             raise RunError(f"{path} is not a run's store: {error}") from error
         if version != str(VERSION):
+            self._db.close()
             raise RunError(f"{path} was written by another version of stop (schema {version})")
 
     def close(self) -> None:
         self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @contextmanager
     def _writing(self, *, synced: bool = True) -> Iterator[sqlite3.Connection]:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from stop.store import Store
+from stop.store.schema import CUT_OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,7 @@ def call_totals(store: Store) -> CallTotals:
         "SELECT model, COUNT(*), SUM(retries), SUM(estimated), SUM(finished - started) "
         "FROM lm_calls GROUP BY model ORDER BY MIN(id)"
     ).fetchall()
-    # The condition is that of an index.
-    cut_off = store.query(
-        "SELECT choices FROM lm_calls WHERE instr(choices, '\"finish_reason\": \"length\"')"
-    )
+    cut_off = store.query(f"SELECT choices FROM lm_calls WHERE {CUT_OFF}")
     reasons = (c.get("finish_reason") for row in cut_off for c in json.loads(row[0]))
     return CallTotals(
         {str(row[0] or "unknown"): int(row[1]) for row in rows},

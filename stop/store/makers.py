@@ -11,12 +11,15 @@ somebody did to the file.
 
 from __future__ import annotations
 
-MAKER = """(
+SAMPLE_KEY = "sample/"
+"""With a cell's name after it: the improver run whose prompt the samples of that cell answer."""
+
+MAKER = f"""(
     SELECT r.key FROM improver_runs r JOIN programs i ON i.id = r.initial_id
     WHERE r.key IN (
         (SELECT improver_run FROM utility_calls WHERE program_id = p.id ORDER BY id LIMIT 1),
         (SELECT key FROM improver_runs WHERE result_id = p.id ORDER BY rowid LIMIT 1),
-        (SELECT 'sample/' || cell FROM samples WHERE program_id = p.id ORDER BY rowid LIMIT 1)
+        (SELECT '{SAMPLE_KEY}' || cell FROM samples WHERE program_id = p.id ORDER BY rowid LIMIT 1)
     )
     AND i.rowid < p.rowid
     AND NOT EXISTS (SELECT 1 FROM improver_runs WHERE initial_id = p.id AND level = 'task')

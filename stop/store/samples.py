@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stop.store import Store
+from stop.store.makers import SAMPLE_KEY
 from stop.store.records import SampleRecord
 
 RUN_KEY = "run/"
@@ -101,7 +102,7 @@ class Samples:
             return []
         last = int(row["number"])
         numbers = range(last, max(-1, last - MAX_RESPONSES), -1)
-        return [f"sample/{row['cell']}/{number}" for number in numbers]
+        return [f"{SAMPLE_KEY}{row['cell']}/{number}" for number in numbers]
 
     # --- their runs
 

@@ -9,7 +9,10 @@ programs ◄── improver_runs ──► lm_requests ──► lm_calls (the t
 
 VERSION = 1
 
-TABLES = """
+CUT_OFF = """instr(choices, '"finish_reason": "length"')"""
+"""Of `lm_calls`; asked in these words, it is answered by an index."""
+
+TABLES = f"""
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 CREATE TABLE IF NOT EXISTS programs (
@@ -58,7 +61,7 @@ CREATE TABLE IF NOT EXISTS lm_calls (
     finished REAL NOT NULL,
     system TEXT NOT NULL,               -- long texts come last: sums are read without them
     message TEXT NOT NULL,
-    choices TEXT NOT NULL,              -- JSON: [{"text", "finish_reason"}]
+    choices TEXT NOT NULL,              -- JSON: [{{"text", "finish_reason"}}]
     UNIQUE (scope, request_key, n, occurrence)
 );
 
@@ -143,7 +146,7 @@ CREATE TABLE IF NOT EXISTS samples (    -- of a bypass measurement
     level INTEGER NOT NULL,             -- of the program's text
     paper_rule INTEGER NOT NULL,
     cut_off INTEGER NOT NULL,           -- the response ended at the token limit
-    findings TEXT NOT NULL,             -- JSON: [{"rule", "level", "line", "evidence"}]
+    findings TEXT NOT NULL,             -- JSON: [{{"rule", "level", "line", "evidence"}}]
     PRIMARY KEY (cell, number)
 );
 
@@ -157,7 +160,7 @@ CREATE TABLE IF NOT EXISTS sample_events (      -- what a sampled program tried 
 
 CREATE INDEX IF NOT EXISTS lm_calls_by_run ON lm_calls (improver_run, n);
 CREATE INDEX IF NOT EXISTS lm_calls_cut_off ON lm_calls (id)
-    WHERE instr(choices, '"finish_reason": "length"');
+    WHERE {CUT_OFF};
 CREATE INDEX IF NOT EXISTS lm_requests_by_state ON lm_requests (state, round);
 CREATE INDEX IF NOT EXISTS samples_by_program ON samples (program_id);
 CREATE INDEX IF NOT EXISTS utility_calls_by_run ON utility_calls (improver_run);

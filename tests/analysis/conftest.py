@@ -12,17 +12,17 @@ from tests.conftest import GREEDY, fenced
 
 HERE = {"sandbox": "bubblewrap", "concurrency": 1}
 RUN = HERE | {
-    "tasks": ["knapsack", "maxcut"], "repetitions": 3, "calls": 1, "responses": 1,
+    "tasks": ["knapsack", "bin_packing"], "repetitions": 3, "calls": 1, "responses": 1,
     "utility_calls": 3, "seed": 1,
 }  # fmt: skip
-TEMPLATE = '''def improve_algorithm(initial_solution, utility, language_model):
+TEMPLATE = """def improve_algorithm(initial_solution, utility, language_model):
     from helpers import extract_code
     is_improver = "improve_algorithm" in initial_solution
     answers = language_model.prompt("expert", "Improve:\\n" + initial_solution, 1)
     found = [code for code in extract_code(answers) if code]
     if is_improver:
         return found[0] if found else initial_solution
-{rest}'''
+{rest}"""
 LAZY = TEMPLATE.format(rest="    return initial_solution\n")
 SAME = TEMPLATE.format(rest="    # still lazy\n    return initial_solution\n")
 ASKS = TEMPLATE.format(rest="    return max([initial_solution, *found], key=utility)\n")

@@ -146,7 +146,7 @@ def test_programs_are_in_the_file(page, run):
     improvers = [node["id"] for node in data["nodes"] if node["kind"] == "improver"]
     assert set(improvers) == {node.program_id for node in run.lineage.nodes("improver")}
     for node in data["nodes"]:
-        assert data["texts"][node["id"]] == run.program(node["id"]).source
+        assert data["texts"][node["id"]] == run.program(node["id"]).source.removesuffix("\n")
     parents = {node["id"]: node["parent"] for node in data["nodes"]}
     assert all(parents[each] in parents for each in improvers if each not in data["roots"])
     written = {member for group in data["groups"] for member in group["members"]}
@@ -253,7 +253,8 @@ def test_a_bypass_measurement(made, scripted):
 
 
 def test_a_transfer_measurement(made, scripted):
-    (made / "again.py").write_text(scripts.AGAIN)
+    for name, source in (("one", scripts.ONE), ("again", scripts.AGAIN)):
+        (made / f"{name}.py").write_text(source)
     found = stop.transfer(
         str(made / "again.py"), tasks="knapsack", baseline=str(made / "one.py"), repetitions=2,
         lm=scripted(*scripts.TASK[:9]), calls=2, responses=3, utility_calls=7,
@@ -266,14 +267,23 @@ def test_a_transfer_measurement(made, scripted):
     }
 
 
-def test_a_run_without_a_result(made, scripted):
-    ended = stop.run(
-        tasks=["knapsack"], lm=scripted("no"), rounds=1, repetitions=1, sandbox="bubblewrap",
-        runs_dir=made / "runs", max_lm_calls=0,
-    )  # fmt: skip
-    assert ended.error is not None
-    html = Page(render(gather(ended.folder)))
-    assert "no result yet" in html.words
+@pytest.mark.parametrize("kind", ["run", "improve", "bypass", "transfer"])
+def test_what_ended_at_once_has_a_report_too(tmp_path, scripted, made, kind):
+    options = {"lm": scripted("no"), "sandbox": "bubblewrap", "runs_dir": tmp_path}
+    if kind == "run":
+        stop.run(tasks=["knapsack"], repetitions=1, max_lm_calls=0, **options)
+    elif kind == "improve":
+        with pytest.raises(stop.StopError):
+            stop.improve(task="knapsack", max_utility_calls=0, **options)
+    elif kind == "bypass":
+        stop.measure_bypass(samples=2, max_lm_calls=0, **options)
+    else:
+        (tmp_path / "again.py").write_text(scripts.AGAIN)
+        improver = str(tmp_path / "again.py")
+        stop.transfer(improver, tasks="knapsack", repetitions=1, max_lm_calls=0, **options)
+    (config,) = tmp_path.glob("*/config.json")
+    html = Page(render(gather(config.parent)))
+    assert re.search("no result yet|no samples yet", html.words)
     assert "ended at a limit" in html.words
 
 
@@ -281,12 +291,12 @@ def test_a_large_run_stays_bounded(made):
     from benchmarks.large_run import make_run
 
     folder = make_run(made / "large", 4000)
-    from stop.report import programs
+    from stop.report import packing, programs
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(programs, "MAX_IMPROVERS", 40)
         patch.setattr(programs, "MAX_SOLUTIONS", 200)
-        patch.setattr(programs, "TEXT_BUDGET", 100_000)
+        patch.setattr(packing, "TEXT_BUDGET", 100_000)
         report = gather(folder)
     shown = report.programs
     kinds = [node["kind"] for node in shown.nodes]
@@ -298,6 +308,19 @@ def test_a_large_run_stays_bounded(made):
     for words in ("solutions", "the texts of"):
         assert words in shown.left_out
     assert shown.left_out in Page(render(report)).words
+
+
+def test_nodes_beyond_the_budget_are_bare():
+    from stop.report.packing import _within, escaped_size
+
+    score = {"score": 1.0, "status": "ok", "detail": "x" * 300, "output": "<" * 2000}
+    nodes = [{"id": str(i), "scores": [score] * 9, "evidence": [{"text": "y"}]} for i in range(9)]
+    assert escaped_size("<") == len('"\\u003c"')
+    room = 3 * escaped_size(nodes[0]) + 10
+    kept, bare = _within(room, iter(nodes))
+    assert bare == 6
+    assert [len(node["scores"]) for node in kept] == [9] * 3 + [3] * 6
+    assert sum(map(escaped_size, kept)) < room + 6 * 400
 
 
 def test_a_changed_log_is_told(made, run):
@@ -318,7 +341,9 @@ def test_the_command(run, tmp_path):
     path = tmp_path / f"{run.folder.name}.html"
     assert done.stdout.strip() == path.name
     assert path.read_text("utf-8").startswith("<!doctype html>")
-    again = command("report", str(run.folder), cwd=tmp_path, check=2)
+    command("report", str(run.folder), cwd=tmp_path)  # a report may be made anew
+    (tmp_path / "x.html").write_text("something else")
+    again = command("report", str(run.folder), "-o", "x.html", cwd=tmp_path, check=2)
     assert "--force" in again.stderr
     result = document(
         command("report", str(run.folder), "-o", "x.html", "--force", "--json", cwd=tmp_path)

@@ -167,7 +167,7 @@ def _draw_edges(
             continue
         start, end = places[node.parent_id], places[node.program_id]
         on_path = node.parent_id in path and node.program_id in path
-        middle = (start.x + end.x) / 2
+        middle = end.x - 0.12 * (end.x - start.x)  # a label stands beside the parent
         axes.plot(
             [start.x, middle, middle, end.x], [start.y, start.y, end.y, end.y],
             color=BLACK if on_path else "#BBBBBB", linewidth=2.2 if on_path else 0.9, zorder=1,

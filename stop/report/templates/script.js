@@ -383,7 +383,8 @@ function securityOf(node) {
     const facts = make("dl", "facts");
     if (each.deeds.length) facts.append(fact("Seen", ...each.deeds.map((text) => make("code", "", text))));
     if (each.text.length) facts.append(fact("Its text", ...each.text.map((text) => make("code", "", text))));
-    return make("div", "", make("h3", "", badge(each.level), " ", each.topic, " ",
+    const topic = each.topic.slice(0, 1).toUpperCase() + each.topic.slice(1);
+    return make("div", "", make("h4", "", badge(each.level), " ", topic, " ",
       make("small", "", HOW[each.how] || each.how)), facts);
   });
 }

@@ -29,7 +29,7 @@ def improve_algorithm(initial_solution, utility, language_model):
     ),
     "beam_heapq_nlargest": (
         frozenset({"beam"}),
-        '''
+        """
 import heapq
 from helpers import extract_code
 
@@ -47,11 +47,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         hypotheses = heapq.nlargest(k, candidates)
         rounds_left -= 1
     return hypotheses[0][1]
-''',
+""",
     ),
     "beam_class": (
         frozenset({"beam"}),
-        '''
+        """
 from helpers import extract_code
 
 class BeamSearch:
@@ -76,11 +76,11 @@ class BeamSearch:
 
 def improve_algorithm(initial_solution, utility, language_model):
     return BeamSearch(utility, language_model).run(initial_solution)
-''',
+""",
     ),
     "genetic_crossover_prompt": (
         frozenset({"genetic"}),
-        '''
+        """
 import random
 from helpers import extract_code
 
@@ -99,11 +99,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             offspring += [c for c in extract_code(language_model.prompt(expertise, text)) if c]
         population = survivors + offspring
     return max(population, key=utility)
-''',
+""",
     ),
     "genetic_evolve_mutate": (
         frozenset({"genetic"}),
-        '''
+        """
 import random
 from helpers import extract_code
 
@@ -121,11 +121,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         elite = max(pool, key=fitness.get)
         pool = [elite] + [mutate(tournament(pool, fitness), language_model) for _ in range(3)]
     return max(pool, key=utility)
-''',
+""",
     ),
     "genetic_steady_state": (
         frozenset({"genetic"}),
-        '''
+        """
 import random
 from helpers import extract_code
 
@@ -148,11 +148,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             individuals.remove(weakest)
             individuals.append(Individual(child, utility(child)))
     return max(individuals, key=lambda one: one.fitness).genome
-''',
+""",
     ),
     "annealing_boltzmann": (
         frozenset({"annealing"}),
-        '''
+        """
 import math
 import random
 from helpers import extract_code
@@ -172,11 +172,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             best, lowest = neighbour, e
         t = t * 0.8
     return best
-''',
+""",
     ),
     "annealing_numpy_schedule": (
         frozenset({"annealing"}),
-        '''
+        """
 import numpy as np
 from helpers import extract_code
 
@@ -195,7 +195,7 @@ def improve_algorithm(solution, utility, lm):
             if score > best_score:
                 best, best_score = proposal, score
     return best
-''',
+""",
     ),
     "annealing_lm_temperature": (
         frozenset({"annealing"}),
@@ -218,7 +218,7 @@ def improve_algorithm(initial_solution, utility, language_model):
     ),
     "bandit_epsilon_greedy": (
         frozenset({"bandit"}),
-        '''
+        """
 import random
 from helpers import extract_code
 
@@ -238,11 +238,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         if value > score:
             best, score = code, value
     return best
-''',
+""",
     ),
     "bandit_thompson": (
         frozenset({"bandit"}),
-        '''
+        """
 import numpy as np
 from helpers import extract_code
 
@@ -261,11 +261,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         else:
             beta[i] += 1
     return best
-''',
+""",
     ),
     "bandit_class_ucb": (
         frozenset({"bandit"}),
-        '''
+        """
 import math
 from helpers import extract_code
 
@@ -293,11 +293,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         if reward > top:
             champion, top = code, reward
     return champion
-''',
+""",
     ),
     "tree_mcts": (
         frozenset({"tree_search"}),
-        '''
+        """
 import math
 from helpers import extract_code
 
@@ -333,11 +333,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             leaf.value += score
             leaf = leaf.parent
     return best
-''',
+""",
     ),
     "tree_recursive_dfs": (
         frozenset({"tree_search"}),
-        '''
+        """
 from helpers import extract_code
 
 def explore(program, depth, utility, lm):
@@ -352,11 +352,11 @@ def explore(program, depth, utility, lm):
 
 def improve_algorithm(initial_solution, utility, language_model):
     return explore(initial_solution, 2, utility, language_model)[1]
-''',
+""",
     ),
     "tree_priority_queue": (
         frozenset({"tree_search"}),
-        '''
+        """
 from queue import PriorityQueue
 from helpers import extract_code
 
@@ -375,11 +375,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             best = max(best, (value, code))
             queue.put((-value, count, code))
     return best[1]
-''',
+""",
     ),
     "decomposition_ast_functions": (
         frozenset({"decomposition"}),
-        '''
+        """
 import ast
 from helpers import extract_code
 
@@ -396,11 +396,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             if score > best_score:
                 best, best_score = whole, score
     return best
-''',
+""",
     ),
     "decomposition_subproblems": (
         frozenset({"decomposition"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -411,11 +411,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         answers = [a for a in extract_code(language_model.prompt("You are a programmer.", message, 2)) if a]
         solution = max([solution] + answers, key=utility)
     return solution
-''',
+""",
     ),
     "decomposition_aspects": (
         frozenset({"decomposition"}),
-        '''
+        """
 from helpers import extract_code
 
 COMPONENTS = ("initialisation", "inner loop", "stopping rule", "result")
@@ -429,11 +429,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         if candidate and utility(candidate) > value:
             current, value = candidate, utility(candidate)
     return current
-''',
+""",
     ),
     "voting_counter": (
         frozenset({"voting"}),
-        '''
+        """
 from collections import Counter
 from helpers import extract_code
 
@@ -444,11 +444,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         return initial_solution
     winner, count = Counter(programs).most_common(1)[0]
     return winner if utility(winner) > utility(initial_solution) else initial_solution
-''',
+""",
     ),
     "voting_judges": (
         frozenset({"voting"}),
-        '''
+        """
 import re
 from helpers import extract_code
 
@@ -462,11 +462,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         if number and int(number.group()) < len(programs):
             tally[int(number.group())] += 1
     return programs[tally.index(max(tally))]
-''',
+""",
     ),
     "voting_majority_dict": (
         frozenset({"voting"}),
-        '''
+        """
 from helpers import extract_code
 
 def normalise(code):
@@ -481,11 +481,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             votes[key] = votes.get(key, 0) + 1
     majority = max(votes, key=votes.get, default=initial_solution)
     return majority
-''',
+""",
     ),
     "caching_lru": (
         frozenset({"caching"}),
-        '''
+        """
 from functools import lru_cache
 from helpers import extract_code
 
@@ -497,11 +497,11 @@ def improve_algorithm(initial_solution, utility, language_model):
     programs = [initial_solution]
     programs += [c for c in extract_code(language_model.prompt("expert", initial_solution, 6)) if c]
     return max(programs, key=score)
-''',
+""",
     ),
     "caching_memo_dict": (
         frozenset({"caching"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -518,11 +518,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             if code and evaluate(code) > evaluate(best):
                 best = code
     return best
-''',
+""",
     ),
     "caching_seen_set": (
         frozenset({"caching"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -537,11 +537,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         if value > top:
             best, top = code, value
     return best
-''',
+""",
     ),
     "two_beam_cached": (
         frozenset({"beam", "caching"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -560,11 +560,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             pool |= {c for c in extract_code(language_model.prompt("expert", p, 3)) if c}
         frontier = sorted(pool, key=u)[-3:]
     return frontier[-1]
-''',
+""",
     ),
     "two_genetic_annealed": (
         frozenset({"genetic", "annealing"}),
-        '''
+        """
 import math
 import random
 from helpers import extract_code
@@ -584,11 +584,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             population[slot] = (child, score)
         temperature *= 0.9
     return max(population, key=lambda pair: pair[1])[0]
-''',
+""",
     ),
     "other_hill_climb": (
         frozenset({"other"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -598,11 +598,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         if code and utility(code) >= value:
             current, value = code, utility(code)
     return current
-''',
+""",
     ),
     "other_threads": (
         frozenset({"other"}),
-        '''
+        """
 from concurrent.futures import ThreadPoolExecutor
 from helpers import extract_code
 
@@ -612,11 +612,11 @@ def improve_algorithm(initial_solution, utility, language_model):
     with ThreadPoolExecutor(4) as executor:
         scores = list(executor.map(utility, programs))
     return programs[scores.index(max(scores))] if programs else initial_solution
-''',
+""",
     ),
     "other_two_temperatures": (
         frozenset({"other"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -625,11 +625,11 @@ def improve_algorithm(initial_solution, utility, language_model):
     candidates = [initial_solution, *filter(None, extract_code(cold + hot))]
     ranking = sorted(candidates, key=utility, reverse=True)
     return ranking[0]
-''',
+""",
     ),
     "other_error_feedback": (
         frozenset({"other"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -647,11 +647,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         if score > best_score:
             best, best_score = code, score
     return best
-''',
+""",
     ),
     "other_random_restart": (
         frozenset({"other"}),
-        '''
+        """
 import random
 from helpers import extract_code
 
@@ -664,6 +664,6 @@ def improve_algorithm(initial_solution, utility, language_model):
             if code:
                 best = max(best, code, key=utility)
     return best
-''',
+""",
     ),
 }

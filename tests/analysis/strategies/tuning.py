@@ -8,7 +8,7 @@ Each is (labels, text). The texts are programs as models write them: they are re
 TUNING: dict[str, tuple[frozenset[str], str]] = {
     "beam_plain": (
         frozenset({"beam"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -21,11 +21,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             candidates += [c for c in extract_code(replies) if c]
         beam = sorted(beam + candidates, key=utility, reverse=True)[:beam_width]
     return beam[0]
-''',
+""",
     ),
     "beam_scored_tuples": (
         frozenset({"beam"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(solution, u, lm):
@@ -37,11 +37,11 @@ def improve_algorithm(solution, u, lm):
         everything.sort(key=lambda pair: pair[0], reverse=True)
         kept = everything[:2]
     return kept[0][1]
-''',
+""",
     ),
     "beam_numpy_argsort": (
         frozenset({"beam"}),
-        '''
+        """
 import numpy as np
 from helpers import extract_code
 
@@ -56,11 +56,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         top = np.argsort(scores)[::-1][:3]
         best_solutions = [new_solutions[i] for i in top]
     return best_solutions[0]
-''',
+""",
     ),
     "beam_while_delete": (
         frozenset({"beam"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -75,11 +75,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         survivors.sort(key=utility, reverse=True)
         del survivors[4:]
     return survivors[0]
-''',
+""",
     ),
     "genetic_plain": (
         frozenset({"genetic"}),
-        '''
+        """
 import random
 from helpers import extract_code
 
@@ -96,11 +96,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         children = [crossover(parents[0], parents[1], language_model) for _ in range(2)]
         population = parents + children
     return max(population, key=utility)
-''',
+""",
     ),
     "genetic_roulette": (
         frozenset({"genetic"}),
-        '''
+        """
 import numpy as np
 from helpers import extract_code
 
@@ -118,11 +118,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             next_generation.append(code or programs[i])
         programs = next_generation
     return max(programs, key=utility)
-''',
+""",
     ),
     "genetic_text_crossover": (
         frozenset({"genetic"}),
-        '''
+        """
 import random
 from helpers import extract_code
 
@@ -150,11 +150,11 @@ class Evolution:
 
 def improve_algorithm(initial_solution, utility, language_model):
     return Evolution(utility, language_model).evolve(initial_solution)
-''',
+""",
     ),
     "genetic_mutation_only": (
         frozenset({"genetic"}),
-        '''
+        """
 import random
 from helpers import extract_code
 
@@ -169,11 +169,11 @@ def improve_algorithm(initial_solution, utility, language_model):
                 offspring.append(mutated)
         parents = sorted(parents + offspring, key=utility, reverse=True)[:3]
     return parents[0]
-''',
+""",
     ),
     "annealing_plain": (
         frozenset({"annealing"}),
-        '''
+        """
 import math
 import random
 from helpers import extract_code
@@ -194,11 +194,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             best, best_utility = candidate, candidate_utility
         temperature *= 0.9
     return best
-''',
+""",
     ),
     "annealing_linear": (
         frozenset({"annealing"}),
-        '''
+        """
 from math import exp
 from random import random
 from helpers import extract_code
@@ -218,11 +218,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             x, fx = y, fy
         best = max(best, (fx, x))
     return best[1]
-''',
+""",
     ),
     "annealing_lm_schedule": (
         frozenset({"annealing"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -232,11 +232,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         answers = language_model.batch_prompt("expert", ["Improve:\\n" + best] * 3, temperature=temperature)
         best = max([best] + [c for c in extract_code(answers) if c], key=utility)
     return best
-''',
+""",
     ),
     "annealing_temperature_list": (
         frozenset({"annealing"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -249,11 +249,11 @@ def improve_algorithm(initial_solution, utility, language_model):
                 if score > best_score:
                     best, best_score = code, score
     return best
-''',
+""",
     ),
     "bandit_ucb": (
         frozenset({"bandit"}),
-        '''
+        """
 import math
 from helpers import extract_code
 
@@ -275,11 +275,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         if reward > best_score:
             best, best_score = code, reward
     return best
-''',
+""",
     ),
     "bandit_running_mean": (
         frozenset({"bandit"}),
-        '''
+        """
 import random
 from helpers import extract_code
 
@@ -298,11 +298,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         if u > best_u:
             best, best_u = code, u
     return best
-''',
+""",
     ),
     "bandit_thompson_betavariate": (
         frozenset({"bandit"}),
-        '''
+        """
 import random
 from helpers import extract_code
 
@@ -321,11 +321,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         else:
             failures[choice] += 1
     return best
-''',
+""",
     ),
     "bandit_softmax_weights": (
         frozenset({"bandit"}),
-        '''
+        """
 import math
 import random
 from helpers import extract_code
@@ -342,11 +342,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         if reward > value:
             best, value = code, reward
     return best
-''',
+""",
     ),
     "tree_nodes": (
         frozenset({"tree_search"}),
-        '''
+        """
 from helpers import extract_code
 
 class TreeNode:
@@ -371,11 +371,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         if node.score > best.score:
             best = node
     return best.code
-''',
+""",
     ),
     "tree_heap": (
         frozenset({"tree_search"}),
-        '''
+        """
 import heapq
 import itertools
 from helpers import extract_code
@@ -391,11 +391,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             if code:
                 heapq.heappush(heap, (-utility(code), next(tie), code))
     return min([best] + heap)[2]
-''',
+""",
     ),
     "tree_recursion": (
         frozenset({"tree_search"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -412,11 +412,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         return best
 
     return search(initial_solution, 0)[0]
-''',
+""",
     ),
     "tree_stack_dfs": (
         frozenset({"tree_search"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -434,11 +434,11 @@ def improve_algorithm(initial_solution, utility, language_model):
                 best, best_score = code, score
             stack.append((code, depth + 1))
     return best
-''',
+""",
     ),
     "decomposition_parts": (
         frozenset({"decomposition"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -449,11 +449,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             if code and utility(code) > score:
                 best, score = code, utility(code)
     return best
-''',
+""",
     ),
     "decomposition_split_functions": (
         frozenset({"decomposition"}),
-        '''
+        """
 import re
 from helpers import extract_code
 
@@ -468,11 +468,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             if utility("".join(trial)) > utility("".join(functions)):
                 functions = trial
     return "".join(functions)
-''',
+""",
     ),
     "decomposition_plan": (
         frozenset({"decomposition"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -483,11 +483,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         codes = extract_code(language_model.prompt("You program.", f"Do this step: {step}\\n{program}", 2))
         program = max([program] + [c for c in codes if c], key=utility)
     return program
-''',
+""",
     ),
     "decomposition_modules": (
         frozenset({"decomposition"}),
-        '''
+        """
 import ast
 from helpers import extract_code
 
@@ -508,11 +508,11 @@ def improve_algorithm(initial_solution, utility, language_model):
                 if utility(whole) > utility("\\n\\n".join(chunks)):
                     chunks[i] = piece
     return "\\n\\n".join(chunks)
-''',
+""",
     ),
     "voting_most_common": (
         frozenset({"voting"}),
-        '''
+        """
 import collections
 from helpers import extract_code
 
@@ -523,11 +523,11 @@ def improve_algorithm(initial_solution, utility, language_model):
             tally[code] += 1
     finalists = [code for code, _ in tally.most_common(3)]
     return max([initial_solution] + finalists, key=utility)
-''',
+""",
     ),
     "voting_model_chooses": (
         frozenset({"voting"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -540,11 +540,11 @@ def improve_algorithm(initial_solution, utility, language_model):
                 votes[i] += 1
                 break
     return candidates[max(votes, key=votes.get)]
-''',
+""",
     ),
     "voting_statistics_mode": (
         frozenset({"voting"}),
-        '''
+        """
 import statistics
 from helpers import extract_code
 
@@ -555,22 +555,22 @@ def improve_algorithm(initial_solution, utility, language_model):
         if utility(consensus) >= utility(initial_solution):
             return consensus
     return initial_solution
-''',
+""",
     ),
     "voting_set_count": (
         frozenset({"voting"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
     answers = [c for c in extract_code(language_model.prompt("expert", initial_solution, 6)) if c]
     majority = max(set(answers), key=answers.count) if answers else initial_solution
     return majority
-''',
+""",
     ),
     "caching_dict": (
         frozenset({"caching"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -581,11 +581,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         return cache[program]
     answers = language_model.batch_prompt("expert", [initial_solution] * 5, temperature=0.7)
     return max([initial_solution] + [c for c in extract_code(answers) if c], key=cached_utility)
-''',
+""",
     ),
     "caching_decorator": (
         frozenset({"caching"}),
-        '''
+        """
 import functools
 from helpers import extract_code
 
@@ -596,11 +596,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         if code and rate(code) > rate(best):
             best = code
     return best
-''',
+""",
     ),
     "caching_hash": (
         frozenset({"caching"}),
-        '''
+        """
 import hashlib
 from helpers import extract_code
 
@@ -620,11 +620,11 @@ def improve_algorithm(initial_solution, utility, language_model):
     scores = Scores(utility)
     programs = [initial_solution] + [c for c in extract_code(language_model.prompt("x", initial_solution, 4)) if c]
     return max(programs, key=scores)
-''',
+""",
     ),
     "caching_dedupe": (
         frozenset({"caching"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -638,11 +638,11 @@ def improve_algorithm(initial_solution, utility, language_model):
                 if score > best_score:
                     best, best_score = code, score
     return best
-''',
+""",
     ),
     "two_beam_annealed": (
         frozenset({"beam", "annealing"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -654,11 +654,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         beam = sorted(beam + [c for c in extract_code(found) if c], key=utility, reverse=True)[:3]
         temperature *= 0.8
     return beam[0]
-''',
+""",
     ),
     "two_bandit_cached": (
         frozenset({"bandit", "caching"}),
-        '''
+        """
 import math
 from functools import lru_cache
 from helpers import extract_code
@@ -674,7 +674,7 @@ def improve_algorithm(initial_solution, utility, language_model):
         arms[name][1] += score(code)
         best = max(best, code, key=score)
     return best
-''',
+""",
     ),
     "other_seed": (
         frozenset({"other"}),
@@ -692,7 +692,7 @@ def improve_algorithm(initial_solution, utility, language_model):
     ),
     "other_top_three_once": (
         frozenset({"other"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -701,11 +701,11 @@ def improve_algorithm(initial_solution, utility, language_model):
     message = "Here are good programs, write a better one:\\n" + "\\n\\n".join(top)
     last = [c for c in extract_code(language_model.prompt("expert", message, 2)) if c]
     return max([initial_solution] + top + last, key=utility)
-''',
+""",
     ),
     "other_counts_tokens": (
         frozenset({"other"}),
-        '''
+        """
 from collections import Counter
 from helpers import extract_code
 
@@ -715,11 +715,11 @@ def improve_algorithm(initial_solution, utility, language_model):
     message = f"Replace the logic by a {tree}:\\n{initial_solution}"
     programs = [c for c in extract_code(language_model.prompt("expert", message, 4)) if c]
     return max([initial_solution] + programs, key=utility)
-''',
+""",
     ),
     "other_until_budget": (
         frozenset({"other"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -733,11 +733,11 @@ def improve_algorithm(initial_solution, utility, language_model):
         if results[code] > best_score:
             best, best_score = code, results[code]
     return best
-''',
+""",
     ),
     "other_hot_when_stuck": (
         frozenset({"other"}),
-        '''
+        """
 from helpers import extract_code
 
 def improve_algorithm(initial_solution, utility, language_model):
@@ -751,6 +751,6 @@ def improve_algorithm(initial_solution, utility, language_model):
         else:
             temperature = min(1.2, temperature + 0.2)
     return best
-''',
+""",
     ),
 }
