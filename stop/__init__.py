@@ -15,12 +15,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stop.api import Improved, Run, evaluate, improve, open_run, resume, run, transfer
+    from stop.api import Improved, evaluate, improve, resume, run, transfer
     from stop.budget import Budget, ImproverBudget
     from stop.bypass import BypassRates, measure_bypass
     from stop.errors import StopError
     from stop.evaluation import Evaluation
     from stop.programs import Program
+    from stop.recorded_run import Run, open_run
     from stop.replays import Replay, replay
     from stop.task import Task, list_tasks, load_task
     from stop.transfers import Transfer
@@ -35,7 +36,7 @@ _HOMES = {
     "Improved": "api",
     "Program": "programs",
     "Replay": "replays",
-    "Run": "api",
+    "Run": "recorded_run",
     "StopError": "errors",
     "Task": "task",
     "Transfer": "transfers",
@@ -44,7 +45,7 @@ _HOMES = {
     "list_tasks": "task",
     "load_task": "task",
     "measure_bypass": "bypass",
-    "open_run": "api",
+    "open_run": "recorded_run",
     "replay": "replays",
     "resume": "api",
     "run": "api",

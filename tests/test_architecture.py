@@ -33,6 +33,7 @@ def test_public_names():
         "Run",
         "StopError",
         "Task",
+        "Transfer",
         "evaluate",
         "improve",
         "list_tasks",
@@ -42,6 +43,7 @@ def test_public_names():
         "replay",
         "resume",
         "run",
+        "transfer",
     }
     for name in stop.__all__:
         assert getattr(stop, name).__doc__

@@ -19,10 +19,10 @@ from stop.analysis.runs import OneRun, Runs, as_run, as_runs
 from stop.analysis.saturation import Saturation, saturation
 from stop.analysis.scores import Scores, Split
 from stop.analysis.strategy import strategies
-from stop.api import Run
 from stop.bypass.report import CellReport, read_cells
 from stop.improvers import load_improver
 from stop.programs import program_id
+from stop.recorded_run import Run
 from stop.statistics import (
     Cell,
     Comparison,

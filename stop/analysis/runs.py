@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from stop.api import Run, open_run
+from stop.recorded_run import Run, open_run
 from stop.store import Store
 
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Literal
 
 from stop._task_files import folder_digest, read_task_file
 from stop.analysis.runs import OneRun, Runs, as_run, as_runs
-from stop.api import Run
 from stop.concurrency import run_sync
 from stop.errors import RunError, StopError
 from stop.extras import analysis_module
 from stop.improvers import load_improver
 from stop.programs import program_id
+from stop.recorded_run import Run
 from stop.run_folder import run_tasks, task_copy
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool

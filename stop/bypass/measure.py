@@ -10,15 +10,15 @@ from typing import Any, TypeVar, Unpack
 from stop.bypass.report import CellReport, read_cells, report
 from stop.bypass.running import prompt_of, run_programs
 from stop.bypass.sampling import Sampling
-from stop.concurrency import run_sync
 from stop.config import BypassCell, RunConfig
 from stop.errors import StopError
-from stop.events import Progress, ProgressListener, ignore_progress
+from stop.events import ProgressListener, ignore_progress
 from stop.limits import RunLimits, check_names, run_budget
 from stop.lm import default_spec
 from stop.run_folder import create_run, read_config
-from stop.session import Session, open_session
+from stop.session import Session
 from stop.store import Store
+from stop.working import work_on
 
 T = TypeVar("T")
 TASK = "knapsack"
@@ -120,24 +120,11 @@ def measure_bypass(
     return carry_on(create_run(config, Path(runs_dir)), config, progress)
 
 
-def carry_on(folder: Path, config: RunConfig, progress: ProgressListener) -> BypassRates:
+def carry_on(
+    folder: Path, config: RunConfig, progress: ProgressListener, reason: str = ""
+) -> BypassRates:
     """Do what a measurement lacks."""
-
-    async def work() -> None:
-        async with open_session(folder, progress, config) as session:
-            await measure(session)
-
-    progress(Progress("message", f"recording in {folder}"))
-    try:
-        run_sync(work())
-    except KeyboardInterrupt:
-        progress(Progress("message", f"what is recorded stays; to go on: stop resume {folder}"))
-        raise
-    except StopError as error:
-        if not (folder / "run.db").exists():
-            raise
-        return BypassRates(folder, error)
-    return BypassRates(folder)
+    return BypassRates(folder, work_on(folder, config, progress, measure, reason))
 
 
 async def measure(session: Session) -> None:

@@ -31,8 +31,8 @@ def audit() -> None:
 @json_option
 def show(run_name: str, level: int, limit: int, runs_dir: str, as_json: bool) -> None:
     """The security events of RUN. Levels: 1 intent, 2 attempt, 3 tampering."""
-    from stop.api import open_run
     from stop.cli.runs import find_run
+    from stop.recorded_run import open_run
 
     run = open_run(find_run(run_name, runs_dir))
     events = [e for e in run.security_events() if e["level"] >= level]
@@ -65,8 +65,8 @@ def summary(run_name: str, limit: int, runs_dir: str, as_json: bool) -> None:
     in; "inherited" counts it further down. tried: its text shows it and it was seen to fail;
     intended: its text only; unannounced: it was seen at run time only.
     """
-    from stop.api import open_run
     from stop.cli.runs import find_run
+    from stop.recorded_run import open_run
 
     run = open_run(find_run(run_name, runs_dir))
     found = run.security_summary()
@@ -169,10 +169,10 @@ def verify(
 
     Without --head the head that the run's store noted last is used.
     """
-    from stop.api import open_run
     from stop.audit.keys import parse_key
     from stop.audit.whole import verify_run
     from stop.cli.runs import find_run
+    from stop.recorded_run import open_run
 
     run = open_run(find_run(run_name, runs_dir))
     if head is None and (run.folder / "run.db").exists():

@@ -31,8 +31,8 @@ def costs(run_name: str, runs_dir: str, as_json: bool) -> None:
 
     Also what the run and each of its rounds have spent, of their limits.
     """
-    from stop.api import open_run
     from stop.cli.runs import find_run
+    from stop.recorded_run import open_run
     from stop.spending import read_budget
     from stop.store.calls import call_totals
     from stop.store.faults import Faults

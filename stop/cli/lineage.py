@@ -42,8 +42,8 @@ def lineage(
 
     `*` was accepted, `!` caused security events (`!!` attempts, `!!!` tampering).
     """
-    from stop.api import open_run
     from stop.cli.runs import find_run
+    from stop.recorded_run import open_run
 
     run = open_run(find_run(run_name, runs_dir))
     read = run.lineage
@@ -125,9 +125,9 @@ def show(run_name: str, program_id: str, runs_dir: str, as_json: bool) -> None:
 
     ID is the beginning of a program id, or `best`.
     """
-    from stop.api import open_run
     from stop.audit.evidence import join
     from stop.cli.runs import find_run
+    from stop.recorded_run import open_run
 
     run = open_run(find_run(run_name, runs_dir, rounds_only=program_id == "best"))
     program = run.best if program_id == "best" else run.program(program_id)
@@ -220,8 +220,8 @@ def _in_words(origin: Origin) -> str:
 @json_option
 def diff(run_name: str, first: str, second: str, runs_dir: str, as_json: bool) -> None:
     """What changed from program A to program B of RUN (ids, their beginnings, or `best`)."""
-    from stop.api import open_run
     from stop.cli.runs import find_run
+    from stop.recorded_run import open_run
 
     run = open_run(find_run(run_name, runs_dir))
     a, b = (run.best if text == "best" else run.program(text) for text in (first, second))

@@ -28,8 +28,8 @@ def report(
     The result with its interval, the change that gave the gain, the tree of programs, costs,
     security events, and the configuration. What programs and models wrote is shown as text.
     """
-    from stop.api import open_run
     from stop.cli.runs import find_run
+    from stop.recorded_run import open_run
 
     run = open_run(find_run(run_name, runs_dir))
     path = run.report(output or f"{run.folder.resolve().name}.html", force=force)

@@ -30,7 +30,7 @@ from stop.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from stop.api import Run
+    from stop.recorded_run import Run
 
 
 @click.command()
@@ -107,11 +107,12 @@ def run(as_json: bool, dry_run: bool, **options: Any) -> None:
     from stop.cli.display import RunProgress
     from stop.cli.runs import find_improver, find_tapes
     from stop.plan import plan
+    from stop.run_options import run_config
 
     options["improver"] = find_improver(options["improver"], options["runs_dir"])
     find_tapes(options)
     runs_dir = Path(options.pop("runs_dir"))
-    config = api.run_config(**options, need_model=not dry_run)
+    config = run_config(**options, need_model=not dry_run)
     if dry_run:
         show_plan(plan(config), as_json)
         return
@@ -139,12 +140,13 @@ def resume(run_name: str, reason: str, runs_dir: str, as_json: bool, **limits: A
     from stop.cli.improve import show_improved
     from stop.cli.runs import find_run
     from stop.cli.transfer import show_transfer
+    from stop.recorded_run import Run
     from stop.transfers import Transfer
 
     folder = find_run(run_name, runs_dir)
     with RunProgress() as progress:
         result = api.resume(folder, reason=reason, progress=progress, **limits)
-    if isinstance(result, api.Run):
+    if isinstance(result, Run):
         _show_result(result, as_json)
     elif isinstance(result, api.Improved):
         show_improved(result, as_json)

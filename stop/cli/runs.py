@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stop.errors import ProgramError, RunError
 
 if TYPE_CHECKING:
-    from stop.api import Run
+    from stop.recorded_run import Run
 
 DEFAULT_RUNS_DIR = "runs"
 _WITHOUT_ROUNDS = ("improve", "bypass", "transfer")
@@ -17,8 +17,8 @@ _WITHOUT_ROUNDS = ("improve", "bypass", "transfer")
 
 def find_improver(text: str, runs_dir: str | None = None) -> str | Run:
     """What `--improver` names: a built-in improver, a file, or a run (its best improver)."""
-    from stop.api import Run
     from stop.improvers import load_improver
+    from stop.recorded_run import Run
 
     try:
         load_improver(text)

@@ -20,7 +20,7 @@ from stop.cli.output import clean, interval, json_option, note, number, say, sho
 from stop.errors import ConfigError
 
 if TYPE_CHECKING:
-    from stop.api import Run
+    from stop.recorded_run import Run
     from stop.transfers import Transfer
 
 _TRAINED = {True: " (trained on)", False: "", None: ""}
@@ -92,6 +92,7 @@ def transfer(
     from stop.cli.run import show_plan
     from stop.cli.runs import find_improver, find_tapes
     from stop.plan import plan
+    from stop.run_options import transfer_config
 
     runs_dir = options["runs_dir"]
     options["baseline"] = find_improver(options["baseline"], runs_dir)
@@ -102,7 +103,7 @@ def transfer(
         raise ConfigError("nothing to compare", hint="name a run, or --improver FILE")
     what = improver if improver is not None else run
     assert what is not None
-    config = api.transfer_config(what, trained_on=run, need_model=not dry_run, **options)
+    config = transfer_config(what, trained_on=run, need_model=not dry_run, **options)
     if dry_run:
         show_plan(plan(config), as_json)
         return
@@ -112,8 +113,8 @@ def transfer(
 
 
 def _run(name: str | None, runs_dir: str) -> Run | None:
-    from stop.api import Run
     from stop.cli.runs import find_run
+    from stop.recorded_run import Run
 
     return None if name is None else Run(find_run(name, runs_dir, rounds_only=True))
 

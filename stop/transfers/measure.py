@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from stop.broker import ENTRY_POINT
-from stop.concurrency import gather_or_cancel, run_sync
+from stop.concurrency import gather_or_cancel
 from stop.config import RunConfig, TransferConfig
-from stop.errors import ConfigError, ProgramError, StopError
+from stop.errors import ConfigError, ProgramError
 from stop.events import Progress, ProgressListener
 from stop.improvers import load_improver
 from stop.meta_utility import MetaUtility, cell_key
 from stop.programs import program_id, syntax_problem
-from stop.session import Session, open_session
+from stop.session import Session
 from stop.task import Task
 from stop.transfers.report import SPLITS, Transfer, note_tasks
+from stop.working import work_on
 
 
 def transfer_config(
@@ -48,22 +49,7 @@ def carry_on(
     folder: Path, config: RunConfig, progress: ProgressListener, reason: str = ""
 ) -> Transfer:
     """Do what a measurement lacks."""
-
-    async def work() -> None:
-        async with open_session(folder, progress, config, reason) as session:
-            await measure(session)
-
-    progress(Progress("message", f"recording in {folder}"))
-    try:
-        run_sync(work())
-    except KeyboardInterrupt:
-        progress(Progress("message", f"what is recorded stays; to go on: stop resume {folder}"))
-        raise
-    except StopError as error:
-        if not (folder / "run.db").exists():
-            raise
-        return Transfer(folder, error)
-    return Transfer(folder)
+    return Transfer(folder, work_on(folder, config, progress, measure, reason))
 
 
 async def measure(session: Session) -> None:

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.large_run import commands, make_run
-from stop.api import Run
 from stop.audit.log import verify
 from stop.audit.notes import run_id
 from stop.cli import cli
+from stop.recorded_run import Run
 
 PROGRAMS = 3000
 

@@ -16,8 +16,8 @@ from stop.analysis.figures.style import (
     whole_numbers,
 )
 from stop.analysis.runs import Runs, as_runs
-from stop.api import Run
 from stop.errors import StopError
+from stop.recorded_run import Run
 from stop.store import Store
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from stop.analysis.figures.style import (
 from stop.analysis.runs import Runs, as_runs
 from stop.analysis.saturation import saturation
 from stop.analysis.scores import splits_df
-from stop.api import Run
+from stop.recorded_run import Run
 from stop.store import RoundRecord
 
 if TYPE_CHECKING:
