@@ -14,7 +14,7 @@ from typing import Any
 from stop.config import RunConfig
 from stop.errors import RunError, StopError
 from stop.lineage.security import SecurityCounts
-from stop.run_folder import read_config
+from stop.run_folder import read_config, run_status
 from stop.store import Store
 from stop.store.best import best_round
 
@@ -144,7 +144,7 @@ def _read(folder: Path, config: RunConfig) -> Overview:
             folder.name,
             _made(folder),
             **known,
-            status=store.meta("status") or "new",
+            status=run_status(folder, store),
             outcome=_outcome(store, config),
             programs=store.count_programs(),
             usd=None if spent.usd_unknown_calls else round(spent.usd, 6),

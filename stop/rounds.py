@@ -21,6 +21,7 @@ from stop.events import Progress
 from stop.improver_run import Application
 from stop.improvers import load_improver
 from stop.meta_utility import MetaEvaluation, MetaUtility, TaskUtility
+from stop.run_folder import run_status
 from stop.session import Session
 from stop.statistics import Estimate, paired_difference
 from stop.store import RoundRecord
@@ -303,7 +304,7 @@ def summary(
     seed = next((r for r in records if r.round == 0), None)
     return {
         "run": str(folder),
-        "status": store.meta("status") or "new",
+        "status": run_status(folder, store),
         "tasks": list(config.tasks),
         "repetitions": config.repetitions,
         "seed": seed and seed.to_dict(),

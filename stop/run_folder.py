@@ -24,6 +24,7 @@ from pathlib import Path
 from stop.audit.notes import ID_FILE
 from stop.config import RunConfig, run_secret
 from stop.errors import ConfigError, RunError, StopError
+from stop.store import Store
 from stop.task import Task, load_task
 
 TASK_BYTES = 64 << 20
@@ -119,6 +120,25 @@ def read_config(folder: Path) -> RunConfig:
         ) from None
     except (ValueError, TypeError, OSError, RecursionError) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
+
+
+def run_status(folder: Path, store: Store) -> str:
+    """ "new", "running", "done", "interrupted", "failed", "budget" or "halted".
+
+    A process that is killed cannot note it: "running" is believed only while it lives.
+    """
+    noted = store.meta("status") or "new"
+    return "interrupted" if noted == "running" and not _worked_on(folder) else noted
+
+
+def _worked_on(folder: Path) -> bool:
+    try:
+        os.kill(int((folder / "lock").read_text("ascii")), 0)
+    except PermissionError:  # somebody else's process
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
 
 
 @contextmanager

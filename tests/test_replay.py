@@ -358,7 +358,7 @@ def test_another_response_changes_what_follows_and_is_not_called_chance(copy):
            "{\"text\": \"no\", \"finish_reason\": \"stop\"}]' WHERE id = 1")  # fmt: skip
     result = stop.replay(copy)
     assert not result.same
-    assert {"calls", "result"} <= set(kinds(result))
+    assert "calls" in kinds(result)  # of what follows, it depends
     assert all(d.follows for d in result.differences if d.kind in ("missing",))
 
 

@@ -33,6 +33,7 @@ _KNOBS = re.compile(r"^/(?:proc/sys|proc/sysrq-trigger|sys|opt|etc|usr|s?bin|lib
 _SCRATCH = re.compile(r"^/(?:tmp|dev/shm)(?:/|$)")
 
 _channel = None
+_first = 0  # the process that the program began in
 _told = set()
 _counts = {}
 _guarded = ()
@@ -40,8 +41,8 @@ _guarded = ()
 
 def install(channel):
     """Tell over `channel` from now on what this process and its children try."""
-    global _channel  # noqa: PLW0603 - a hook cannot be given arguments
-    _channel = channel
+    global _channel, _first  # noqa: PLW0603 - a hook cannot be given arguments
+    _channel, _first = channel, os.getpid()
     sys.addaudithook(_hook)
 
 
@@ -165,8 +166,19 @@ def _listed(event, arguments):
 
 
 def _killed(_event, arguments):
-    if arguments[0] in (1, 2):
+    if arguments[0] in (1, 2) and not _is_own(arguments[0]):
         tell("probe", f"a signal to process {arguments[0]}")
+
+
+def _is_own(pid):
+    """In a namespace of its own the program is process 1, and 2 is its child, if it has any."""
+    if _first != 1 or pid == 1:
+        return False
+    try:
+        os.getpgid(pid)
+    except OSError:
+        return False
+    return True
 
 
 def _connect(_event, arguments):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stop.config import BypassConfig, RunConfig
+from stop.run_folder import run_status
 from stop.statistics import wilson_interval
 from stop.store import Store
 from stop.store.records import SampleRecord
@@ -117,7 +118,7 @@ def report(store: Store, config: RunConfig, folder: Path) -> dict[str, Any]:
     assert plan is not None
     return {
         "run": str(folder),
-        "status": store.meta("status") or "new",
+        "status": run_status(folder, store),
         "model": config.lm,
         "samples_per_cell": plan.samples,
         "temperature": plan.temperature,

@@ -110,7 +110,12 @@ class LocalModel:
             "llama.cpp": f"xllamacpp {metadata.version('xllamacpp')}",
             "context_tokens": self._context,
             "slots": self._options.slots,
-        } | ({} if self._client is None else {"served_as": self._client.facts()["served_as"]})
+            "served_as": [] if self._client is None else self._served_as(self._client),
+        }
+
+    def _served_as(self, client: OpenAIModel) -> list[str]:
+        """The server's own words, without the folder of the file: that is this machine's."""
+        return [Path(name).name for name in client.facts()["served_as"]]
 
     async def complete(self, request: LMRequest) -> LMResponse:
         """Exactly `request.n` choices. A server that died is started once more."""

@@ -12,6 +12,7 @@ from stop.lineage import Lineage
 from stop.report import conduct, packing, programs, story
 from stop.report.data import Programs
 from stop.report.text import one_line
+from stop.run_folder import run_status
 from stop.security import Summary
 from stop.store import RoundRecord, Store
 from stop.store.best import best_round
@@ -32,7 +33,7 @@ class Context:
         self.config = config
         self.store = store
         self.lineage = Lineage(folder)
-        self.status = one_line(store.meta("status") or "new")
+        self.status = one_line(run_status(folder, store))
 
     @cached_property
     def rounds(self) -> list[RoundRecord]:

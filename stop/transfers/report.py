@@ -18,7 +18,7 @@ from stop.errors import RunError, StopError
 from stop.improvers import load_improver
 from stop.meta_utility import cell_key
 from stop.programs import program_id
-from stop.run_folder import read_config
+from stop.run_folder import read_config, run_status
 from stop.statistics import (
     Cell,
     Estimate,
@@ -156,7 +156,7 @@ class Transfer:
             table = _Table(store, self.config, self.plan)
             return {
                 "run": str(self.folder),
-                "status": store.meta("status") or "new",
+                "status": run_status(Path(self.folder), store),
                 "model": table.config.lm,
                 "repetitions": table.config.repetitions,
                 "improver": {

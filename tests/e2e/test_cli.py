@@ -425,8 +425,10 @@ def test_a_killed_run_goes_on_where_it_was(scripted, tmp_path):
         time.sleep(0.1)
     (run,) = (tmp_path / "runs").iterdir()
     assert "works on" in stop("resume", str(run), check=1).stderr  # two may not
+    assert [each["status"] for each in document(stop("ls", "--json"))["runs"]] == ["running"]
     process.kill()
     process.wait()
+    assert [each["status"] for each in document(stop("ls", "--json"))["runs"]] == ["interrupted"]
     (request,) = folder.glob("*.request.md")
     for n in ("1", "2"):
         reply = folder / request.name.replace(".request.md", f".{n}.reply.md")
