@@ -65,7 +65,8 @@ class Sampling:
                 done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     under_way.discard(task)
-                    error = error or task.exception()
+                    failed = task.exception()  # asked of each: else asyncio complains of it
+                    error = error or failed
         finally:
             for task in under_way:
                 task.cancel()

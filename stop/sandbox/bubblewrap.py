@@ -68,13 +68,8 @@ class BubblewrapSandbox:
         starting = asyncio.create_task(self._spawn(limits, log))
         try:
             process = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            process = await starting
-            stop, _ = _handlers(process, log)
-            await stop()
-            raise
         except BaseException:
-            log.close()
+            await _give_up(starting, log)
             raise
         assert process.stdin is not None and process.stdout is not None
         stop, why_gone = _handlers(process, log)
@@ -112,6 +107,18 @@ class BubblewrapSandbox:
     async def aclose(self) -> None:
         guests, self._guests = self._guests, set()
         await asyncio.gather(*(guest.aclose() for guest in guests))
+
+
+async def _give_up(starting: asyncio.Task[asyncio.subprocess.Process], log: IO[bytes]) -> None:
+    """End what is being started, however often whoever waits for it is cancelled meanwhile."""
+    while not starting.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({starting})
+    if starting.cancelled() or starting.exception() is not None:
+        log.close()
+        return
+    stop, _ = _handlers(starting.result(), log)
+    await stop()
 
 
 def _command(binary: Path, rootfs: Path, limits: GuestLimits) -> list[str]:

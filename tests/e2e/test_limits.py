@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,8 @@ import stop
 from stop.cli import cli
 from stop.errors import BudgetExceeded, ConfigError
 from stop.programs import Program
+from stop.sandbox import GuestLimits, open_sandbox
+from stop.sandbox.owner import owner_mark
 from stop.spending import read_budget
 from stop.store.payments import Payments
 from tests.conftest import GREEDY, fenced
@@ -265,3 +270,28 @@ def test_progress_names_the_share_of_the_tightest_limit(start, capsys):
     with RunProgress() as progress:
         start(rounds=0, max_responses=16, max_tokens=10**9, progress=progress)
     assert "25% of the run's responses" in capsys.readouterr().err
+
+
+@pytest.mark.bubblewrap
+async def test_a_sandbox_whose_start_is_given_up_at_any_moment_is_gone():
+    """As limits do, more than once: it must neither be waited for in vain nor stay behind."""
+    sandbox = await open_sandbox("bubblewrap")
+    for step in range(30):
+        start = asyncio.create_task(sandbox.start(GuestLimits()))
+        await asyncio.sleep(step * 0.001)
+        for _ in range(1 + step % 3):
+            start.cancel()
+            await asyncio.sleep(0)
+        done, _ = await asyncio.wait({start}, timeout=10)
+        assert done, f"hangs when given up after {step} milliseconds"
+        await asyncio.gather(start, return_exceptions=True)
+    await sandbox.aclose()
+    assert not _sandboxes_of_mine()
+
+
+def _sandboxes_of_mine():
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            found += [path] if owner_mark().encode() in path.read_bytes() else []
+    return found
