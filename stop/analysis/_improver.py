@@ -173,6 +173,13 @@ def called(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else ""
 
 
+def container(call: ast.Call) -> str:
+    """What a call adds to or takes from: `queue` of `queue.pop()` and of `heappop(queue)`."""
+    if called(call) in ("heappush", "heappop", "heappushpop"):
+        return last_name(call.args[0]) if call.args else ""
+    return last_name(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+
+
 def last_name(node: ast.AST | None) -> str:
     """The name of a variable or attribute, "" of anything else."""
     if isinstance(node, ast.Name):

@@ -11,17 +11,16 @@ from stop.analysis._improver import (
     LOOPS,
     Improver,
     called,
+    container,
     last_name,
     targets,
     words,
 )
+from stop.analysis._kept import PUSHES, WRAPPERS, Kept, asked_about_each, several_combined
 
 INSTEAD = (("genetic", "beam"), ("tree_search", "bandit"))
 """Pairs that look alike to the rules: where the first is found, the second is not said."""
 
-_SORTERS = frozenset({"sorted", "argsort", "argpartition"})
-_BEST = frozenset({"nlargest", "nsmallest"})
-_WRAPPERS = frozenset({"list", "tuple", "dict", "set"})
 _DRAWS = frozenset({"random", "uniform", "rand"})
 _PICKS = frozenset({"choice", "choices", "sample", "randrange", "randint"})
 _HEAT = frozenset({"temperature", "temp", "heat", "t"})
@@ -33,7 +32,6 @@ _PART = frozenset({
     "segment", "segments",
 })  # fmt: skip
 _VOTE = frozenset({"vote", "votes", "ballot", "ballots", "tally", "majority", "consensus"})
-_PUSHES = frozenset({"append", "extend", "put", "heappush", "appendleft", "add", "insert"})
 _POPS = frozenset({"pop", "popleft", "heappop", "get", "heappushpop"})
 
 
@@ -41,135 +39,39 @@ _POPS = frozenset({"pop", "popleft", "heappop", "get", "heappushpop"})
 
 
 def beam(improver: Improver) -> ast.AST | None:
-    """In a loop, a variable gets the k best, and asking goes over each of that variable's."""
-    cuts = _Cuts(improver)
+    """A variable gets the k best of a step, and the next asks about each of that variable's."""
+    kept = Kept(improver)
     for loop in improver.loops:
         if not improver.asks_in(loop):
             continue
-        for name, node in cuts.kept_in(loop):
-            if _worked_on_each(improver, loop, name):
+        for name, node in kept.assigned_in(loop):
+            if asked_about_each(improver, loop, name):
                 return node
+    return _beam_without_loop(improver, kept)
+
+
+def _beam_without_loop(improver: Improver, kept: Kept) -> ast.AST | None:
+    """Two steps, one written after the other: what was asked first is cut, then asked about."""
+    for name, node in kept.assigned_in(improver.reading.nodes[0]):
+        function, here = improver.function_of(node), improver.reading.at(node)
+        asking = improver.asking_calls(function)
+        own = [call for call in asking if improver.function_of(call) is function]
+        if not own or improver.reading.at(own[0]) > here:
+            continue
+        if asked_about_each(improver, function, name, after=here):
+            return node
     return None
-
-
-class _Cuts:
-    """Where the k best of a list are taken, k being more than one."""
-
-    def __init__(self, improver: Improver) -> None:
-        self._improver = improver
-        nodes = improver.reading.nodes
-        self._sorted = {last_name(c.func.value) for c in improver.calls.get("sort", ())
-                        if isinstance(c.func, ast.Attribute)} - {""}  # fmt: skip
-        self._cutting: set[str] = set()
-        self._cut_names: set[str] = set()
-        assigns = [n for n in nodes if isinstance(n, ast.Assign | ast.AnnAssign) and n.value]
-        for _ in range(2):  # what is made of what was found
-            for node in assigns:
-                assert node.value is not None
-                for target in targets(node):
-                    if self._is_sorted(node.value):
-                        self._sorted.add(last_name(target))
-                    if self.is_cut(node.value):
-                        self._cut_names.add(last_name(target))
-            for name, function in improver.functions.items():
-                returns = (n for n in improver.within(function) if isinstance(n, ast.Return))
-                if any(n.value is not None and self.is_cut(n.value) for n in returns):
-                    self._cutting.add(name)
-        self._assigns = assigns
-
-    def kept_in(self, loop: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-        """Variables that get the k best inside of a loop."""
-        inside = self._improver.reading.inside(loop)
-        for node in self._assigns:
-            if self._improver.reading.at(node) not in inside or node.value is None:
-                continue
-            if self.is_cut(node.value) or self._picks_cut(node.value):
-                yield from ((last_name(t), node) for t in targets(node) if last_name(t))
-        for each in self._improver.within(loop):
-            if isinstance(each, ast.Delete):
-                yield from ((name, each) for name in map(self._shortened, each.targets) if name)
-
-    def _shortened(self, target: ast.expr) -> str:
-        """The sorted list that `del kept[3:]` shortens."""
-        if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Slice):
-            name = last_name(target.value)
-            return name if name in self._sorted else ""
-        return ""
-
-    def _is_sorted(self, node: ast.expr) -> bool:
-        while True:
-            if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
-                node = node.value  # [::-1]
-            elif isinstance(node, ast.Call) and called(node) in _WRAPPERS | {"reversed"}:
-                if not node.args:
-                    return False
-                node = node.args[0]
-            else:
-                break
-        if isinstance(node, ast.Call):
-            return called(node) in _SORTERS
-        return last_name(node) in self._sorted if last_name(node) else False
-
-    def is_cut(self, node: ast.expr) -> bool:
-        while isinstance(node, ast.Call) and called(node) in _WRAPPERS and node.args:
-            node = node.args[0]
-        if isinstance(node, ast.Call):
-            if called(node) in _BEST:
-                return bool(node.args) and not _is_one(node.args[0])
-            return called(node) in self._cutting
-        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
-            bounds = [each for each in (node.slice.lower, node.slice.upper) if each is not None]
-            if bounds and not any(_is_one(each) for each in bounds):
-                return self._is_sorted(node.value)
-        return False
-
-    def _picks_cut(self, node: ast.expr) -> bool:
-        """`[programs[i] for i in top]`, where `top` are the k best."""
-        if not isinstance(node, ast.ListComp | ast.DictComp | ast.SetComp):
-            return False
-        over = node.generators[0].iter
-        return self.is_cut(over) or (bool(last_name(over)) and last_name(over) in self._cut_names)
-
-
-def _is_one(node: ast.expr) -> bool:
-    if isinstance(node, ast.UnaryOp):
-        node = node.operand
-    return isinstance(node, ast.Constant) and node.value == 1
-
-
-def _worked_on_each(improver: Improver, loop: ast.AST, name: str) -> bool:
-    """Whether, inside of the loop, the model is asked about each element of a variable."""
-    asking = improver.asking_calls(loop)
-    for node in improver.within(loop):
-        if isinstance(node, ast.For | ast.AsyncFor):
-            if improver.names(node.iter, name) and improver.asks_in(node):
-                return True
-        elif isinstance(node, COMPREHENSIONS):
-            if not any(improver.names(g.iter, name) for g in node.generators):
-                continue
-            if improver.asks_in(node):
-                return True
-            if any(improver.reading.at(node) in improver.reading.inside(call) for call in asking):
-                return True
-            made = _assigned_to(improver, node)
-            if made and any(improver.names(call, made) for call in asking):
-                return True
-    return False
-
-
-def _assigned_to(improver: Improver, node: ast.AST) -> str:
-    for above in improver.above(node):
-        if isinstance(above, ast.Assign):
-            return last_name(above.targets[0])
-        if isinstance(above, ast.stmt):
-            break
-    return ""
 
 
 # --- genetic
 
 
 def genetic(improver: Improver) -> ast.AST | None:
+    """A population and an operator on it, or several of the best combined in one."""
+    return _population(improver) or several_combined(improver)
+
+
+def _population(improver: Improver) -> ast.AST | None:
     """A population, and an operator on it: crossing, mutating, breeding."""
     if not improver.loops:
         return None
@@ -184,7 +86,7 @@ def genetic(improver: Improver) -> ast.AST | None:
     crossing = crossing or improver.says("crossover", "cross over", "mutat", "recombin", "breed")
     if population is not None and crossing is not None:
         return population
-    combining = improver.says("combin", "merg", "hybrid", "best parts of")
+    combining = improver.says("combin(?!ator)", "merg", "hybrid", "best parts of")
     parents = improver.word("parent", "parents", "mother", "father", "survivors")
     if population is not None and parents is not None:
         drawn = any(improver.in_loop(c) for name in _PICKS for c in improver.calls.get(name, ()))
@@ -391,7 +293,7 @@ def tree_search(improver: Improver) -> ast.AST | None:
 def _nodes_with_children(improver: Improver) -> ast.AST | None:
     for name in ("append", "add", "extend"):
         for call in improver.calls.get(name, ()):
-            if _container(call) in ("children", "child_nodes") and _is_attribute(call):
+            if container(call) in ("children", "child_nodes") and _is_attribute(call):
                 return call
     return None
 
@@ -406,9 +308,9 @@ def _frontier(improver: Improver) -> ast.AST | None:
     for loop in improver.loops:
         if not improver.asks_in(loop):
             continue
-        popped = {_container(c): c for c in improver.called_in(loop, *_POPS) if _pops(c)}
-        for call in improver.called_in(loop, *_PUSHES):
-            name = _container(call)
+        popped = {container(c): c for c in improver.called_in(loop, *_POPS) if _pops(c)}
+        for call in improver.called_in(loop, *PUSHES):
+            name = container(call)
             if name and name in popped:
                 return popped[name]
     return None
@@ -417,12 +319,6 @@ def _frontier(improver: Improver) -> ast.AST | None:
 def _pops(call: ast.Call) -> bool:
     """`scores.get(key)` is no `queue.get()`."""
     return called(call) != "get" or not call.args
-
-
-def _container(call: ast.Call) -> str:
-    if called(call) in ("heappush", "heappop", "heappushpop"):
-        return last_name(call.args[0]) if call.args else ""
-    return last_name(call.func.value) if isinstance(call.func, ast.Attribute) else ""
 
 
 def _recursion(improver: Improver) -> ast.AST | None:
@@ -482,7 +378,7 @@ def _is_made_of(improver: Improver, node: ast.expr, parts: set[str]) -> bool:
         return False
     if _is_split(improver, node):
         return True
-    if isinstance(node, ast.Call) and called(node) not in parts | _WRAPPERS | {"enumerate"}:
+    if isinstance(node, ast.Call) and called(node) not in parts | WRAPPERS | {"enumerate"}:
         return False
     if isinstance(node, ast.IfExp | ast.Compare | ast.BoolOp):
         return False
@@ -587,7 +483,7 @@ def _asked_for(improver: Improver) -> set[str]:
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
             asked.add(last_name(node.comparators[0]))
         elif isinstance(node, ast.Call) and _asks_by_key(node):
-            asked.add(_container(node))
+            asked.add(container(node))
         elif isinstance(node, ast.Try) and _expects_no_key(node):
             tried = (n for each in node.body for n in improver.within(each))
             asked.update(last_name(n.value) for n in tried if isinstance(n, ast.Subscript))
@@ -606,6 +502,6 @@ def _seen_before(improver: Improver) -> ast.AST | None:
     """`if x in seen: continue` and `seen.add(x)`."""
     asked = _asked_for(improver)
     for call in improver.calls.get("add", ()):
-        if _container(call) in asked:
+        if container(call) in asked:
             return call
     return None

@@ -1,7 +1,8 @@
 """Which search strategies an improver's text shows, by rules over its syntax tree.
 
     beam           the k best of each step are kept, and each of them is worked on in the next
-    genetic        a population; parents are chosen, combined or mutated
+    genetic        a population; parents are chosen, combined or mutated; or, without that word,
+                   one message shows several of the best programs and asks to combine them
     annealing      a temperature falls: of the chance to take a worse program, or of the model
     bandit         prompts or settings are chosen by what they have earned so far
     tree_search    programs have children; a frontier, a tree of nodes or a recursion is searched

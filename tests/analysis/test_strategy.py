@@ -1,7 +1,8 @@
 """Strategies by rules over the syntax tree, against improvers whose strategy is known.
 
-Three corpora: one that the rules were made with, one that was put aside before, and the improvers
-of tests/audit, written for another purpose by others. docs/analysis.md has the confusion tables.
+Four corpora: one that the rules were made with, one that was put aside before, the improvers of
+tests/audit, written for another purpose by others, and those that a model wrote in a recorded run.
+docs/analysis.md has the confusion tables.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 
 from stop.analysis.strategy import STRATEGIES, strategies
 from stop.improvers import load_improver
+from stop.lineage import Lineage
 from tests.analysis.strategies.held_out import HELD_OUT
+from tests.analysis.strategies.recorded import RECORDED, SHAPES
 from tests.analysis.strategies.tuning import TUNING
 from tests.audit.corpus.improvers import improvers
-from tests.conftest import GREEDY
+from tests.conftest import GREEDY, REPOSITORY
 
 ALL = TUNING | HELD_OUT
 
@@ -68,6 +71,20 @@ def test_improvers_that_others_wrote():
     assert len(wrong) <= 9
 
 
+def test_improvers_that_a_model_wrote():
+    """Labels were given by reading; the rules were mended after they had met these."""
+    lineage = Lineage(REPOSITORY / "notebooks" / "runs" / "larger-model")
+    written = [node.program_id for node in lineage.nodes("improver") if node.parent_id is not None]
+    shown = {program[:10]: labels(lineage.source(program)) for program in written}
+    assert shown == RECORDED
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_that_were_met_in_it_under_other_names(name):
+    expected, source = SHAPES[name]
+    assert labels(source) == expected
+
+
 @pytest.mark.parametrize("name", ["seed", "flagged", "flagged_warning"])
 def test_the_improvers_that_come_with_the_project_ask_once(name):
     assert labels(load_improver(name).source) == {"other"}
@@ -106,6 +123,12 @@ HOSTILE = {
     "draws": "if random()<x:\n y=random.choice(a)\n" * 7000,
     "tries": "try:\n a[b]\nexcept KeyError:\n a[b]=c()\n" * 6000,
     "temperatures": "t=t*u\n" * 30_000 + "for t in y:\n t.prompt(x)\n",
+    "messages": "x.prompt(1)\ndef f(a, b):\n"
+    + " x.prompt('combine' + a + b)\n" * 3000
+    + "a, b = sorted(c)[:2]\n"
+    + "f(a, 1)\n" * 3000,
+    "joins": "x.prompt('merge ' + '-'.join(p for p in sorted(c)[:3]))\n" * 4000,
+    "unrolled": "x.prompt(a)\n" + "b = sorted(c)[:3]\nx.prompt(b[0])\n" * 5000,
     "open": "(" * 256_000,
     "half a character": "x = '\ud800'",
 }
