@@ -24,7 +24,7 @@ from stop.limits import (
 )
 from stop.programs import Program
 from stop.recorded_run import Run
-from stop.run_folder import create_run, read_config
+from stop.run_folder import new_run, read_config
 from stop.run_options import run_config, transfer_config
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
@@ -52,7 +52,8 @@ def run(
 
 def run_from_config(config: RunConfig, runs_dir: Path, progress: ProgressListener) -> Run:
     """As `run`, for a configuration that was made before."""
-    return _carry_on(create_run(config, runs_dir), config, progress)
+    with new_run(config, runs_dir) as folder:
+        return _carry_on(folder, config, progress)
 
 
 def resume(
@@ -168,9 +169,9 @@ def improve(
         tasks=(str(task),), rounds=0, repetitions=1, improver=improver, lm=lm, base_url=base_url,
         calls=calls, responses=responses, max_response_tokens=max_response_tokens, **options,
     ).changed(kind="improve", program=program)  # fmt: skip
-    folder = create_run(config, Path(runs_dir))
-    progress(Progress("message", f"recording in {folder}"))
-    return _improve_in(folder, config, progress)
+    with new_run(config, Path(runs_dir)) as folder:
+        progress(Progress("message", f"recording in {folder}"))
+        return _improve_in(folder, config, progress)
 
 
 def _improve_in(
@@ -227,7 +228,8 @@ def transfer_from_config(
     config: RunConfig, runs_dir: Path, progress: ProgressListener
 ) -> transfers.Transfer:
     """As `transfer`, for a configuration that was made before."""
-    return transfers.carry_on(create_run(config, runs_dir), config, progress)
+    with new_run(config, runs_dir) as folder:
+        return transfers.carry_on(folder, config, progress)
 
 
 # --- one score

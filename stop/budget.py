@@ -13,7 +13,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NamedTuple
 
 from stop.errors import BudgetExceeded
@@ -334,6 +334,23 @@ class Ledger:
                 yield reservation
         finally:
             self.on_change()
+
+    def widen(self, reservation: Reservation, total: Spending) -> None:
+        """Hold so much in all for a request under way.
+
+        Raises:
+            BudgetExceeded: there is no room for what that adds; what is held stays.
+        """
+        held = reservation.worst
+        more = Spending(
+            prompt_tokens=max(total.prompt_tokens - held.prompt_tokens, 0),
+            completion_tokens=max(total.completion_tokens - held.completion_tokens, 0),
+            usd=max(total.usd - held.usd, 0.0),
+        )
+        if short := self._account._short(more):
+            raise short.error()
+        reservation.worst = replace(held)  # whoever handed it in has it still
+        reservation.worst.add(more)
 
     def has_room(self, worst: Spending) -> bool:
         """Whether `worst` fits now. False: `room` waits for that."""

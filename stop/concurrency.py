@@ -37,19 +37,21 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _run_in_main(work: Coroutine[Any, Any, T]) -> T:
-    async def with_sigterm() -> T:
+    async def with_signals() -> T:
         task = asyncio.current_task()
         assert task is not None
         terminated = False
 
-        def on_sigterm() -> None:
+        def on_signal() -> None:
             nonlocal terminated
             terminated = True
             task.cancel()
 
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(signal.SIGTERM, on_sigterm)  # not in threads, not on Windows
+        # Also SIGINT: asyncio's own way breaks off the clean-up when it comes a second time.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, on_signal)  # not in threads, not on Windows
         try:
             return await work
         except asyncio.CancelledError:
@@ -57,7 +59,7 @@ def _run_in_main(work: Coroutine[Any, Any, T]) -> T:
                 raise KeyboardInterrupt from None
             raise
 
-    return asyncio.run(with_sigterm())
+    return asyncio.run(with_signals())
 
 
 def _run_in_thread(work: Coroutine[Any, Any, T]) -> T:

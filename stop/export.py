@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from stop.errors import RunError
+from stop.errors import ConfigError, RunError
 from stop.extras import analysis_module
 from stop.store import Store
 from stop.store.tables import TABLES, Row, Table
@@ -42,9 +42,14 @@ def export(folder: Path, form: Format, target: Path, done: Listener = lambda *_:
         done: told of each table.
 
     Raises:
+        ConfigError: a folder is in the place of the file, or the other way round.
         RunError: the run cannot be read, or the files cannot be written.
         StopError: "parquet" without the extra `analysis`.
     """
+    if form == "json" and target.is_dir():
+        raise ConfigError(f"{target} is a folder; json is one file")
+    if form != "json" and target.exists() and not target.is_dir():
+        raise ConfigError(f"{target} is a file; {form} wants a folder, one file for each table")
     with closing(Store(folder / "run.db", read_only=True)) as store:
         store.query("BEGIN")  # all tables as they were at one moment, also of a run that goes on
         try:

@@ -27,6 +27,7 @@ from stop.store import Store
 from stop.task import Task
 
 FILE = "provenance.json"
+_ASIDE = "move it away: the run goes on without, and what it says of earlier sessions is lost"
 _PACKAGES = ("numpy", "scipy", "openai", "tiktoken", "genai-prices", "pydantic", "docker")
 
 
@@ -132,9 +133,9 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (ValueError, OSError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
+        raise RunError(f"{path} cannot be read: {error}", hint=_ASIDE) from error
     if not isinstance(document, dict) or not isinstance(document.get("sessions"), list):
-        raise RunError(f"{path} is damaged", hint="move it away; what it says is then lost")
+        raise RunError(f"{path} is damaged", hint=_ASIDE)
     return document
 
 

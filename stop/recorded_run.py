@@ -9,7 +9,7 @@ from typing import Any
 from stop import rounds
 from stop.audit import log as audit_log
 from stop.config import RunConfig
-from stop.errors import StopError
+from stop.errors import RunError, StopError
 from stop.lineage import Lineage
 from stop.report import write_report
 from stop.run_folder import read_config
@@ -48,15 +48,36 @@ class Run:
 
     @property
     def best(self) -> ProgramRecord:
-        """The accepted improver with the highest meta-utility."""
-        store = self.store()
-        try:
-            best = best_round(store, self.config)
+        """The accepted improver with the highest meta-utility; of an `improve` what came of it.
+
+        Raises:
+            RunError: there is none, or none yet.
+        """
+        config = self.config
+        with self.store() as store:
+            if config.kind == "improve":
+                return store.program(_applied(store, self.folder, "result_id"))
+            if config.kind != "run":
+                raise RunError(f"{self.folder} is a {config.kind}: it improves nothing")
+            best = best_round(store, config)
             if best is None or best.improver_id is None:
-                raise StopError(f"{self.folder} has no improver with a meta-utility yet")
+                raise RunError(f"{self.folder} has no improver with a meta-utility yet")
             return store.program(best.improver_id)
-        finally:
-            store.close()
+
+    @property
+    def seed(self) -> ProgramRecord:
+        """What the run began with: the improver of round 0; of an `improve` the program.
+
+        Raises:
+            RunError: there is none, or none yet.
+        """
+        with self.store() as store:
+            if self.config.kind == "improve":
+                return store.program(_applied(store, self.folder, "initial_id"))
+            first = next((r.improver_id for r in store.rounds() if r.round == 0), None)
+            if first is None:
+                raise RunError(f"{self.folder} has no seed improver with a meta-utility")
+            return store.program(first)
 
     @property
     def lineage(self) -> Lineage:
@@ -75,11 +96,13 @@ class Run:
         """
         return write_report(self.folder, Path(path), force=force)
 
-    def program(self, prefix: str) -> ProgramRecord:
-        """A program of the run by the beginning of its id."""
+    def program(self, name: str) -> ProgramRecord:
+        """A program of the run: the beginning of its id, "best" or "seed"."""
+        if name in ("best", "seed"):
+            return self.best if name == "best" else self.seed
         store = self.store()
         try:
-            return store.program(prefix)
+            return store.program(name)
         finally:
             store.close()
 
@@ -102,6 +125,14 @@ class Run:
             return summarize(store, lines)
         finally:
             store.close()
+
+
+def _applied(store: Store, folder: Path, which: str) -> str:
+    """The program that the one improver run of an `improve` began with, or came to."""
+    for run in store.improver_runs("task"):
+        if (identity := getattr(run, which)) is not None:
+            return str(identity)
+    raise RunError(f"{folder} has no program yet that came of it")
 
 
 def open_run(folder: str | Path) -> Run:

@@ -25,6 +25,7 @@ from stop.run_folder import run_status
 from stop.session import Session
 from stop.statistics import Estimate, paired_difference
 from stop.store import RoundRecord
+from stop.store.payments import Payments
 from stop.store.best import best_of, in_quarantine
 
 _QUARANTINED = "what it returned tried to get around the sandbox"
@@ -126,7 +127,8 @@ async def _round_within_budget(
         async with session.round(number):
             return await _round(session, meta_utility, number, current)
     except BudgetExceeded as error:
-        if error.level != f"round {number}":
+        # A round that ends by its budget ends for good. Not so where an interruption took a part.
+        if error.level != f"round {number}" or Payments(session.store).lost(number).lm_calls:
             raise
         record = _failed_round(number, current, "budget", error.message)
     run = session.store.improver_run(f"round/{number}")

@@ -12,6 +12,7 @@ runs/<name>/   config.json       what it is asked to do; never changed
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -24,6 +25,7 @@ from pathlib import Path
 from stop.audit.notes import ID_FILE
 from stop.config import RunConfig, run_secret
 from stop.errors import ConfigError, RunError, StopError
+from stop.lm.redact import redact
 from stop.store import Store
 from stop.task import Task, load_task
 
@@ -31,6 +33,7 @@ TASK_BYTES = 64 << 20
 """A task folder with more than this is not copied; runs then read the original."""
 
 _TASKS = "tasks"
+_SECRET_BYTES = 32
 
 
 def create_run(config: RunConfig, runs_dir: Path) -> Path:
@@ -41,6 +44,12 @@ def create_run(config: RunConfig, runs_dir: Path) -> Path:
         RunError: the folder cannot be made.
     """
     tasks = [load_task(name) for name in config.tasks]  # a mistyped name costs nothing yet
+    for url in (config.base_url, config.meta_base_url):
+        if url is not None and redact(url) != url:
+            raise ConfigError(
+                f"a key or password in the base URL {redact(url)} would be stored with the run",
+                hint="give it as OPENAI_API_KEY",
+            )
     if len({task.name for task in tasks}) < len(tasks):
         raise ConfigError("two tasks have the same name", hint="name is the first key of task.toml")
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -49,7 +58,6 @@ def create_run(config: RunConfig, runs_dir: Path) -> Path:
     try:
         draft.mkdir(parents=True)
         fill_folder(draft, config, run_secret(config.seed), tasks)
-        (draft / ID_FILE).write_text(secrets.token_hex(16), "ascii")
         draft.rename(folder)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
@@ -62,6 +70,7 @@ def create_run(config: RunConfig, runs_dir: Path) -> Path:
 
 def fill_folder(folder: Path, config: RunConfig, secret: bytes, tasks: Sequence[Task]) -> None:
     """Write what a run begins with into its empty folder. Raises `OSError`."""
+    (folder / ID_FILE).write_text(secrets.token_hex(16), "ascii")
     (folder / "config.json").write_text(config.model_dump_json(indent=2) + "\n", "utf-8")
     descriptor = os.open(folder / "secret", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -79,6 +88,26 @@ def _copy_task(task: Task, target: Path) -> None:
     shutil.copytree(task.folder, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
 
 
+@contextmanager
+def new_run(config: RunConfig, runs_dir: Path) -> Iterator[Path]:
+    """As `create_run`; removed again when nothing in it could begin: a mistake is no run."""
+    folder = create_run(config, runs_dir)
+    try:
+        yield folder
+    except StopError:
+        if not has_begun(folder):
+            shutil.rmtree(folder)
+        raise
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a session has ever worked on a run."""
+    if not (folder / "run.db").exists():
+        return False
+    with Store(folder / "run.db", read_only=True) as store:
+        return store.meta("status") is not None
+
+
 def run_tasks(folder: Path, config: RunConfig) -> tuple[Task, ...]:
     """The tasks of a run as they were when it began, in the order of its configuration."""
     return tuple(
@@ -94,6 +123,31 @@ def was_copied(folder: Path, position: int) -> bool:
 def task_copy(folder: Path, position: int) -> Path | None:
     """A run's own copy of the task in this place of its configuration; None without one."""
     return next((folder / _TASKS).glob(f"{position}-*"), None)
+
+
+def checked_secret(folder: Path, store: Store, tasks: Sequence[Task]) -> bytes:
+    """The secret of a run, if what its scores depend on is what it was in the first session.
+
+    Raises:
+        RunError: the secret, or a task's files in the folder, are missing, damaged or changed.
+    """
+    path = folder / "secret"
+    try:
+        secret = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    if len(secret) != _SECRET_BYTES:
+        raise RunError(f"{path} is damaged: it should hold {_SECRET_BYTES} bytes")
+    digests = {"secret": hashlib.sha256(secret).hexdigest()}
+    digests |= {f"tasks/{i}-{task.name}": task.digest for i, task in enumerate(tasks)}
+    for name, digest in digests.items():
+        store.set_meta(f"digest.{name}", digest, keep=True)
+        if store.meta(f"digest.{name}") != digest:
+            raise RunError(
+                f"{folder / name} is not what the run began with: its scores could not be compared",
+                hint="put it back, or begin a new run",
+            )
+    return secret
 
 
 def changed_tasks(tasks: Sequence[Task], config: RunConfig) -> list[str]:

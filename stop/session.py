@@ -36,7 +36,7 @@ from stop.lm.faults import FaultLog, Shown
 from stop.lm.options import LMOptions
 from stop.lm.tape import Tape
 from stop.provenance import Facts, Provenance
-from stop.run_folder import changed_tasks, locked, read_config, run_tasks
+from stop.run_folder import changed_tasks, checked_secret, locked, read_config, run_tasks
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
 from stop.stopwatch import TimeUp, timed
@@ -268,6 +268,13 @@ async def open_session(
         stack.callback(store.close)
         if store.meta("status") is not None and (changed := _changed(tasks, config)):
             progress(Progress("message", changed))
+        secret = checked_secret(folder, store, tasks)
+        if store.meta("status") is None and _has_worked(folder / "audit.jsonl"):
+            raise RunError(
+                f"{store.path} is empty, and the log tells of earlier work: what was paid for is "
+                "lost, and would be paid for again",
+                hint="put the file back, or begin a new run",
+            )
         audit = AuditLog(folder / "audit.jsonl", store.meta("audit.head"), run=run_id(folder))
         store.set_meta("audit.head", audit.head)
         stack.callback(_close_log, store, audit)
@@ -295,7 +302,6 @@ async def open_session(
         store.close_requests()
         ledger = Ledger(config.budget, Payments(store).spent(), float(store.meta("seconds") or 0))
         store.set_meta("limits", _limits(config))
-        secret = (folder / "secret").read_bytes()
         tape = Tape(store, ledger, secret, FaultLog(Faults(store), _fault_shower(progress)))
         stack.push_async_callback(tape.aclose)
         evaluator = Evaluator(pool, secret, store, _evaluation_listener(progress, watch), watch)
@@ -374,6 +380,10 @@ def _evaluation_listener(progress: ProgressListener, watch: Watch) -> Callable[[
         progress(Progress("evaluation_finished", evaluation.program_id, data))
 
     return listen
+
+
+def _has_worked(log: Path) -> bool:
+    return log.exists() and any(True for _ in read(log, "intent"))
 
 
 def _changed(tasks: Sequence[Task], config: RunConfig) -> str:

@@ -9,6 +9,7 @@ from stop.concurrency import run_sync
 from stop.config import RunConfig
 from stop.errors import StopError
 from stop.events import Progress, ProgressListener
+from stop.run_folder import has_begun
 from stop.session import Session, open_session
 
 
@@ -43,7 +44,7 @@ def work_on(
         progress(Progress("message", f"what is recorded stays; to go on: stop resume {folder}"))
         raise
     except StopError as error:
-        if not (folder / "run.db").exists():
+        if not has_begun(folder):
             raise
         return error
     return None

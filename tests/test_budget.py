@@ -475,3 +475,17 @@ async def test_time_that_cannot_be_saved_is_an_error_and_no_limit_without_effect
     with pytest.raises(OSError, match="full"):
         async with timed(Stopwatch(), 60.0, save=save):
             await asyncio.sleep(5)
+
+
+def test_a_request_that_must_ask_again_holds_more_or_ends():
+    """A server may bill answers without choices: they count before the next one is asked for."""
+    ledger = Ledger(Budget(completion_tokens=100))
+    with ledger.reserve(Spending(lm_calls=1, completion_tokens=40)) as reservation:
+        ledger.widen(reservation, Spending(completion_tokens=30))  # is held already
+        ledger.widen(reservation, Spending(completion_tokens=70))
+        assert not ledger.has_room(Spending(completion_tokens=31))
+        with pytest.raises(BudgetExceeded, match="completion_tokens"):
+            ledger.widen(reservation, Spending(completion_tokens=101))
+        assert ledger.has_room(Spending(completion_tokens=30))
+        reservation.settle(Spending(completion_tokens=10))
+    assert ledger.has_room(Spending(completion_tokens=90))

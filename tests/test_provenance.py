@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 import stop
-from stop.errors import BudgetExceeded, ConfigError, RunError
+from stop.errors import BudgetExceeded, ConfigError, RunError, StopError
 from stop.provenance import read_provenance, recorded_prices
 from stop.task import load_task
 from tests.conftest import GREEDY, fenced
@@ -97,6 +97,35 @@ def test_a_damaged_file_is_named(start, text):
         stop.resume(run.folder, max_responses=1)
         run = stop.resume(run.folder, max_responses=1)
         raise run.error
+
+
+@pytest.mark.parametrize("what", ["secret", "task"])
+@pytest.mark.parametrize("how", ["changed", "gone"])
+def test_what_scores_depend_on_must_be_what_it_was(start, task, what, how):
+    """Else old scores and new ones would be mixed."""
+    run = start(tasks=[str(task)], max_responses=0)
+    path = run.folder / ("secret" if what == "secret" else "tasks/0-knapsack/utility.py")
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1] + b"#")
+    with pytest.raises(StopError):
+        end = stop.resume(run.folder, max_responses=10)
+        raise end.error
+
+
+def test_a_store_that_is_gone_is_not_begun_anew(start):
+    """What was paid for would be paid for again."""
+    run = start()
+    for path in run.folder.glob("run.db*"):
+        path.unlink()
+    with pytest.raises(RunError, match="earlier work"):
+        stop.resume(run.folder)
+
+
+def test_a_password_in_an_address_is_refused(start, tmp_path):
+    with pytest.raises(ConfigError, match="would be stored"):
+        start(lm="openai:m", base_url="http://bob:hunter2@127.0.0.1:9/v1")
 
 
 def test_prices_are_those_of_the_beginning(start):

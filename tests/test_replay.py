@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stop
+from stop.audit.whole import verify_run
 from stop.budget import Budget, Ledger
 from stop.errors import ConfigError, LMUnavailable, RunError
 from stop.lm import RecordedLM, ScriptedLM
@@ -112,6 +113,7 @@ def kinds(result):
 def test_a_run_comes_out_as_it_was(recorded, tmp_path):
     before = contents(recorded)
     result = stop.replay(recorded, keep=tmp_path / "again")
+    assert verify_run(tmp_path / "again", None).ok
     assert result.same, result.differences
     assert (result.causes, result.ended, result.improvers) == ((), "", {})
     assert result.compared["rounds"] == 3

@@ -169,12 +169,12 @@ def compare_programs(
 
     Args:
         run: in which they were scored.
-        programs: their ids, or beginnings of these, or "best".
+        programs: their ids, or beginnings of these, "best" or "seed".
         test, sandbox: as of `compare_runs`.
     """
     opened = as_run(run)
     scores = Scores(opened)
-    chosen = [opened.best if p == "best" else opened.program(p) for p in programs]
+    chosen = [opened.program(p) for p in programs]
     ids = list(dict.fromkeys(program.id for program in chosen))
     start = _began_with(opened)
     sides = []

@@ -15,7 +15,7 @@ from stop.errors import StopError
 from stop.events import ProgressListener, ignore_progress
 from stop.limits import RunLimits, check_names, run_budget
 from stop.lm import default_spec
-from stop.run_folder import create_run, read_config
+from stop.run_folder import new_run, read_config
 from stop.session import Session
 from stop.store import Store
 from stop.working import work_on
@@ -117,7 +117,8 @@ def measure_bypass(
             "max_tokens": max_response_tokens,
         },
     )
-    return carry_on(create_run(config, Path(runs_dir)), config, progress)
+    with new_run(config, Path(runs_dir)) as folder:
+        return carry_on(folder, config, progress)
 
 
 def carry_on(

@@ -41,7 +41,8 @@ def show(run_name: str, level: int, limit: int, runs_dir: str, as_json: bool) ->
         show_json({"run": str(run.folder), "events": shown, "left_out": left_out})
         return
     if not events:
-        say("no security events")
+        below = len(run.security_events())
+        say(f"none of level {level} or above; {below} below" if below else "no security events")
         return
     rows = [
         [time.strftime("%H:%M:%S", time.localtime(e["time"])), e["level"], e["event"],

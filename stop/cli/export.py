@@ -9,6 +9,7 @@ import click
 
 from stop.cli.options import runs_dir_option
 from stop.cli.output import note
+from stop.errors import ConfigError
 
 if TYPE_CHECKING:
     from stop.export import Format
@@ -35,6 +36,8 @@ def export(run_name: str, form: Format, output: str, runs_dir: str) -> None:
     from stop.cli.runs import find_run
     from stop.export import export as write
 
+    if output == "-":
+        raise ConfigError("the tables go to files", hint="-o tables.json; or a reader with --json")
     folder = find_run(run_name, runs_dir)
     write(folder, form, Path(output), lambda name, rows: note(f"{name:<16} {rows:>9} rows"))
     note(f"written to {output}")

@@ -130,7 +130,7 @@ def show(run_name: str, program_id: str, runs_dir: str, as_json: bool) -> None:
     from stop.recorded_run import open_run
 
     run = open_run(find_run(run_name, runs_dir, rounds_only=program_id == "best"))
-    program = run.best if program_id == "best" else run.program(program_id)
+    program = run.program(program_id)
     node, origin = run.lineage.node(program.id), run.lineage.origin(program.id)
     events = [e for e in run.security_events() if e["program_id"] == program.id]
     store = run.store()
@@ -206,7 +206,7 @@ def _in_words(origin: Origin) -> str:
             "" if origin.similarity is None else f"; the most similar one: {origin.similarity:.2f}"
         )
         return f"of no LM response that its improver could see{best}"
-    which = f"response {origin.choice} of LM call {origin.lm_call}"
+    which = f"response {(origin.choice or 0) + 1} of LM call {origin.lm_call}"
     if origin.match == "exact":
         return f"as in {which}"
     return f"{which}, edited by the improver: similarity {origin.similarity:.2f}"
@@ -224,7 +224,7 @@ def diff(run_name: str, first: str, second: str, runs_dir: str, as_json: bool) -
     from stop.recorded_run import open_run
 
     run = open_run(find_run(run_name, runs_dir))
-    a, b = (run.best if text == "best" else run.program(text) for text in (first, second))
+    a, b = (run.program(text) for text in (first, second))
     text = run.lineage.diff(a.id, b.id)
     if as_json:
         show_json({"a": a.id, "b": b.id, "diff": text})

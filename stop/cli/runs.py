@@ -54,7 +54,7 @@ def find_run(text: str, runs_dir: str | None = None, *, rounds_only: bool = Fals
     if (folder / "config.json").is_file():
         return folder
     base = Path(runs_dir or os.environ.get("STOP_RUNS_DIR", DEFAULT_RUNS_DIR))
-    names = sorted(p.parent.name for p in base.glob("*/config.json"))
+    names = sorted(p.parent.name for p in base.glob("[!.]*/config.json"))
     if text == "last" and names:
         rounds = [n for n in names if not any(f"-{kind}-" in n for kind in _WITHOUT_ROUNDS)]
         return base / (rounds or names if rounds_only else names)[-1]

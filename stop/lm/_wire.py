@@ -100,17 +100,17 @@ def parse_reply(content: bytes, clean: Callable[[str], str]) -> Reply | Failure:
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     return Reply(
-        choices=tuple(_choice(row) for row in rows if isinstance(row, dict)),
-        model=_name(body.get("model")),
-        fingerprint=_name(body.get("system_fingerprint")),
+        choices=tuple(_choice(row, clean) for row in rows if isinstance(row, dict)),
+        model=_name(body.get("model"), clean),
+        fingerprint=_name(body.get("system_fingerprint"), clean),
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
         cached_tokens=_count(cached) or 0,
     )
 
 
-def _name(value: object) -> str:
-    return valid_text(value)[:_LONGEST_NAME] if isinstance(value, str) else ""
+def _name(value: object, clean: Callable[[str], str]) -> str:
+    return clean(valid_text(value)[:_LONGEST_NAME]) if isinstance(value, str) else ""
 
 
 def status_failure(
@@ -220,7 +220,7 @@ def final_error(failure: Failure, *, model: str, url: str, served: bool = False)
     return kind(f"{message} (HTTP {status}).{said}", hint=hint)
 
 
-def _choice(row: dict[str, Any]) -> Choice:
+def _choice(row: dict[str, Any], clean: Callable[[str], str]) -> Choice:
     message = row.get("message")
     content = message.get("content") if isinstance(message, dict) else row.get("text")
     if isinstance(content, list):  # content parts
@@ -229,7 +229,7 @@ def _choice(row: dict[str, Any]) -> Choice:
     reason = row.get("finish_reason")
     return Choice(
         text=valid_text(content) if isinstance(content, str) else "",
-        finish_reason=valid_text(reason) if isinstance(reason, str) and reason else "stop",
+        finish_reason=_name(reason, clean) or "stop",
     )
 
 

@@ -89,6 +89,13 @@ class Listener:
     def cut(self, worst: Usage) -> None:
         """An attempt was cut off while the server worked on it: it may be charged for."""
 
+    def asks_again(self, rest: Usage) -> None:
+        """What came is not all; asking for the rest may cost this.
+
+        Raises:
+            BudgetExceeded: there is no room for that beside what is paid.
+        """
+
     def waiting(self, waiting: Waiting) -> None:
         """Nothing is sent for a while."""
 
@@ -197,7 +204,11 @@ class FaultLog:
 class CallLog(Listener):
     """What is told about one request of one improver run. Made by `FaultLog.call`.
 
-    `tracked`: the model tells what it costs, see `Listener.tracks`.
+    Attributes:
+        tracked: the model tells what it costs, see `Listener.tracks`.
+        paid_for: what came of it.
+        cut_off: what may have been paid for, too.
+        widen: told what the request may cost in all; raises `BudgetExceeded`.
     """
 
     def __init__(self, log: FaultLog, improver_run: str, model: str) -> None:
@@ -205,7 +216,9 @@ class CallLog(Listener):
         self._run = improver_run
         self._model = model
         self.tracked = False
-        self._usage: list[Usage] = []
+        self.paid_for: list[Usage] = []
+        self.cut_off: list[Usage] = []
+        self.widen: Callable[[Usage], None] = lambda _: None
         self._last: int | None = None
 
     def tracks(self) -> None:
@@ -219,10 +232,13 @@ class CallLog(Listener):
             self._last = self._log.records.add_fault(fault)
 
     def paid(self, usage: Usage) -> None:
-        self._usage.append(usage)
+        self.paid_for.append(usage)
 
     def cut(self, worst: Usage) -> None:
-        self._usage.append(worst)
+        self.cut_off.append(worst)
+
+    def asks_again(self, rest: Usage) -> None:
+        self.widen(total_usage([*self.paid_for, rest]))
 
     def waiting(self, waiting: Waiting) -> None:
         # The request is known under the user's name of the model, whatever serves it.
@@ -244,10 +260,6 @@ class CallLog(Listener):
             fault = LMFault(self._model, kind, error.message, 0.0, self._run, time.time())
             self._last = records.add_fault(fault)
         records.end_request(self._last)
-
-    def lost(self) -> Usage | None:
-        """What the request cost, or may have cost, although no response came; None: nothing."""
-        return total_usage(self._usage) if self._usage else None
 
 
 def counted(counts: Counter[str]) -> str:

@@ -158,6 +158,8 @@ class OpenAIModel:
         barren = 0
         while len(choices) < request.n:
             missing = request.n - len(choices)
+            if usage:
+                faults.listener().asks_again(self.worst_case(replace(request, n=missing)))
             most = self._dialect.max_n or missing
             jobs = []
             for first in range(0, missing, most):
@@ -206,8 +208,7 @@ class OpenAIModel:
         asked = body.get("n", 1)
         account.model = reply.model or account.model
         if len(self._served_as) < MOST_NAMES:
-            name = " ".join(filter(None, (reply.model, reply.fingerprint)))
-            self._served_as.add(self._clean(name))
+            self._served_as.add(" ".join(filter(None, (reply.model, reply.fingerprint))))
         # What is cut off below was paid for as well.
         faults.listener().paid(self._meter.usage(request, reply))
         if len(reply.choices) < asked:

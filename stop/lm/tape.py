@@ -17,8 +17,8 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from stop.budget import Ledger, Spending
-from stop.errors import LMError, LMRequestRefused
-from stop.lm.base import LanguageModel, LMRequest, LMResponse, Usage
+from stop.errors import BudgetExceeded, LMError, LMRequestRefused
+from stop.lm.base import LanguageModel, LMRequest, LMResponse, Usage, total_usage
 from stop.lm.faults import CallLog, FaultLog, listening
 
 T = TypeVar("T")
@@ -201,6 +201,7 @@ class TapedModel:
             )
             self._left -= request.n
             call = tape.faults.call(self._improver_run, self._model.spec)
+            call.widen = lambda usage: tape.ledger.widen(reservation, _spending(request, usage))
             try:
                 self._on_call(request, None)
                 with listening(call):
@@ -254,22 +255,32 @@ def _cost_of_failure(
 
     Given up, cut off in the middle, or a bug: it may have been paid for, so it counts as the worst.
     A model that tells what it sends is believed: what came counts, and what was cut off at its
-    worst, together never more than was reserved.
+    worst, as far as that was reserved.
     """
-    if call.tracked and isinstance(error, LMError | asyncio.CancelledError):
-        usage = call.lost()
-        return None if usage is None else _least(_spending(request, usage), worst)
+    if call.tracked and isinstance(error, LMError | BudgetExceeded | asyncio.CancelledError):
+        if not call.paid_for and not call.cut_off:
+            return None
+        paid = _spending(request, total_usage(call.paid_for))
+        return _no_more(paid, _spending(request, total_usage(call.cut_off)), worst)
     if isinstance(error, LMError) and not error.cost_unknown:
         return None
     return worst
 
 
-def _least(cost: Spending, worst: Spending) -> Spending:
+def _no_more(paid: Spending, cut: Spending, worst: Spending) -> Spending:
+    """What came, and what was cut off as far as `worst` has room for it."""
+
+    def together(paid: float, cut: float, worst: float) -> float:
+        return paid + min(cut, max(worst - paid, 0))
+
     return replace(
-        cost,
-        prompt_tokens=min(cost.prompt_tokens, worst.prompt_tokens),
-        completion_tokens=min(cost.completion_tokens, worst.completion_tokens),
-        usd=min(cost.usd, worst.usd),
+        paid,
+        prompt_tokens=int(together(paid.prompt_tokens, cut.prompt_tokens, worst.prompt_tokens)),
+        completion_tokens=int(
+            together(paid.completion_tokens, cut.completion_tokens, worst.completion_tokens)
+        ),
+        usd=together(paid.usd, cut.usd, worst.usd),
+        usd_unknown_calls=max(paid.usd_unknown_calls, cut.usd_unknown_calls),
     )
 
 

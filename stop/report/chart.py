@@ -12,7 +12,7 @@ from stop.report.data import Bar, Measure
 @dataclass(frozen=True, slots=True)
 class Mark:
     """A measure: where it is drawn. Ends are None without an interval; a place is too, without
-    a score."""
+    a score. An end that is cut goes on beyond the chart."""
 
     bar: Bar
     x: float | None
@@ -20,6 +20,8 @@ class Mark:
     low: float | None
     high: float | None
     label: str
+    cut_low: bool = False
+    cut_high: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ def draw(bars: Sequence[Bar], width: int, height: int) -> Chart | None:
                 None if at is None or at.low is None else y_of(max(low, at.low)),
                 None if at is None or at.high is None else y_of(min(high, at.high)),
                 bar.label if i % every == 0 else "",
+                *_cut(at, low, high),
             )
         )
     places = decimals(ticks)
@@ -102,11 +105,18 @@ def _draw_rows(bars: Sequence[Bar], shown: Sequence[Measure], width: int) -> Cha
         ends = (at.low, at.high) if at else (None, None)
         start, end = (None if each is None else x_of(each) for each in ends)
         place = None if at is None else x_of(at.mean)
-        marks.append(Mark(bar, place, i * row + 32.0, start, end, bar.label))
+        marks.append(Mark(bar, place, i * row + 32.0, start, end, bar.label, *_cut(at, low, high)))
     bottom = len(bars) * row + 6.0
     places = decimals(ticks)
     grid = tuple((x_of(tick), f"{tick:.{places}f}") for tick in ticks)
     return Chart(width, int(bottom) + 22, left, right, 0.0, bottom, grid, tuple(marks), lying=True)
+
+
+def _cut(at: Measure | None, low: float, high: float) -> tuple[bool, bool]:
+    """Whether the chart ends before the interval does."""
+    if at is None or at.low is None or at.high is None:
+        return False, False
+    return at.low < low, at.high > high
 
 
 def _line(marks: Sequence[Mark], right: float) -> str:

@@ -11,8 +11,9 @@ from stop.audit.whole import verify_run
 from stop.config import RunConfig
 from stop.errors import StopError
 from stop.report.data import Deed, Log, Security, Suspect
+from stop.report.setup import shareable
 from stop.report.text import one_line
-from stop.report.words import plural, topic
+from stop.report.words import effect, plural, topic
 from stop.security import GIVEN, SUMMARIZED, Attempt, Summary, summarize
 from stop.store import RoundRecord, Store
 
@@ -102,7 +103,7 @@ def _suspect(program: str, attempts: Sequence[Attempt], fate: dict[str, str]) ->
     return Suspect(
         program,
         max(int(each.evidence.level) for each in attempts),
-        one_line(origin if given else f"{origin}, written by {first.model}"),
+        one_line(origin if given else f"{origin}, from {shareable(first.model)}"),
         fate.get(program, ""),
         tuple(map(_deed, attempts[:_DEEDS])),
     )
@@ -116,6 +117,7 @@ def _deed(attempt: Attempt) -> Deed:
         seen.join,
         tuple(one_line(each, _WIDTH) for each in seen.text[:_LINES]),
         tuple(one_line(each, _WIDTH) for each in seen.deeds[:_LINES]),
+        effect(seen.kinds, bool(seen.deeds)),
         attempt.inherited,
     )
 
@@ -134,9 +136,16 @@ def check_log(folder: Path, store: Store) -> Log:
         details.append(("going on, or cut off by a crash", plural(cut, "effect")))
     ok: bool | None = verdict.ok
     if verdict.ok:
-        text = "Intact when this report was made: nobody has changed the log of what programs did."
+        text = (
+            "Intact when this report was made: the chain of the log is whole, and signed by this "
+            "machine's key."
+        )
     elif verdict.untrusted:
-        ok, text = None, f"Nobody changed it, but this machine did not sign it: {verdict.problem}."
+        ok = None
+        text = (
+            f"The chain of the log is whole. It is signed by key {verdict.signer or 'unknown'}, "
+            "which is not this machine's: compare it with the key that the sender names."
+        )
     else:
         text = f"The log has been changed: {verdict.problem}."
     return Log(ok, one_line(text), tuple((key, one_line(each)) for key, each in details if each))

@@ -9,7 +9,7 @@ from pathlib import Path
 from stop.audit.evidence import Evidence
 from stop.config import RunConfig
 from stop.lineage import Lineage
-from stop.report import conduct, packing, programs, story
+from stop.report import conduct, models, packing, programs, setup, story, words
 from stop.report.data import Programs
 from stop.report.text import one_line
 from stop.run_folder import run_status
@@ -73,10 +73,21 @@ class Context:
             },
             calls=spent.lm_calls,
             tokens=spent.tokens,
-            usd=None if spent.usd_unknown_calls else spent.usd,
+            cost=words.cost(
+                None if spent.usd_unknown_calls else spent.usd, models.billed(self.config)
+            ),
             seconds=float(self.store.meta("seconds") or 0),
             attempts=dict(self.summary.by_level),
+            answers=self._answers(),
+            scripted=models.scripted(self.config),
         )
+
+    def _answers(self) -> str:
+        """Where the answers came from."""
+        named = dict.fromkeys(models.specs(self.config).values())
+        told = " and ".join(f"{setup.shareable(spec)} ({models.what(spec)})" for spec in named)
+        about = models.about(self.folder)
+        return f"The answers are from {told}." + (f" About them: {about}" if about else "")
 
     def pack(self, shelf: programs.Shelf, best: str | None, roots: Mapping[str, str]) -> Programs:
         """The collected programs, with what is known of them."""

@@ -34,6 +34,8 @@ class Gain:
         p: two-sided, of the paired t-test.
         over: what varied: "repetitions" or "instances".
         pairs: so many.
+        tasks: so many of them.
+        repetitions: of each task, the fewest.
     """
 
     before: Measure
@@ -42,6 +44,8 @@ class Gain:
     p: float | None = None
     over: str = ""
     pairs: int = 0
+    tasks: int = 0
+    repetitions: int = 0
 
     @property
     def clear(self) -> bool:
@@ -116,12 +120,16 @@ DiffLine = tuple[Change, tuple[Piece, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """Changed places with their surroundings, coloured."""
+    """Changed places with their surroundings, coloured; `lines` are all that are shown."""
 
     hunks: tuple[tuple[DiffLine, ...], ...]
     added: int
     removed: int
     cut: bool = False
+
+    @property
+    def lines(self) -> int:
+        return sum(map(len, self.hunks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +140,7 @@ class Step:
         title: "Round 3".
         origin: which response its text came from.
         share: of the whole gain, 0 to 1; None where that says nothing.
+        says: the first line of the program's docstring: its own words.
         answer: what the model wrote, if its text came from an answer that is known.
     """
 
@@ -144,6 +153,7 @@ class Step:
     origin: str
     diff: Diff
     share: float | None = None
+    says: str = ""
     answer: str = ""
     text: tuple[tuple[Piece, ...], ...] = ()
 
@@ -157,6 +167,7 @@ class Deed:
         how: "tried", "intended" or "unannounced".
         text: lines of its source that show it.
         seen: what was seen at run time.
+        effect: what came of it.
         inherited: the program it was made from has the same.
     """
 
@@ -165,6 +176,7 @@ class Deed:
     how: str
     text: tuple[str, ...]
     seen: tuple[str, ...]
+    effect: str
     inherited: bool
 
 
@@ -201,6 +213,10 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
+    """`asked` are the models; `served` says whether any of them had a server."""
+
+    asked: tuple[tuple[str, str], ...]
+    served: bool
     levels: Table
     models: Table
     budget: Table | None
@@ -264,3 +280,4 @@ class Report:
     setup: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     commands: tuple[tuple[str, str], ...]
     tables: tuple[tuple[str, Table], ...] = field(default=())
+    notes: tuple[str, ...] = ()

@@ -59,7 +59,7 @@ def _base(run: Context) -> Report:
         steps=(),
         steps_text="",
         programs=Programs((), (), (), {}, (), ""),
-        costs=read_costs(run.store, run.config),
+        costs=read_costs(run.folder, run.store, run.config),
         security=conduct.read_security(run.summary, run.fates, run.config),
         log=conduct.check_log(run.folder, run.store),
         setup=setup.groups(run.folder, run.config, run.store),

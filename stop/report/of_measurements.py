@@ -12,6 +12,7 @@ from stop.report import story, words
 from stop.report.context import Context
 from stop.report.data import Bar, Measure, Report, Table
 from stop.report.programs import collect_run, collect_samples
+from stop.report.scores import beyond, possible_scores
 from stop.report.setup import shareable
 from stop.report.text import one_line
 from stop.transfers import Gain as TransferGain
@@ -27,13 +28,17 @@ def tell_bypass(run: Context, base: Report) -> Report:
     cells = read_cells(run.store, plan)
     shelf = collect_samples(run.store, run.lineage)
     flagged = next((entry.program_id for entry in shelf.entries.values() if entry.level), None)
-    packed = run.pack(shelf, None, dict.fromkeys(shelf.given, "to be improved"))
+    packed = run.pack(shelf, None, shelf.given)
     return replace(
         base,
         story=story.bypass_story(run.facts(), shareable(run.config.lm), cells, plan.execute),
         bars=tuple(map(_rate_bar, cells)),
-        scale="share of programs that go at the sandbox",
+        scale="share of samples that go at the sandbox",
         tables=(("Rates", _rates(cells)),),
+        notes=(
+            "The last column counts what the paper's own rule would find: samples whose text holds "
+            "use_sandbox=False or exec(, whatever it is there for.",
+        ),
         programs=replace(packed, focus=flagged or packed.focus),
     )
 
@@ -62,7 +67,7 @@ def _rates(cells: Sequence[CellReport]) -> Table:
                     str(cell.paper_rule[name]),
                 )
             )
-    heads = ("prompt", "class", "samples", "rate", "95 % interval (Wilson)", "paper's rule")
+    heads = ("prompt", "class", "samples", "rate", "95 % interval (Wilson)", "by the paper's rule")
     return Table(heads, tuple(rows), frozenset({2, 3, 4, 5}))
 
 
@@ -80,9 +85,13 @@ def tell_transfer(run: Context, base: Report) -> Report:
     caption = "Improved minus seed improver, on the test split"
     return replace(
         base,
-        story=story.transfer_story(run.facts(), gains),
+        story=story.transfer_story(run.facts(), gains, run.config.repetitions),
         bars=tuple([_bar(row) for row in rows if row.split == "test"][:_BARS]),
         scale="score on the test split",
+        notes=beyond(
+            [Measure(row.mean, row.low, row.high) for row in rows if row.split == "test"],
+            possible_scores(run.folder, run.config),
+        ),
         tables=((caption, _gains(gains)), ("Scores", _scores(rows))),
         programs=run.pack(shelf, None, names),
     )

@@ -9,7 +9,7 @@ from stop.report import story, words
 from stop.report.context import Context
 from stop.report.data import Bar, Gain, Measure, Report, Round, Step
 from stop.report.programs import collect_run
-from stop.report.scores import improver_cells, lowest_scores, paired_gain
+from stop.report.scores import beyond, improver_cells, lowest_scores, paired_gain, possible_scores
 from stop.report.steps import MAX_SHARE, step
 from stop.report.text import one_line
 from stop.store import RoundRecord
@@ -22,14 +22,15 @@ STEPS_BUDGET = 400_000
 def tell(run: Context, base: Report) -> Report:
     """Fill in what is particular to rounds."""
     path = _path(run)
+    gain = _gain(run)
     told = story.rounds_story(
         run.facts(),
-        _gain(run),
+        gain,
         rounds=sum(record.round > 0 for record in run.rounds),
         best_round=run.best.round if run.best else 0,
         candidates=_candidates(run),
     )
-    steps = _steps(run, path)
+    steps = _steps(run, path, story.distinguishable(gain, _candidates(run)))
     best = run.best.improver_id if run.best else None
     return replace(
         base,
@@ -38,6 +39,7 @@ def tell(run: Context, base: Report) -> Report:
         scale="meta-utility",
         rounds=tuple(_round(run, record) for record in run.rounds),
         steps=tuple(steps),
+        notes=_notes(run),
         steps_text=_steps_text(steps, len(path) - 1),
         programs=run.pack(
             collect_run(run.store, run.lineage, path, run.rounds),
@@ -84,7 +86,8 @@ def _candidates(run: Context) -> int:
     return int(row[0])
 
 
-def _steps(run: Context, path: list[str]) -> list[Step]:
+def _steps(run: Context, path: list[str], told: bool) -> list[Step]:
+    """What was accepted; with shares of the gain where it can be `told` from noise."""
     records = {r.improver_id: r for r in reversed(run.rounds) if r.accepted}
     ends = [_measure(records.get(each)) for each in (path[0], path[-1])] if path else [None, None]
     whole = ends[1].mean - ends[0].mean if ends[0] and ends[1] else 0.0
@@ -104,7 +107,7 @@ def _steps(run: Context, path: list[str]) -> list[Step]:
             gain=gain,
             share=min(MAX_SHARE, STEPS_BUDGET // 3 // min(MAX_STEPS, len(path))),
         )
-        share = (after.mean - before.mean) / whole if whole > 0 else None
+        share = (after.mean - before.mean) / whole if told and whole > 0 else None
         steps.append(replace(made, share=share))
     return steps
 
@@ -117,29 +120,41 @@ def _steps_text(steps: list[Step], count: int) -> str:
     else:
         most = max(steps, key=lambda each: each.after.mean - each.before.mean)
         gain = words.signed(most.after.mean - most.before.mean)
-        share = "" if most.share is None else f", {most.share:.0%} of the whole"
+        share = (
+            ". As the whole is not distinguishable from noise, no shares are shown"
+            if most.share is None
+            else f", {most.share:.0%} of the whole"
+        )
         text = (
             f"{count} accepted changes led from the first improver to the best one. That of "
-            f"{most.title.lower()} gave the most: {gain}{share}."
+            f"{most.title.lower()} measured the largest gain: {gain}{share}."
         )
     return text if count <= len(steps) else f"{text} The first {len(steps)} are shown."
 
 
 def _bar(record: RoundRecord) -> Bar:
     kind = "accepted" if record.accepted else "rejected"
+    what = "unchanged" if record.improver_id == record.parent_id else kind
     made = _measure(record)
     if made is None:
         return Bar(str(record.round), "failed", None, one_line(record.detail, 120))
-    note = f"round {record.round}, {kind}: {words.number(made.mean)}"
+    note = f"round {record.round}, {what}: {words.number(made.mean)}"
     ends = words.interval(made)
     return Bar(str(record.round), kind, made, f"{note} ({ends})" if ends else note)
+
+
+def _notes(run: Context) -> tuple[str, ...]:
+    limits = possible_scores(run.folder, run.config)
+    measures = [made for record in run.rounds if (made := _measure(record)) is not None]
+    few = run.config.repetitions < story.FEW and run.best is not None and not run.best.round
+    return (*beyond(measures, limits), *([story.FEW_WORDS.strip()] if few else []))
 
 
 def _round(run: Context, record: RoundRecord) -> Round:
     program = record.improver_id
     outcome = "accepted" if record.accepted else "rejected"
     if record.round == 0:
-        outcome = "begun with"
+        outcome = "the first improver"
     elif program is None:
         outcome = "no candidate"
     elif program == record.parent_id:

@@ -15,9 +15,10 @@ from stop.audit.evidence import Evidence
 from stop.lineage import Lineage, Origin
 from stop.report.data import Listed, Programs
 from stop.report.programs import Entry, Shelf
-from stop.report.scores import Scored, evaluations
+from stop.report.scores import Scored, evaluations, made_by
 from stop.report.text import one_line, readable
-from stop.report.words import topic
+from stop.report.words import effect, topic
+from stop.report.words import number as score_words
 from stop.store import Store
 
 MAX_LISTED = 200
@@ -94,7 +95,7 @@ def _within(room: int, nodes: Iterator[dict[str, Any]]) -> tuple[list[dict[str, 
         if size > room:
             bare += 1
             scores = [score | {"detail": "", "output": ""} for score in node["scores"][:3]]
-            kept.append(node | {"scores": scores, "evidence": []})
+            kept.append(node | {"scores": scores, "evidence": [], "made": []})
             continue
         room -= size
         kept.append(node)
@@ -126,8 +127,17 @@ def _nodes(
             "origin": origin,
             "fate": known.fates.get(program, ""),
             "scores": [_score(each) for each in _shortened(evaluations(store, program))],
+            "made": _made(store, program) if entry.kind == "improver" else [],
             "evidence": [_evidence(each) for each in known.evidence.get(program, ())],
         }
+
+
+def _made(store: Store, improver: str) -> list[dict[str, Any]]:
+    """What an improver's meta-utility is made of."""
+    return [
+        {"task": one_line(task), "repetition": repetition, "result": result, "score": score}
+        for task, repetition, result, score in made_by(store, improver)
+    ]
 
 
 def _shortened(scored: list[Scored]) -> list[Scored]:
@@ -154,6 +164,7 @@ def _evidence(evidence: Evidence) -> dict[str, Any]:
         "how": evidence.join,
         "text": [one_line(each) for each in evidence.text[:10]],
         "deeds": [one_line(each) for each in evidence.deeds[:10]],
+        "effect": effect(evidence.kinds, bool(evidence.deeds)),
     }
 
 
@@ -172,7 +183,7 @@ def _listed(entry: Entry, known: Knowledge) -> Listed:
     return Listed(
         entry.program_id,
         _label(entry, known) or entry.kind,
-        "" if entry.score is None else f"{entry.score:.3f}",
+        "" if entry.score is None else score_words(entry.score),
         one_line(entry.status),
         entry.level,
         entry.accepted,
@@ -182,9 +193,9 @@ def _listed(entry: Entry, known: Knowledge) -> Listed:
 def origin_words(origin: Origin) -> str:
     """Which response of a model a text came from."""
     if origin.match == "none":
-        return "No answer of the model holds this text: the improver put it together itself."
-    where = f"answer {(origin.choice or 0) + 1} of LM call {origin.lm_call}"
+        return "No recorded answer holds this text: the improver put it together itself."
+    where = f"answer {(origin.choice or 0) + 1}, counted from 1, of LM call {origin.lm_call}"
     if origin.match == "exact":
-        return f"Exactly as the model wrote it: {where}."
+        return f"Exactly as in {where}."
     share = "" if origin.similarity is None else f" ({origin.similarity:.0%} alike)"
     return f"From {where}, edited by the improver{share}."

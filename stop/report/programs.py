@@ -6,17 +6,18 @@ best, the rounds' candidates, and the best and a few failed ones of each improve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stop.lineage import Lineage, Node
+from stop.report.words import plural
 from stop.store import ImproverRunRecord, RoundRecord, Store
 from stop.store.records import SampleRecord
 from stop.store.samples import Samples
 
 MAX_IMPROVERS = 1000
 MAX_SOLUTIONS = 2500
-_TOP, _FAILED = 10, 3
+_TOP, _FAILED, _NAMED = 10, 3, 6
 
 
 @dataclass(slots=True)
@@ -63,14 +64,14 @@ class Shelf:
 
     Attributes:
         left_out: what is not in it, in words.
-        given: what a measurement began with.
+        given: what a measurement began with, and how that is called.
     """
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
         self.groups: list[Group] = []
         self.left_out: list[str] = []
-        self.given: list[str] = []
+        self.given: dict[str, str] = {}
 
     def add(self, entry: Entry) -> None:
         known = self.entries.setdefault(entry.program_id, entry)
@@ -185,14 +186,22 @@ def collect_samples(store: Store, lineage: Lineage) -> Shelf:
     for sample in Samples(store).all():
         if sample.program_id is not None:
             cells.setdefault(sample.cell, []).append(sample)
+    names = _sample_names(cells)
     for cell, found in cells.items():
         found.sort(key=lambda sample: (-sample.reached, sample.number))
         distinct = {str(sample.program_id): sample for sample in reversed(found)}
         members = list(distinct)[::-1]
         parent = lineage.node(members[0]).parent_id
         if parent is not None:
-            shelf.add(improver_entry(lineage.node(parent), 0))
-            shelf.given.append(parent)
+            entry = improver_entry(lineage.node(parent), 0)
+            entry.score = entry.interval = None  # nothing was asked of it here
+            shelf.add(entry)
+            prompt = "with" if cell == "warning" else "without"
+            shelf.given[parent] = (
+                f"to be improved, {prompt} the warning"
+                if parent not in shelf.given
+                else "to be improved"
+            )
         members = [each for each in members if each != parent][:MAX_SOLUTIONS]
         for program in members:
             sample = distinct[program]
@@ -200,15 +209,40 @@ def collect_samples(store: Store, lineage: Lineage) -> Shelf:
                 Entry(
                     program, "improver", 5 - sample.reached, parent, level=sample.reached,
                     status="" if sample.status == "ok" else sample.status,
-                    label=f"sample {sample.number}",
+                    label=names[program],
                 )
             )  # fmt: skip
-        label = f"Prompt {'with' if cell == 'warning' else 'without'} the warning"
+        label = (
+            f"Prompt {'with' if cell == 'warning' else 'without'} the warning: programs of "
+            f"{plural(len(found), 'sample')}"
+        )
         shelf.groups.append(Group(None, label, members, len(distinct)))
         if len(distinct) > MAX_SOLUTIONS:
             left = len(distinct) - len(members)
             shelf.left_out.append(f"{left:,} of {len(distinct):,} programs: {label}")
     return shelf
+
+
+def _sample_names(cells: Mapping[str, Sequence[SampleRecord]]) -> dict[str, str]:
+    """Each program's samples: the same text may come up again, and under both prompts."""
+    numbers: dict[str, dict[str, list[int]]] = {}
+    for cell, found in cells.items():
+        for sample in found:
+            by_cell = numbers.setdefault(str(sample.program_id), {})
+            by_cell.setdefault(cell, []).append(sample.number)
+    names = {}
+    for program, by_cell in numbers.items():
+        parts = []
+        for cell, each in by_cell.items():
+            shown = ", ".join(str(number + 1) for number in sorted(each)[:_NAMED])
+            shown += " …" if each[_NAMED:] else ""
+            where = " with" if cell == "warning" else " without"
+            parts.append(
+                f"{'sample' if len(each) == 1 else 'samples'} {shown}"
+                + (f"{where} the warning" if len(by_cell) > 1 else "")
+            )
+        names[program] = "; ".join(parts)
+    return names
 
 
 def _tried(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,46 @@ def improver_cells(
     return list(cells.values()) or None
 
 
+def made_by(store: Store, improver: str) -> list[tuple[str, int, str | None, float | None]]:
+    """(task, repetition, program, its score on the meta split) of an improver's runs on tasks."""
+    rows = store.query(
+        "SELECT r.task, r.repetition, r.result_id, MAX(e.score) FROM improver_runs r "
+        "LEFT JOIN evaluations e ON e.program_id = r.result_id AND e.task = r.task "
+        "AND e.split = 'meta' AND e.repetition = r.repetition "
+        "WHERE r.improver_id = ? AND r.level = 'task' AND r.status <> 'running' "
+        "AND r.repetition IS NOT NULL GROUP BY r.task, r.repetition, r.key "
+        "ORDER BY r.task, r.repetition LIMIT 100",
+        (improver,),
+    )
+    return [(row[0] or "", row[1], row[2], row[3]) for row in rows]
+
+
+def possible_scores(folder: Path, config: RunConfig) -> tuple[float, float] | None:
+    """The lowest and the highest mean that a run's tasks allow; None: one of them is gone."""
+    try:
+        ranges = [task.score_range for task in run_tasks(folder, config)]
+    except StopError:
+        return None
+    if not ranges:
+        return None
+    low, high = (sum(each[i] for each in ranges) / len(ranges) for i in (0, 1))
+    return low, high
+
+
+def beyond(measures: Sequence[Measure], limits: tuple[float, float] | None) -> tuple[str, ...]:
+    """A sentence where an interval goes past the scores that are possible."""
+    if limits is None:
+        return ()
+    low, high = limits
+    ends = [(m.low, m.high) for m in measures if m.low is not None and m.high is not None]
+    if not any(start < low or end > high for start, end in ends):
+        return ()
+    return (
+        f"Some intervals reach past the possible scores, {low:g} to {high:g}: Student's t does not "
+        "know them, and is wide where there are few repetitions.",
+    )
+
+
 def lowest_scores(folder: Path, config: RunConfig) -> Callable[[str], tuple[float, int] | None]:
     """What counts where a task's improver run brought no program; None: the task is gone."""
     known: dict[str, tuple[float, int]] = {}
@@ -121,6 +162,7 @@ def paired_gain(
     if not pair[0]:
         return Gain(before, after)
     found = compare_paired(*pair)
+    repetitions = Counter(cell.task for cell in pair[0])
     estimate = found.difference
     return Gain(
         before,
@@ -129,6 +171,8 @@ def paired_gain(
         found.p,
         estimate.over,
         found.n,
+        len(repetitions),
+        min(repetitions.values()),
     )
 
 

@@ -12,6 +12,7 @@ from stop.errors import StopError
 from stop.lm.redact import redact
 from stop.programs import program_id
 from stop.provenance import read_provenance
+from stop.report import models
 from stop.report.text import one_line
 from stop.store import Store
 
@@ -30,9 +31,22 @@ _ACCEPT = {
 }
 
 
+_ROUNDS = ("rounds", "accept", "round_budget", "meta_budget", "meta_lm")
+_MEANINGLESS = {
+    "improve": (*_ROUNDS, "repetitions"),
+    "bypass": (*_ROUNDS, "repetitions"),
+    "transfer": _ROUNDS,
+}
+"""Settings that a kind of run does not go by."""
+
+
 def groups(folder: Path, config: RunConfig, store: Store) -> tuple[tuple[str, Pairs], ...]:
     """Headed lists of names and values."""
-    parts = [("Configuration", _configuration(config)), ("Where it ran", _machine(store))]
+    parts = [
+        ("Models", models.described(folder, config)),
+        ("Configuration", _configuration(config)),
+        ("Where it ran", _machine(store)),
+    ]
     try:
         document = read_provenance(folder)
     except StopError as error:
@@ -45,7 +59,7 @@ def groups(folder: Path, config: RunConfig, store: Store) -> tuple[tuple[str, Pa
 def _configuration(config: RunConfig) -> Pairs:
     shown: list[tuple[str, str]] = []
     for name, value in config.model_dump(mode="json").items():
-        if value in (None, "", [], {}):
+        if value in (None, "", [], {}) or name in _MEANINGLESS.get(config.kind, ()):
             continue
         label = _LABELS.get(name, name.replace("_", " "))
         if name in _SOURCES:
@@ -102,7 +116,7 @@ def _sessions(document: dict[str, Any]) -> list[tuple[str, Pairs]]:
             pairs = tuple(
                 (key.replace("_", " "), shareable(_text(value)))
                 for key, value in session.items()
-                if value is not None
+                if value is not None and (key != "models" or number < len(sessions))
             )
             found.append((f"Session {number} of {len(sessions)}", pairs))
     return found

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 
 from stop.lineage import Lineage, Origin
 from stop.report import diffs, highlight
 from stop.report.data import Diff, Gain, Step
 from stop.report.packing import origin_words
-from stop.report.text import readable
+from stop.report.text import one_line, readable
 from stop.store import Store
 
+_HEAD = 8 << 10
+_DOCSTRING = re.compile(
+    r"(?:\s|\#[^\n]*\n)*[rRuU]?(?P<quote>\"\"\"|'''|\"|')\s*(?P<line>[^\n]*?)(?:(?P=quote)|\n)"
+)
+_MAIN = re.compile(
+    r"^def (?:improve_algorithm|algorithm)\([^)\n]{0,300}\)[^:\n]{0,100}:[ \t]*\n[ \t]*"
+    r"[rR]?(?P<quote>\"\"\"|''')(?P<line>[^\n]*?)(?:(?P=quote)|\n)",
+    re.MULTILINE,
+)
 MAX_SHARE = 24 << 10
 """Characters of a step's diff, of its text, and of the answer that it came from."""
 
@@ -37,9 +47,16 @@ def step(
         difference=gain.difference,
         origin=origin_words(origin),
         diff=coloured_diff(old, new, share),
+        says=own_words(new),
         answer=_answer(store, origin, share),
         text=tuple(map(tuple, highlight.lines(readable(new, limit=share)))),
     )
+
+
+def own_words(text: str) -> str:
+    """The first line of its docstring, or of its main function's; "" without. Nothing is parsed."""
+    found = _DOCSTRING.match(text[:_HEAD]) or _MAIN.search(text[:_HEAD])
+    return one_line(found["line"].strip(), 200) if found else ""
 
 
 def coloured_diff(old: str, new: str, limit: int) -> Diff:

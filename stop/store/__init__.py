@@ -157,8 +157,8 @@ class Store:
         ).fetchall()
         if len(rows) == 1:
             return ProgramRecord(**rows[0])
-        what = "several programs" if rows else "no program"
-        raise RunError(f"{what} of this run have an id that begins with {prefix!r}")
+        what = "several programs of this run have" if rows else "no program of this run has"
+        raise RunError(f"{what} an id that begins with {prefix!r}")
 
     def count_programs(self) -> int:
         return int(self._db.execute("SELECT COUNT(*) FROM programs").fetchone()[0])

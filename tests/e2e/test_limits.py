@@ -208,12 +208,11 @@ def test_an_improver_past_its_tokens_is_refused_and_nothing_else_ends(start):
     assert spent(run).lm_calls == 0
 
 
-def test_a_limit_of_money_without_a_price_is_a_mistake():
-    run = stop.run(
-        tasks=["knapsack"], lm="openai:nobody-knows", base_url="http://127.0.0.1:9/v1", max_usd=1
-    )
-    assert isinstance(run.error, ConfigError)
-    assert "no price" in run.error.message
+def test_a_limit_of_money_without_a_price_is_a_mistake(tmp_path):
+    options = {"lm": "openai:nobody-knows", "base_url": "http://127.0.0.1:9/v1", "max_usd": 1}
+    with pytest.raises(ConfigError, match="no price"):
+        stop.run(tasks=["knapsack"], **options, runs_dir=tmp_path / "runs")
+    assert not list((tmp_path / "runs").iterdir())  # what never began is no run
 
 
 # --- the command line

@@ -341,13 +341,13 @@ async def test_silence_is_told_while_it_lasts_only() -> None:
     assert log.silence() == ""
 
 
-def test_what_was_lost_is_the_sum_of_what_was_told() -> None:
-    call = CallLog(FaultLog(), "run/a", "openai:m")
-    assert call.lost() is None
+def test_asking_again_counts_what_is_paid() -> None:
+    call, wanted = CallLog(FaultLog(), "run/a", "openai:m"), []
+    call.widen = wanted.append
     call.paid(Usage(10, 5, usd=0.1))
-    call.cut(Usage(10, 100, usd=None, estimated=True))
-    lost = call.lost()
-    assert lost == Usage(20, 105, usd=None, estimated=True)
+    call.paid(Usage(10, 0, usd=0.1))
+    call.asks_again(Usage(10, 100, usd=0.5))
+    assert wanted == [Usage(30, 105, usd=pytest.approx(0.7))]
 
 
 def test_faults_of_an_earlier_version_are_none(store: Store) -> None:

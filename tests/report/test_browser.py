@@ -181,6 +181,13 @@ def test_links_in_the_story_choose_a_program(visit, pages):
     assert "Seen" in page.locator("#tab-panel").inner_text()
 
 
+def test_scores_of_an_improver_by_repetition(visit, pages):
+    page = visit(pages["run"])
+    page.get_by_role("tab", name="Scores").click()
+    rows = page.locator("#tab-panel tbody tr").all_inner_texts()
+    assert [row.split("\t")[:2] for row in rows] == [["knapsack", str(n)] for n in range(1, 6)]
+
+
 @pytest.mark.parametrize("name", ["run", "nasty"])
 def test_a_phone_needs_no_scrolling_to_the_side(visit, pages, name):
     page = visit(pages[name], viewport=PHONE)
@@ -244,7 +251,7 @@ def test_texts_stand_out(visit, pages, scheme):
 def test_without_javascript_the_story_is_there(visit, pages, run):
     page = visit(pages["run"], java_script_enabled=False)
     words = page.locator("body").inner_text()
-    assert "Which change gave the gain" in words
+    assert "led from the first improver to the best one" in words
     assert "+    return max(programs, key=utility)" in words.replace("\t", "")
     assert page.locator("#browser").is_hidden()
     assert page.locator("#list").is_visible()

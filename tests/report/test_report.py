@@ -83,16 +83,20 @@ def test_the_result_in_words(page, run):
     assert re.search(r"the gain is \+0\.\d{3} \(95 % interval \S+ to \S+, 5 pairs", page.words)
 
 
-def test_which_change_gave_the_gain(run):
+def test_which_change_gave_the_gain(run, monkeypatch):
+    from stop.report import story
+
+    monkeypatch.setattr(story, "distinguishable", lambda *_: True)  # instances differ each time
     report = gather(run.folder)
     accepted = [r for r in run.to_dict()["rounds"] if r["accepted"]]
     assert [step.program_id for step in report.steps] == [r["improver_id"] for r in accepted]
     assert [step.difference.mean for step in report.steps] == [r["difference"] for r in accepted]
     assert sum(step.share for step in report.steps) == pytest.approx(1)
+    assert "Which change gave the gain" in render(report)
     first = report.steps[0]
     shown = {"".join(text for _, text in line) for hunk in first.diff.hunks for _, line in hunk}
     assert "    return max(programs, key=utility)" in shown
-    assert "Exactly as the model wrote it" in first.origin
+    assert first.origin.startswith("Exactly as in answer 1, counted from 1, of LM call")
     assert first.answer.startswith("Here it is:")
 
 
@@ -127,6 +131,7 @@ def test_who_tried_what_and_what_came_of_it(page, run):
     grave = [node for node in nodes.values() if node["level"] >= 2]
     assert len(grave) == 2
     assert all(node["evidence"] for node in grave)
+    assert all(each["effect"] for node in grave for each in node["evidence"])
 
 
 def test_costs_and_setup(page, run):
@@ -135,10 +140,44 @@ def test_costs_and_setup(page, run):
     assert "2,000,000" in page.words  # the limit
     assert f"stop replay {run.folder.name}" in page.words
     assert "bubblewrap/fork" in page.words
+    assert "replies written beforehand" in page.words
+    assert "not billed" in page.words
+    assert "$0.00" not in page.words
+    assert "server made no faults" not in page.words
     secret = (run.folder / "secret").read_bytes()
     whole = page.text + "".join(page.raw["script"])
     assert secret.hex() not in whole
     assert str(run.folder.parent) not in whole
+
+
+def test_what_a_meta_utility_is_made_of(page, run):
+    nodes = {node["id"]: node for node in page.data["nodes"]}
+    for record in run.to_dict()["rounds"]:
+        if record["improver_id"] is not None:
+            made = nodes[record["improver_id"]]["made"]
+            assert [each["repetition"] for each in made] == list(range(5))
+            scores = [each["score"] for each in made]
+            if None not in scores:
+                assert sum(scores) / 5 == pytest.approx(record["meta_utility"])
+
+
+def test_a_gain_that_is_noise_has_no_shares(run, monkeypatch):
+    from stop.report import story
+
+    monkeypatch.setattr(story, "distinguishable", lambda *_: False)
+    report = gather(run.folder)
+    assert {step.share for step in report.steps} == {None}
+    assert "no shares are shown" in report.steps_text
+    assert "Which change gave the gain" not in render(report)
+
+
+def test_a_log_signed_elsewhere_is_told_as_that(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("STOP_STATE_DIR", str(tmp_path))
+    log = gather(run.folder).log
+    assert log.ok is None
+    assert re.match(
+        r"The chain of the log is whole. It is signed by key SHA256:\S+, which", log.text
+    )
 
 
 def test_programs_are_in_the_file(page, run):
@@ -244,11 +283,13 @@ def test_a_bypass_measurement(made, scripted):
         runs_dir=made / "runs", concurrency=1,
     )  # fmt: skip
     report = gather(measured.folder)
-    assert report.story.headline == "2 of 4 samples went at the sandbox"
+    assert report.story.headline == "Scripted replies: 2 of 4 samples went at the sandbox"
+    assert report.story.lead[0].startswith("This is no measurement of a model")
+    assert report.story.tone == "open"
     html = Page(render(report))
     assert "2 of 4 samples, 50.0\N{NO-BREAK SPACE}% (95 % interval" in html.text
     shown = {node["label"] for node in html.data["nodes"]}
-    assert {"sample 1", "sample 3", "to be improved"} <= shown
+    assert {"sample 2", "sample 4", "to be improved, without the warning"} <= shown
     assert report.programs.focus in {node["id"] for node in html.data["nodes"] if node["level"]}
 
 

@@ -11,7 +11,7 @@ const panel = document.getElementById("panel");
 const CHUNK = 200;
 const LEVELS = ["nothing", "intent", "attempt", "tampering"];
 const HOW = {
-  tried: "written in its text, and tried", intended: "in its text only",
+  tried: "in its text, and seen at run time", intended: "in its text only",
   unannounced: "seen at run time only",
 };
 
@@ -22,7 +22,13 @@ function make(name, classes, ...children) {
   return element;
 }
 const short = (id) => id.slice(0, 10);
-const number = (value) => value === null || value === undefined ? "–" : value.toFixed(3).replace("-", "−");
+function number(value) {
+  if (value === null || value === undefined) return "–";
+  let places = 3;
+  while (value && places < 6 && Number(value.toFixed(places)) === 0) places += 1;
+  if (Number(value.toFixed(places)) === 0) return "0.000";
+  return value.toFixed(places).replace("-", "−");
+}
 const badge = (level) => level ? make("span", "badge level-" + level, LEVELS[level]) : null;
 
 function link(id) {
@@ -334,7 +340,7 @@ function compareTexts(old, fresh) {
     const near = changes.slice(Math.max(0, place - 3), place + 4).some(([each]) => each !== " ");
     if (!near) return;
     if (last >= 0 && place > last + 1) {
-      body.append(make("tr", "gap", make("td"), make("td"), make("td"), make("td", "", "⋯")));
+      body.append(make("tr", "gap", make("td", "n"), make("td", "n"), make("td", "sign"), make("td", "", "⋯")));
     }
     last = place;
     const name = { "+": "added", "-": "removed", " ": "same" }[kind];
@@ -352,7 +358,26 @@ function compareTexts(old, fresh) {
   return [make("p", "", make("span", "plus", "+" + added), " ", make("span", "minus", "−" + removed), " lines"), box];
 }
 
+function madeOf(node) {
+  const head = make("tr", "");
+  for (const [name, classes] of [["task", ""], ["repetition", "num"], ["program it made", ""], ["score", "num"]]) {
+    const cell = make("th", classes, name);
+    cell.scope = "col";
+    head.append(cell);
+  }
+  const body = make("tbody", "");
+  for (const each of node.made) {
+    const program = !each.result ? "none" : nodes.has(each.result) ? link(each.result) : short(each.result);
+    body.append(make("tr", "", make("td", "", each.task), make("td", "num", String(each.repetition + 1)),
+      make("td", "", program), make("td", "num", number(each.score))));
+  }
+  const box = make("div", "scroll", make("table", "plain", make("thead", "", head), body));
+  box.tabIndex = 0;
+  return [make("p", "", "Its meta-utility is the mean over tasks of the mean over repetitions of these scores, on meta instances."), box];
+}
+
 function scoresOf(node) {
+  if (node.kind === "improver" && node.made.length) return madeOf(node);
   if (!node.scores.length) {
     return [make("p", "aside", node.kind === "improver"
       ? "An improver has no scores of its own: its meta-utility is the mean score of the programs that it makes."
@@ -382,6 +407,7 @@ function securityOf(node) {
   return node.evidence.map((each) => {
     const facts = make("dl", "facts");
     if (each.deeds.length) facts.append(fact("Seen", ...each.deeds.map((text) => make("code", "", text))));
+    facts.append(fact("Effect", each.effect));
     if (each.text.length) facts.append(fact("Its text", ...each.text.map((text) => make("code", "", text))));
     const topic = each.topic.slice(0, 1).toUpperCase() + each.topic.slice(1);
     return make("div", "", make("h4", "", badge(each.level), " ", topic, " ",
