@@ -25,8 +25,8 @@ from stop.run_folder import run_status
 from stop.session import Session
 from stop.statistics import Estimate, paired_difference
 from stop.store import RoundRecord
-from stop.store.payments import Payments
 from stop.store.best import best_of, in_quarantine
+from stop.store.payments import Payments
 
 _QUARANTINED = "what it returned tried to get around the sandbox"
 

@@ -41,7 +41,7 @@ _guarded = ()
 
 def install(channel):
     """Tell over `channel` from now on what this process and its children try."""
-    global _channel, _first  # noqa: PLW0603 - a hook cannot be given arguments
+    global _channel, _first
     _channel, _first = channel, os.getpid()
     sys.addaudithook(_hook)
 
