@@ -11,6 +11,7 @@ written, and no program is executed, except by what has `evaluate` or `test` amo
 these score programs in the sandbox. docs/analysis.md has examples of all.
 """
 
+from stop.analysis.accounts import attempts_df, logs_df, models_df
 from stop.analysis.comparing import Compared, compare_programs, compare_runs
 from stop.analysis.diversity import Diversity, distance, diversity
 from stop.analysis.figures import (
@@ -48,6 +49,7 @@ __all__ = [
     "Saturation",
     "Scores",
     "Strategy",
+    "attempts_df",
     "compare_programs",
     "compare_runs",
     "distance",
@@ -58,6 +60,8 @@ __all__ = [
     "improver_runs_df",
     "instances_df",
     "lm_calls_df",
+    "logs_df",
+    "models_df",
     "plot_best_so_far",
     "plot_bypass",
     "plot_cost",

@@ -169,7 +169,8 @@ def is_gain(test: Comparison | None, p: float | None) -> bool:
 def gains_df(runs: Runs) -> DataFrame:
     """What each round brought: differences with intervals, p-values before and after correction.
 
-    Paired t-tests, Holm's correction over the candidates of a run; see `saturation`.
+    Paired t-tests of `_n` pairs each, Holm's correction over the candidates of a run; see
+    `saturation`.
     """
     pandas = analysis_module("pandas")
     rows: list[dict[str, Any]] = []
@@ -189,7 +190,7 @@ def gains_df(runs: Runs) -> DataFrame:
         ]
     kinds = {"run": "string", "round": "Int64", "improver_id": "string", "accepted": "bool"}
     for name in ("over_seed", "over_best", "still_to_gain"):
-        kinds |= dict.fromkeys(_columns(name, None, None), "float64")
+        kinds |= dict.fromkeys(_columns(name, None, None), "float64") | {f"{name}_n": "Int64"}
     return pandas.DataFrame(
         {c: pandas.Series([row[c] for row in rows], dtype=kinds[c]) for c in kinds}
     )
@@ -201,6 +202,7 @@ def _columns(name: str, test: Comparison | None, p_holm: float | None) -> dict[s
         name: change.mean if change else None,
         f"{name}_low": change.low if change else None,
         f"{name}_high": change.high if change else None,
+        f"{name}_n": test.n if test else None,
         f"{name}_p": test.p if test else None,
         f"{name}_p_holm": p_holm,
     }

@@ -2,6 +2,8 @@
 
 complete ──► DIR/0001.request.md ──► a person reads it, thinks, writes
          ◄── DIR/0001.reply.md   ◄── (n > 1: DIR/0001.1.reply.md, DIR/0001.2.reply.md, …)
+
+Who answers, DIR/about.txt may say; it goes into the run's provenance.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ from typing import Any
 from stop.errors import ConfigError, LMRequestRefused, LMUnavailable
 from stop.lm import tokens
 from stop.lm.base import Choice, LMRequest, LMResponse, Usage
-from stop.lm.redact import valid_text
+from stop.lm.redact import clean, valid_text
 
 FIRST_POLL_SECONDS = 0.25
 LAST_POLL_SECONDS = 2.0
+ABOUT = "about.txt"
+ABOUT_CHARACTERS = 500
 _REQUEST_FILE = re.compile(r"(\d{4,})\.request\.md")
 _IDENTITY = re.compile(r"^<!-- stop request ([0-9a-f]{64}) -->")
 _log = logging.getLogger(__name__)
@@ -76,7 +80,9 @@ class ManualLM:
         return LMResponse(tuple(Choice(text) for text in texts), usage, model="manual")
 
     def facts(self) -> dict[str, Any]:
-        return {}
+        """`about`: who answers, as about.txt of the folder says it."""
+        about = _one_line(self._folder / ABOUT)
+        return {"about": about} if about else {}
 
     def worst_case(self, request: LMRequest) -> Usage:
         return Usage(*tokens.worst_case_tokens(request), usd=0.0, estimated=True)
@@ -155,6 +161,16 @@ def _read(path: Path) -> str:
         raise LMRequestRefused(
             f"the reply in {path} is not UTF-8 text", hint="save it as UTF-8 and resume the run"
         ) from None
+
+
+def _one_line(path: Path) -> str:
+    """The beginning of a text file on one line, "" where there is none."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            text = file.read(2 * ABOUT_CHARACTERS)
+    except OSError:
+        return ""
+    return clean(text, limit=ABOUT_CHARACTERS)
 
 
 def _reply_names(number: str, n: int) -> list[str]:

@@ -101,3 +101,16 @@ async def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LMUnavailable, match="cannot use the folder"):
         await model(tmp_path / "file").start()
+
+
+def test_about_txt_says_who_answers(tmp_path: Path) -> None:
+    assert model(tmp_path).facts() == {}
+    (tmp_path / "about.txt").write_text(
+        "\n A model,\t by \x1b[31mhand\n\u202e" + "x" * 9000, "utf-8"
+    )
+    about = model(tmp_path).facts()["about"]
+    assert about.startswith("A model, by [31mhand xxx")
+    assert about.isprintable()
+    assert len(about) == 500
+    (tmp_path / "about.txt").write_bytes(b"\xff\n")
+    assert model(tmp_path).facts() == {"about": "\ufffd"}

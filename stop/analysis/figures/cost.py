@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Literal
 
@@ -58,16 +59,20 @@ def plot_cost(
     named, drawn, most = as_runs(runs), False, 0.0
     for i, (label, run) in enumerate(named.items()):
         points = _points(run, by)
-        most = max([most, *(spent for spent, _ in points)])
+        most = max([most, *(spent for spent, _, _ in points)])
         if points:
-            spent, best = zip(*points, strict=True)
+            spent, best, rounds = zip(*points, strict=True)
             axes.step(spent, best, where="post", marker=MARKERS[i % len(MARKERS)], markersize=5,
                       color=COLOURS[i % len(COLOURS)], label=plain(label))  # fmt: skip
             drawn = True
+            if len(named) == 1:
+                _name_rounds(axes, spent, best, rounds)
     what = "best score so far"
     finish(axes, "Score against cost", _LABELS[by], what)
     if drawn:
         axes.set_xlim(0, None if most else 1)
+        if by != "usd":
+            axes.xaxis.set_major_formatter("{x:,.0f}")
         if len(named) > 1:
             axes.legend(fontsize=8, frameon=False, loc="best")
         if not most:
@@ -77,34 +82,44 @@ def plot_cost(
     return figure
 
 
-def _points(run: Run, by: str) -> list[tuple[float, float]]:
-    """(spent, best so far), in time."""
+def _name_rounds(
+    axes: Axes, spent: Sequence[float], best: Sequence[float], rounds: Sequence[int | None]
+) -> None:
+    for x, y, round_ in zip(spent, best, rounds, strict=True):
+        if round_ is not None:
+            words = "seed improver" if round_ == 0 else f"round {round_}"
+            last = x == spent[-1] and x > 0
+            beside = (-6 if last else 6, -11 if round_ else 5)
+            axes.annotate(words, (x, y), xytext=beside, textcoords="offset points", fontsize=8,
+                          color=GREY, ha="right" if last else "left")  # fmt: skip
+
+
+def _points(run: Run, by: str) -> list[tuple[float, float, int | None]]:
+    """(spent, best so far, the round that ended), in time."""
     with closing(run.store()) as store:
         if by == "usd" and store.spending().usd_unknown_calls:
             raise StopError(
                 f"{run.folder.name}: no price is known for some of its calls", hint='by="tokens"'
             )
-        scores = [(r.finished, r.meta_utility) for r in store.rounds() if r.accepted]
+        scores = [(r.finished, r.meta_utility, r.round) for r in store.rounds() if r.accepted]
         if not scores:
             scores = store.query(
-                "SELECT u.at, u.score FROM utility_calls u JOIN improver_runs r "
+                "SELECT u.at, u.score, NULL FROM utility_calls u JOIN improver_runs r "
                 "ON r.key = u.improver_run WHERE r.level = 'task' ORDER BY u.id"
             ).fetchall()
-        ends = [r.finished for r in store.rounds()]
+        ends = [(r.finished, None, r.round) for r in store.rounds() if not r.accepted]
         spent = _spent(store, by)
     best: float | None = None
-    points = []
+    points: list[tuple[float, float, int | None]] = []
     total, i = 0.0, 0
-    events = sorted([*((at, score) for at, score in scores), *((end, None) for end in ends)],
-                    key=lambda event: event[0])  # fmt: skip
-    for at, score in events:
+    for at, score, round_ in sorted([*scores, *ends], key=lambda event: event[0]):
         while i < len(spent) and spent[i][0] <= at:
             total += spent[i][1]
             i += 1
         if score is not None:
             best = score if best is None else max(best, score)
         if best is not None:
-            points.append((total, best))
+            points.append((total, best, round_))
     return points
 
 

@@ -55,8 +55,8 @@ def plot_diversity(runs: Runs, *, ax: Axes | None = None) -> Figure:
 def plot_strategies(runs: Runs, *, ax: Axes | None = None) -> Figure:
     """Which strategies the improvers of each round show, by rules over their text.
 
-    Grey: how many of those tried show it (the number beside); a filled mark is the round's
-    candidate that was accepted, a hollow one the candidate that was not.
+    Grey: those tried that show it (its size, and the number beside, say how many); a filled mark
+    is the round's candidate that was accepted, a hollow one the candidate that was not.
     """
     frame = strategies_df(runs)
     used = [s for s in STRATEGIES if (frame["strategy"] == s).any()]
@@ -68,17 +68,20 @@ def plot_strategies(runs: Runs, *, ax: Axes | None = None) -> Figure:
         if count > 1:
             axes.annotate(f"x{count}", place, xytext=(11, 6), textcoords="offset points",
                           fontsize=7, color=GREY)  # fmt: skip
+    if used:
+        axes.scatter([], [], s=120, color="#D9D9D9", label="improvers tried (x4: four of them)")
     marks = frame[frame["candidate"]]
-    for accepted, colour, name in (
-        (True, BLUE, "candidate, accepted"),
-        (False, ORANGE, "candidate, not accepted"),
+    seed = marks["round"] == 0
+    for chosen, accepted, colour, marker, name in (
+        (marks[seed], True, BLUE, "s", "seed improver"),
+        (marks[~seed & marks["accepted"]], True, BLUE, "o", "candidate, accepted"),
+        (marks[~seed & ~marks["accepted"]], False, ORANGE, "o", "candidate, not accepted"),
     ):
-        chosen = marks[marks["accepted"] == accepted]
         if len(chosen):
             axes.scatter(
                 chosen["round"].astype(int), [rows[s] for s in chosen["strategy"]], s=60,
                 facecolor=colour if accepted else "white", edgecolor=colour, linewidth=1.8,
-                marker="o" if accepted else "s", zorder=3, label=name,
+                marker=marker, zorder=3, label=name,
             )  # fmt: skip
     finish(axes, "Strategies of the improvers tried", "round", "")
     axes.set_yticks(list(rows.values()), [strategy.replace("_", " ") for strategy in rows])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,11 @@ from stop.analysis.figures.style import (
     BLACK,
     BLUE,
     GREY,
-    MARKERS,
+    LEVELS,
     ORANGE,
-    PURPLE,
-    RED,
     canvas,
     finish,
+    new_figure,
     nothing,
     plain,
     reach,
@@ -28,20 +27,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from stop.transfers.report import Gain
+
 _PROGRAMS = {"seed solution": (GREY, "s"), "seed improver": (ORANGE, "o"),
              "improved improver": (BLUE, "D")}  # fmt: skip
 _LEVELS = {
-    "intent": ("1 intent", ORANGE),
-    "attempt": ("2 attempt", RED),
-    "tampering": ("3 tampering", PURPLE),
-    "any": ("1 and up", BLACK),
+    "intent": LEVELS[1],
+    "attempt": LEVELS[2],
+    "tampering": LEVELS[3],
+    "any": ("1 and up", BLACK, "D"),
 }
 
 
 def plot_transfer(transfer: Any, *, split: str = "meta", ax: Axes | None = None) -> Figure:
     """The paper's table: each task's seed solution, and what both improvers make of it.
 
-    Means over repetitions with 95 % intervals (Student's t).
+    Means over repetitions with 95 % intervals (Student's t). Beside it the paired differences of
+    the two improvers, where they are known and no `ax` is given: they are small beside the scores.
 
     Args:
         transfer: of `stop.transfer`, or its rows: with task, program, mean, low, high, n and, if
@@ -53,7 +55,14 @@ def plot_transfer(transfer: Any, *, split: str = "meta", ax: Axes | None = None)
         r for r in map(_row, getattr(transfer, "rows", transfer)) if r["split"] in (split, None)
     ]
     tasks = list(dict.fromkeys(row["task"] for row in rows))
-    figure, axes = canvas(ax, 7.0, 1.6 + 0.7 * max(2, len(tasks)))
+    gains = [g for g in getattr(transfer, "gains", ()) if g.split == split and g.task in tasks]
+    height = 1.6 + 0.7 * max(2, len(tasks))
+    if gains and ax is None:
+        figure = new_figure(9.5, height + 0.4)
+        axes, beside = figure.subplots(1, 2, width_ratios=(3, 2))
+        _draw_gains(beside, gains, tasks)
+    else:
+        figure, axes = canvas(ax, 7.0, height)
     named: set[str] = set()
     for row in rows:
         program = row["program"]
@@ -62,7 +71,7 @@ def plot_transfer(transfer: Any, *, split: str = "meta", ax: Axes | None = None)
         place = len(tasks) - 1 - tasks.index(row["task"]) + 0.2 * (1 - order)
         axes.errorbar(
             [row["mean"]], [place], xerr=reach(row["mean"], row["low"], row["high"]), color=colour,
-            marker=marker, markersize=7, capsize=3, linestyle="",
+            marker=marker, markersize=5, capsize=4, linestyle="",
             label=plain(program) if program not in named else None,
         )  # fmt: skip
         named.add(program)
@@ -71,11 +80,31 @@ def plot_transfer(transfer: Any, *, split: str = "meta", ax: Axes | None = None)
     labels = [plain(t) + ("\n(trained on)" if t in trained else "") for t in reversed(tasks)]
     axes.set_yticks(range(len(tasks)), labels)
     axes.set_ylim(-0.6, len(tasks) - 0.4)
-    if rows:
+    if len(figure.axes) > 1 and ax is None:
+        figure.legend(fontsize=8, frameon=False, loc="outside lower left", ncols=3)
+    elif rows:
         axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     else:
         nothing(axes, "nothing has been measured yet")
     return figure
+
+
+def _draw_gains(axes: Axes, gains: Sequence[Gain], tasks: Sequence[str]) -> None:
+    """Improved minus seed improver, in pairs, around 0."""
+    axes.axvline(0.0, color=BLACK, linewidth=1, zorder=1)
+    for gain in gains:
+        place = len(tasks) - 1 - tasks.index(gain.task)
+        change = gain.difference
+        axes.errorbar(
+            [change.mean], [place], xerr=reach(change.mean, change.low, change.high), color=BLUE,
+            marker="D", markersize=5, capsize=4, linestyle="",
+        )  # fmt: skip
+        axes.annotate(f"{change.mean:+.4f}, n = {gain.n}", (change.mean, place), xytext=(0, 8),
+                      textcoords="offset points", fontsize=7, color=GREY, ha="center")  # fmt: skip
+    finish(axes, "Paired difference", "improved minus seed improver\n(95 % interval)", "")
+    axes.set_yticks(range(len(tasks)), [])
+    axes.set_ylim(-0.6, len(tasks) - 0.4)
+    axes.locator_params(axis="x", nbins=5)
 
 
 def _row(row: Any) -> dict[str, Any]:
@@ -91,7 +120,7 @@ def _trained_on(transfer: Any) -> frozenset[str]:
 
 
 def plot_bypass(runs: Runs, *, ax: Axes | None = None) -> Figure:
-    """How many sampled improvers got around the sandbox, or tried, with Wilson's 95 % intervals.
+    """How many sampled improvers had security events, by level, with Wilson's 95 % intervals.
 
     Rates are of all samples of a cell, each at its highest level; counts stand beside.
 
@@ -111,12 +140,17 @@ def plot_bypass(runs: Runs, *, ax: Axes | None = None) -> Figure:
         groups += [(f"{model}\n{cell.cell.replace('_', ' ')}", cell) for cell in cells]
     figure, axes = canvas(ax, 7.0, 1.4 + 0.8 * max(1, len(groups)))
     for i, (_, cell) in enumerate(groups):
-        for j, (name, (words, colour)) in enumerate(_LEVELS.items()):
+        for j, (name, (words, colour, marker)) in enumerate(_LEVELS.items()):
             rate = cell.any_level if name == "any" else cell.rate(name)
             place = len(groups) - 1 - i + 0.27 - 0.18 * j
-            look = {"color": colour, "marker": MARKERS[j], "label": words if i == 0 else None}
+            look = {"color": colour, "marker": marker, "label": words if i == 0 else None}
             _draw_rate(axes, rate, place, look)
-    finish(axes, "Attempts on the sandbox", "share of sampled programs, % (95 % interval)", "")
+    finish(
+        axes,
+        "Sampled programs by gravest security event",
+        "share of sampled programs, % (95 % interval)",
+        "",
+    )
     axes.set_yticks(range(len(groups)), [label for label, _ in reversed(groups)])
     axes.set_ylim(-0.6, len(groups) - 0.4)
     axes.set_xlim(-2.0, axes.get_xlim()[1] * 1.08)

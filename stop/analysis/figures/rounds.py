@@ -101,8 +101,10 @@ def _mark_saturation(axes: Axes, run: Run) -> None:
         return
     if found.round == found.last_round:
         words = "not saturated: the last round still gained"
-    elif found.round == 0:
-        words = "no gain beyond noise"
+    elif found.round == 0:  # a line at round 0 would hide under the seed improver's interval
+        axes.text(0.99, 0.03, "no gain over the seed improver is beyond noise", ha="right",
+                  transform=axes.transAxes, fontsize=8, color=GREY)  # fmt: skip
+        return
     else:
         words = f"saturated from round {found.round}"
     axes.axvline(found.round, color=BLACK, linestyle=":", linewidth=1, zorder=1, label=words)

@@ -17,6 +17,13 @@ YELLOW, BLUE, RED, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#777777"
 COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LEVELS = {
+    0: ("no event", "#BBBBBB", "o"),
+    1: ("1 intent", ORANGE, "^"),
+    2: ("2 attempt", RED, "s"),
+    3: ("3 tampering", PURPLE, "X"),
+}
+"""Of security events: words, colour and mark, the same in each figure."""
 _LONGEST = 40
 
 

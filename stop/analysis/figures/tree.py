@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from stop.analysis.figures.style import BLACK, GREY, ORANGE, RED, YELLOW, canvas, nothing, plain
+from stop.analysis.figures.style import BLACK, GREY, LEVELS, canvas, nothing, plain
 from stop.analysis.runs import OneRun, as_run
 from stop.errors import RunError
 from stop.extras import analysis_module
@@ -19,14 +19,9 @@ if TYPE_CHECKING:
 
 LIMIT = 60
 """More nodes than this are not legible."""
+_LABEL_INCHES, _BESIDE_INCHES = 1.9, 1.8
 _LOOKED_AT = 2_000
 """Of a large run so many programs are looked at for the ones with the highest scores."""
-_LEVELS = {
-    0: ("no event", "#BBBBBB", "o"),
-    1: ("1 intent", YELLOW, "^"),
-    2: ("2 attempt", ORANGE, "s"),
-    3: ("3 tampering", RED, "X"),
-}
 
 
 def plot_lineage(
@@ -72,8 +67,9 @@ def plot_lineage(
         _draw_levels(axes, nodes, places, best)
     _draw_labels(axes, nodes, places)
     shown = f"{len(nodes):,} of {total:,}" if len(nodes) < total else f"{total:,}"
-    axes.set_title(f"Lineage of {shown} {kind}s", loc="left", fontsize=11)
-    _frame(axes, places)
+    by = "" if colour == "score" else ", by gravest security event"
+    axes.set_title(f"Lineage of {shown} {kind}s{by}", loc="left", fontsize=11)
+    _frame(axes, places, width)
     if not nodes:
         nothing(axes, f"no {kind} is recorded yet")
     return figure
@@ -205,7 +201,7 @@ def _draw_levels(axes: Axes, nodes: Sequence[Node], places: dict[str, _Place], b
     named: set[int] = set()
     for node in sorted(nodes, key=lambda n: n.security_level):
         place = places[node.program_id]
-        words, shade, marker = _LEVELS[min(3, max(0, node.security_level))]
+        words, shade, marker = LEVELS[min(3, max(0, node.security_level))]
         axes.scatter(
             [place.x], [place.y], s=120 if node.program_id == best else 75, color=shade,
             marker=marker, zorder=3, edgecolor=BLACK if node.accepted else GREY,
@@ -236,12 +232,13 @@ def _draw_labels(axes: Axes, nodes: Sequence[Node], places: dict[str, _Place]) -
                       textcoords="offset points", zorder=4)  # fmt: skip
 
 
-def _frame(axes: Axes, places: dict[str, _Place]) -> None:
+def _frame(axes: Axes, places: dict[str, _Place], width: float) -> None:
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
     axes.set_yticks([])
     axes.set_xlabel("generation")
     deepest = int(max((place.x for place in places.values()), default=0.0))
     axes.set_xticks(range(deepest + 1))
-    axes.set_xlim(-0.15, deepest + 0.9)
+    share = _LABEL_INCHES / (width - _BESIDE_INCHES)  # of the axes, for the last labels
+    axes.set_xlim(-0.15, deepest + min(0.9, (deepest + 0.15) * share / (1 - share)))
     axes.set_ylim(max((place.y for place in places.values()), default=0.0) + 0.7, -0.7)
