@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import stop
 from stop.cli import cli
-from stop.errors import RunError, StopError
+from stop.errors import ConfigError, RunError, StopError
 from stop.export import FORMATS, export
 from stop.store.tables import TABLES
 from tests.conftest import GREEDY, REPOSITORY, fenced
@@ -142,8 +142,10 @@ def test_the_command(folder, tmp_path, monkeypatch):
     assert "programs" in done.stderr
     assert json.loads((tmp_path / "deep/er/out.json").read_text())["run"] == folder.name
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be written"):
+    with pytest.raises(ConfigError, match="is a file"):
         export(folder, "csv", tmp_path / "file")
+    with pytest.raises(ConfigError, match="is a folder"):
+        export(folder, "json", tmp_path)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(StopError) as caught:
         export(folder, "parquet", tmp_path / "parquet")

@@ -459,6 +459,8 @@ def test_a_killed_run_goes_on_where_it_was(scripted, tmp_path):
                 "openai:m",
                 "--base-url",
                 "http://127.0.0.1:9",
+                "--lm-patience",
+                "3",
             ),
             5,
             "127.0.0.1:9",
