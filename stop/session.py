@@ -6,16 +6,14 @@ import hashlib
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stop import __version__
-from stop.audit.guard import Guard, Quarantined
-from stop.audit.log import AuditLog, Effect, read
+from stop.audit.log import AuditLog, read
 from stop.audit.notes import run_id
-from stop.audit.policy import REMEMBERED, Policy, halted, tell_all
+from stop.audit.policy import Policy, tell_all
 from stop.budget import Ledger
 from stop.config import RunConfig
 from stop.errors import (
@@ -45,81 +43,7 @@ from stop.store.faults import Faults
 from stop.store.payments import Payments
 from stop.task import Task
 from stop.utility import Evaluator
-
-
-class Watch(Guard):
-    """Every security event of a run comes by here: it is logged, shown, and the policy follows.
-
-    Also the `Guard` of its evaluations and improver runs.
-    """
-
-    def __init__(
-        self, folder: Path, audit: AuditLog, policy: Policy, progress: ProgressListener
-    ) -> None:
-        self._folder = folder
-        self._audit = audit
-        self._policy = policy
-        self._progress = progress
-        self._findings: set[tuple[str, str, str]] = set()
-        for line in read(audit.path, *REMEMBERED):
-            self._remember(line)
-
-    def _remember(self, line: dict[str, Any]) -> None:
-        """What earlier sessions of the run have logged."""
-        self._policy.remember(line)
-        if line["kind"] == "security" and line["level"] <= Level.INTENT:
-            self._findings.add((line["program_id"], line["event"], line["detail"]))
-
-    def open(self, reason: str) -> None:
-        """Begin a session; a reason lets a halted run go on.
-
-        Raises:
-            PolicyHalt: the run was halted, and there is no reason.
-        """
-        if reason:
-            self._audit.append("resumed", reason=reason)
-            self._policy.remember({"kind": "resumed"})
-        self._halt_if_due()
-
-    def _halt_if_due(self) -> None:
-        if self._policy.halts:
-            raise halted(self._policy.attempts, str(self._folder))
-
-    def see(self, event: SecurityEvent) -> None:
-        """Log an event, then act on it. What a program's text shows is logged once per program.
-
-        Raises:
-            PolicyHalt: it was one attempt too many.
-        """
-        if event.level <= Level.INTENT:
-            finding = (event.program_id, event.kind, event.detail)
-            if finding in self._findings:
-                return
-            self._findings.add(finding)
-        if self._audit.security(event):  # else it is one of a flood, and counted
-            self._progress(Progress("security", f"{event.kind}: {event.detail}", event.to_dict()))
-        if self._policy.counts(event):
-            what = "quarantined" if self._policy.mode == "quarantine" else "counted"
-            self._audit.append(what, program_id=event.program_id, event=event.kind)
-            self._progress(Progress("message", f"{what}: program {event.program_id[:10]}"))
-            self._halt_if_due()
-
-    def refuses(self, program_id: str) -> bool:
-        return self._policy.refuses(program_id)
-
-    def admit(self, program_id: str) -> None:
-        self._halt_if_due()
-        if self.refuses(program_id):
-            raise Quarantined
-
-    def report(self, events: Sequence[SecurityEvent]) -> None:
-        tell_all(self.see, events)
-
-    def effect(self, effect: str, **body: Any) -> AbstractContextManager[Effect]:
-        return self._audit.effect(effect, **body)
-
-    def settle(self, improver_run: str) -> None:
-        self._audit.settle(improver_run)
+from stop.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 the run failed, 2 usage, 3 budget, 4 sandbox, 5 language m
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
@@ -82,6 +83,7 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the one into the other
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it has been heard; what is left is to say so
         show_error("interrupted")
         code = INTERRUPTED_EXIT_CODE
     except StopError as error:

@@ -112,6 +112,25 @@ improver_budget_options = together(
     click.option("--improver-max-tokens", type=_COUNT, help="Tokens for each improver run."),
 )
 
+improver_run_options = together(
+    click.option(
+        "--calls", type=click.IntRange(min=1), help="LM calls of one improver run, m.  [default: 4]"
+    ),
+    click.option(
+        "--responses", type=click.IntRange(min=1), help="Responses of one LM call, n.  [default: 6]"
+    ),
+    click.option(
+        "--utility-calls",
+        type=click.IntRange(min=1),
+        help="Utility calls of one improver run.  [default: n * m + 1]",
+    ),
+    click.option(
+        "--max-response-tokens",
+        type=click.IntRange(min=16),
+        help="Length of one response.  [default: 1024]",
+    ),
+)
+
 policy_options = together(
     click.option(
         "--policy",

@@ -10,6 +10,7 @@ import click
 from stop.cli.options import (
     budget_options,
     improver_budget_options,
+    improver_run_options,
     lm_options,
     patience_option,
     policy_options,
@@ -62,22 +63,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Improver runs per task in the meta-utility.  [default: 5]",
 )
-@click.option(
-    "--calls", type=click.IntRange(min=1), help="LM calls of one improver run, m.  [default: 4]"
-)
-@click.option(
-    "--responses", type=click.IntRange(min=1), help="Responses of one LM call, n.  [default: 6]"
-)
-@click.option(
-    "--utility-calls",
-    type=click.IntRange(min=1),
-    help="Utility calls of one improver run.  [default: n * m + 1]",
-)
-@click.option(
-    "--max-response-tokens",
-    type=click.IntRange(min=16),
-    help="Length of one response.  [default: 1024]",
-)
+@improver_run_options
 @budget_options
 @round_budget_options
 @improver_budget_options

@@ -10,6 +10,7 @@ import click
 from stop.cli.options import (
     budget_options,
     improver_budget_options,
+    improver_run_options,
     lm_options,
     policy_options,
     runs_dir_option,
@@ -45,22 +46,7 @@ _TRAINED = {True: " (trained on)", False: "", None: ""}
     show_default=True,
     help="Improver runs for each task and improver.",
 )
-@click.option(
-    "--calls", type=click.IntRange(min=1), help="LM calls of one improver run, m.  [default: 4]"
-)
-@click.option(
-    "--responses", type=click.IntRange(min=1), help="Responses of one LM call, n.  [default: 6]"
-)
-@click.option(
-    "--utility-calls",
-    type=click.IntRange(min=1),
-    help="Utility calls of one improver run.  [default: n * m + 1]",
-)
-@click.option(
-    "--max-response-tokens",
-    type=click.IntRange(min=16),
-    help="Length of one response.  [default: 1024]",
-)
+@improver_run_options
 @budget_options
 @improver_budget_options
 @sandbox_options

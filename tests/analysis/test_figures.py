@@ -11,6 +11,7 @@ import pytest
 from stop import analysis
 from stop.analysis.figures.style import plain
 from stop.errors import StopError
+from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.bubblewrap
 OF_RUNS = [
@@ -167,3 +168,8 @@ def test_text_means_nothing_to_the_figure(text):
         [{"task": text, "program": "seed solution", "mean": 0, "low": 0, "high": 0, "n": 1}]
     )
     figure.draw_without_rendering()
+
+
+def test_a_recorded_transfer_is_found_by_its_folder():
+    figure = analysis.plot_transfer(str(REPOSITORY / "notebooks/runs/transfer"))
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()]

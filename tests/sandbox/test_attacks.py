@@ -215,7 +215,7 @@ def _supervisors_cpu(guest: Guest) -> float:
 async def test_a_silenced_hook_is_told_and_costs_nothing(guest: Guest, canaries: Canaries) -> None:
     before = _supervisors_cpu(guest)
     await attack(guest, "import os, time; os.close(4); time.sleep(1.5)", seen="client")
-    assert _supervisors_cpu(guest) - before < 0.75
+    assert _supervisors_cpu(guest) - before < 0.5
     silenced = "import sys; sys.modules['hooks']._LOOKS.clear()"
     assert (await evaluate(guest, program(silenced), 0)).status == "error"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stop.analysis.figures.style import (
@@ -22,6 +23,7 @@ from stop.analysis.figures.style import (
 from stop.analysis.runs import Runs, as_runs
 from stop.bypass.report import CellReport, Rate, read_cells
 from stop.errors import StopError
+from stop.transfers import Transfer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,11 +48,13 @@ def plot_transfer(transfer: Any, *, split: str = "meta", ax: Axes | None = None)
     the two improvers, where they are known and no `ax` is given: they are small beside the scores.
 
     Args:
-        transfer: of `stop.transfer`, or its rows: with task, program, mean, low, high, n and, if
-            there are several, split.
+        transfer: of `stop.transfer`, its folder, or its rows: with task, program, mean, low, high,
+            n and, if there are several, split.
         split: "meta", or "test" for instances that nothing was chosen by.
         ax: axes to draw on.
     """
+    if isinstance(transfer, str | Path):
+        transfer = Transfer(Path(transfer))
     rows = [
         r for r in map(_row, getattr(transfer, "rows", transfer)) if r["split"] in (split, None)
     ]
