@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 # The corpora belong to the tests, which are not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stop.statistics import wilson_interval
+from stop._util.statistics import wilson_interval
 from tests.audit.corpus.attempts import Attempt, attempts
 from tests.audit.corpus.benign import FAMILIES, WRITTEN, Sample, benign
 from tests.audit.corpus.held_out import held_out_attempts, held_out_honest

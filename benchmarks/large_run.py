@@ -29,9 +29,9 @@ from stop.config import RunConfig
 from stop.events import Level, SecurityEvent
 from stop.improvers import load_improver
 from stop.programs import program_id
-from stop.run_folder import create_run
+from stop.runs.folder import create_run
 from stop.store import Store
-from stop.task import load_task
+from stop.tasks.task import load_task
 
 TASKS = ("knapsack", "bin_packing", "maxcut", "three_sat", "tsp")
 REPETITIONS, CALLS, RESPONSES, INSTANCES, PER_ROUND = 5, 4, 6, 20, 8

@@ -24,15 +24,15 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import stop.utility
+import stop.engine.evaluator
 from stop.audit.guard import NO_GUARD, Guard
 from stop.audit.log import AuditLog
+from stop.engine.evaluator import Evaluator
 from stop.errors import SandboxUnavailable
 from stop.sandbox import guest as guest_module
 from stop.sandbox import open_sandbox, seccomp
 from stop.sandbox.pool import SandboxPool
-from stop.task import load_task
-from stop.utility import Evaluator
+from stop.tasks.task import load_task
 
 PADDING = "".join(f"def helper_{i}(x):\n    return [x * {i} for _ in x]\n" for i in range(33))
 PROGRAM = PADDING + "def algorithm(weights, values, capacity):\n    return []  # {}\n"
@@ -85,12 +85,12 @@ async def measure(backend: str, repeat: int, folder: Path) -> dict[str, float]:
         with (
             patch.object(guest_module, "_modules", lambda: modules),
             patch.object(seccomp, "compiled", list),
-            patch.object(stop.utility, "findings", no_rules),
+            patch.object(stop.engine.evaluator, "findings", no_rules),
         ):
             await timed("bare", bare, -1)  # starts its sandbox
         for i in range(repeat):
             await timed("watched", watched, i)
-            with patch.object(stop.utility, "findings", no_rules):
+            with patch.object(stop.engine.evaluator, "findings", no_rules):
                 await timed("bare", bare, i)
     finally:
         await watched.pool.aclose()

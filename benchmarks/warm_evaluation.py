@@ -24,9 +24,9 @@ from typing import Any
 
 from stop.errors import SandboxUnavailable
 from stop.sandbox import GuestLimits, Job, open_sandbox
-from stop.sandbox.base import Guest
 from stop.sandbox.docker import connect, ensure_image
 from stop.sandbox.image import ENVIRONMENT, PYTHON
+from stop.sandbox.protocol import Guest
 
 PROGRAM = "def algorithm(x):\n    return x + 1\n"
 

@@ -17,34 +17,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stop.api import Improved, evaluate, improve, resume, run, transfer
     from stop.budget import Budget, ImproverBudget
-    from stop.bypass import BypassRates, measure_bypass
     from stop.errors import StopError
-    from stop.evaluation import Evaluation
+    from stop.experiments.bypass import BypassRates, measure_bypass
+    from stop.experiments.transfer import Transfer
     from stop.programs import Program
     from stop.recorded_run import Run, open_run
     from stop.replays import Replay, replay
-    from stop.task import Task, list_tasks, load_task
-    from stop.transfers import Transfer
+    from stop.tasks.evaluation import Evaluation
+    from stop.tasks.task import Task, list_tasks, load_task
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Budget": "budget",
-    "BypassRates": "bypass",
-    "Evaluation": "evaluation",
+    "BypassRates": "experiments.bypass",
+    "Evaluation": "tasks.evaluation",
     "ImproverBudget": "budget",
     "Improved": "api",
     "Program": "programs",
     "Replay": "replays",
     "Run": "recorded_run",
     "StopError": "errors",
-    "Task": "task",
-    "Transfer": "transfers",
+    "Task": "tasks.task",
+    "Transfer": "experiments.transfer",
     "evaluate": "api",
     "improve": "api",
-    "list_tasks": "task",
-    "load_task": "task",
-    "measure_bypass": "bypass",
+    "list_tasks": "tasks.task",
+    "load_task": "tasks.task",
+    "measure_bypass": "experiments.bypass",
     "open_run": "recorded_run",
     "replay": "replays",
     "resume": "api",

@@ -11,27 +11,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-from stop import bypass, rounds, transfers
-from stop.concurrency import run_sync
-from stop.config import RunConfig, run_secret
-from stop.evaluation import Evaluation
-from stop.events import Progress, ProgressListener, ignore_progress
-from stop.limits import (
+from stop._util.concurrency import run_sync
+from stop.budget.limits import (
     ResumeLimits,
     check_names,
     round_budget,
     run_budget,
 )
+from stop.config import RunConfig, run_secret
+from stop.engine.evaluator import Evaluator
+from stop.engine.session import open_session
+from stop.events import Progress, ProgressListener, ignore_progress
+from stop.experiments import bypass, rounds
+from stop.experiments import transfer as transfers
+from stop.experiments.working import work_on
+from stop.options import run_config, transfer_config
 from stop.programs import Program
 from stop.recorded_run import Run
-from stop.run_folder import new_run, read_config
-from stop.run_options import run_config, transfer_config
+from stop.runs.folder import new_run, read_config
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
-from stop.session import open_session
-from stop.task import load_task
-from stop.utility import Evaluator
-from stop.working import work_on
+from stop.tasks.evaluation import Evaluation
+from stop.tasks.task import load_task
 
 # --- rounds
 
@@ -69,7 +70,7 @@ def resume(
     Args:
         folder: of the run.
         limits: of the whole run (`max_usd`, ...) and of each round that has not ended
-            (`round_max_usd`, ...); see `stop.limits.ResumeLimits`.
+            (`round_max_usd`, ...); see `stop.budget.limits.ResumeLimits`.
         lm_patience: seconds without an answer after which a model's server is given up.
         reason: why a run that its policy halted should go on; it is logged.
         progress: told what happens.

@@ -1,7 +1,7 @@
 """Every error that STOP raises on purpose.
 
 A guest that fails (a candidate that crashes, times out, answers rubbish) is a *value*, see
-`stop.utility.Evaluation`. Exceptions are for the host:
+`stop.engine.evaluator.Evaluation`. Exceptions are for the host:
 
     StopError                      exit 1
     ├── UserError                  exit 2   the request cannot be carried out as it was put

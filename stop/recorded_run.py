@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stop import rounds
 from stop.audit import log as audit_log
 from stop.config import RunConfig
 from stop.errors import RunError, StopError
+from stop.experiments import rounds
 from stop.lineage import Lineage
 from stop.report import write_report
-from stop.run_folder import read_config
-from stop.security import SUMMARIZED, Summary, summarize
+from stop.runs.folder import read_config
+from stop.runs.security import SUMMARIZED, Summary, summarize
 from stop.store import ProgramRecord, Store
 from stop.store.best import best_round
 

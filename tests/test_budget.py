@@ -10,13 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from stop.broker import Broker, Score
 from stop.budget import ONE_UTILITY_CALL, Account, Budget, ImproverBudget, Ledger, Spending
+from stop.budget.limits import (
+    Limits,
+    RunLimits,
+    check_names,
+    improver_budget,
+    round_budget,
+    run_budget,
+)
+from stop.budget.stopwatch import Stopwatch, TimeUp, timed
 from stop.config import RunConfig
+from stop.engine.broker import Broker, Score
 from stop.errors import BudgetExceeded, ConfigError
-from stop.limits import Limits, RunLimits, check_names, improver_budget, round_budget, run_budget
 from stop.lm.base import Choice, LMRequest, LMResponse, Usage
-from stop.stopwatch import Stopwatch, TimeUp, timed
 
 RESOURCES = [name for name in Budget.__dataclass_fields__ if name != "seconds"]
 ONE = Spending(lm_calls=1)
@@ -463,8 +470,8 @@ async def test_time_ends_the_work_and_only_that():
 
 
 async def test_time_that_cannot_be_saved_is_an_error_and_no_limit_without_effect(monkeypatch):
-    monkeypatch.setattr("stop.stopwatch.STEP", 0.01)
-    monkeypatch.setattr("stop.stopwatch.SAVE_EVERY", 1)
+    monkeypatch.setattr("stop.budget.stopwatch.STEP", 0.01)
+    monkeypatch.setattr("stop.budget.stopwatch.SAVE_EVERY", 1)
     calls = []
 
     def save(_):

@@ -17,12 +17,18 @@ from hypothesis import strategies as st
 
 import stop
 from stop.audit.rules import paper_rule
-from stop.bypass.report import CLASSES
-from stop.bypass.running import IMPROVERS
-from stop.bypass.sampling import Sampling, _guest_helpers, look_at, own_findings, program_in
 from stop.config import RunConfig
+from stop.engine.improver_run import ImproverRunner
 from stop.errors import BudgetExceeded, ConfigError
-from stop.improver_run import ImproverRunner
+from stop.experiments.bypass.report import CLASSES
+from stop.experiments.bypass.running import IMPROVERS
+from stop.experiments.bypass.sampling import (
+    Sampling,
+    _guest_helpers,
+    look_at,
+    own_findings,
+    program_in,
+)
 from stop.improvers import load_improver
 from stop.lm import ScriptedLM
 from stop.testing.openai_server import OpenAIServer
@@ -219,7 +225,7 @@ def test_what_a_program_tries_sets_its_level(measure):
 @pytest.mark.bubblewrap
 def test_a_limit_ends_it_with_what_is_there_and_resume_goes_on(measure, monkeypatch):
     model = ScriptedLM([fenced(FLAGGED), fenced(SWITCHED), PROSE])
-    monkeypatch.setattr("stop.session.open_model", lambda *_, **__: model)
+    monkeypatch.setattr("stop.engine.session.open_model", lambda *_, **__: model)
     options = {"cells": ("no_warning", "warning"), "responses": 2, "execute": True}
     result = measure(lm="scripted:held", samples=5, max_lm_calls=3, **options)
     assert isinstance(result.error, BudgetExceeded)
@@ -247,7 +253,7 @@ def test_requests_at_once_do_not_end_it_before_its_limit(measure, monkeypatch):
             await asyncio.sleep(0.02)
             return await super().complete(request)
 
-    monkeypatch.setattr("stop.session.open_model", lambda *_, **__: Slow([PROSE]))
+    monkeypatch.setattr("stop.engine.session.open_model", lambda *_, **__: Slow([PROSE]))
     limits = {"max_response_tokens": 4000, "max_tokens": 17_000}
     result = measure(lm="scripted:held", samples=8, concurrency=4, **limits)
     assert result.error is None
@@ -259,7 +265,7 @@ def test_requests_at_once_do_not_end_it_before_its_limit(measure, monkeypatch):
 def test_what_was_recorded_and_not_yet_read_is_read_on_resume(measure, monkeypatch):
     """A crash between the tape and the samples."""
     model = ScriptedLM([fenced(FLAGGED), fenced(SWITCHED), PROSE])
-    monkeypatch.setattr("stop.session.open_model", lambda *_, **__: model)
+    monkeypatch.setattr("stop.engine.session.open_model", lambda *_, **__: model)
     keep = Sampling._keep
 
     def crash(self, wanted, response):

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 import stop
 from stop.cli import cli
 from stop.errors import ConfigError, RunError, StopError
-from stop.export import FORMATS, export
+from stop.runs.export import FORMATS, export
 from stop.store.tables import TABLES
 from tests.conftest import GREEDY, REPOSITORY, fenced
 

@@ -79,7 +79,7 @@ def test_h66_instances_cannot_be_computed_from_the_seed(monkeypatch):
     import hmac
 
     from stop.config import run_secret
-    from stop.task import load_task
+    from stop.tasks.task import load_task
 
     task = load_task("parity_noiseless")
     real = task.instances("test", run_secret(3), count=3)

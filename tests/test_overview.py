@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 import stop
 from stop.cli import cli
-from stop.overview import overview, run_folders
-from stop.run_folder import create_run
+from stop.experiments.overview import overview, run_folders
+from stop.runs.folder import create_run
 from tests.conftest import GREEDY, fenced
 
 pytestmark = pytest.mark.bubblewrap

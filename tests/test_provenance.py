@@ -9,8 +9,8 @@ import pytest
 
 import stop
 from stop.errors import BudgetExceeded, ConfigError, RunError, StopError
-from stop.provenance import read_provenance, recorded_prices
-from stop.task import load_task
+from stop.runs.provenance import read_provenance, recorded_prices
+from stop.tasks.task import load_task
 from tests.conftest import GREEDY, fenced
 
 pytestmark = pytest.mark.bubblewrap
@@ -83,7 +83,7 @@ def test_a_run_folder_is_there_as_a_whole_or_not_at_all(start, tmp_path, monkeyp
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stop.run_folder.shutil.copytree", full)
+    monkeypatch.setattr("stop.runs.folder.shutil.copytree", full)
     with pytest.raises(RunError, match="No space left"):
         start()
     assert not list((tmp_path / "runs").iterdir())

@@ -26,7 +26,7 @@ from stop.replays.comparing import _scores
 from stop.replays.recording import common_start
 from stop.store import Store
 from stop.store.recorded import EvaluationRecord
-from stop.task import load_task
+from stop.tasks.task import load_task
 from tests.conftest import GREEDY, fenced
 
 RUN = {

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from stop.statistics import (
+from stop._util.statistics import (
     EXACT_PAIRS,
     Cell,
     common_cells,
@@ -164,7 +164,7 @@ def test_random_sign_flips_come_near_all_of_them(monkeypatch):
     differences = [0.3, -0.1, 0.2, 0.25, -0.05, 0.1, 0.02, 0.15, -0.2, 0.12, 0.3, -0.02]
     assert len(differences) <= EXACT_PAIRS
     exact = sign_flip_test([differences])
-    monkeypatch.setattr("stop.statistics.EXACT_PAIRS", 3)
+    monkeypatch.setattr("stop._util.statistics.EXACT_PAIRS", 3)
     assert sign_flip_test([differences]) == pytest.approx(exact, abs=0.01)
     assert sign_flip_test([[1.0] * 40]) == pytest.approx(1e-4)  # never 0
 

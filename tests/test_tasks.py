@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from stop.task import SPLITS, Instance, InvalidAnswer, Task, list_tasks
-from stop.task_checks import static_problems
+from stop.tasks.checks import static_problems
+from stop.tasks.task import SPLITS, Instance, InvalidAnswer, Task, list_tasks
 
 SECRET = b"tests"
 TASKS = {task.name: task for task in list_tasks()}

@@ -7,14 +7,14 @@ import math
 import pytest
 
 import stop
+from stop._util.statistics import Cell, holm, paired_difference, stratified_mean
 from stop.config import RunConfig
+from stop.engine.meta_utility import cell_key
 from stop.errors import BudgetExceeded, ConfigError, ProgramError, RunError, TaskError
 from stop.improvers import load_improver
-from stop.meta_utility import cell_key
 from stop.programs import program_id
-from stop.statistics import Cell, holm, paired_difference, stratified_mean
 from stop.store.recorded import evaluation_records
-from stop.task import load_task
+from stop.tasks.task import load_task
 from tests.conftest import GREEDY, fenced
 from tests.e2e.test_cli import document
 from tests.e2e.test_cli import stop as command

@@ -10,15 +10,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stop._util.extras import analysis_module
 from stop.analysis.runs import Runs, as_runs
 from stop.audit.keys import parse_key
 from stop.audit.whole import verify_run
-from stop.extras import analysis_module
-from stop.provenance import read_provenance
 from stop.recorded_run import Run
 from stop.report import words
 from stop.report.models import billed, specs, what
 from stop.report.text import one_line
+from stop.runs.provenance import read_provenance
 
 if TYPE_CHECKING:
     from pandas import DataFrame

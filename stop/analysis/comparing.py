@@ -3,7 +3,7 @@
 Two programs are compared in pairs (task × repetition × instance) where they met the same instances:
 in one run, or in runs with the same seed and unchanged tasks. Where they did not, Welch's t-test on
 the tasks in common takes its place, and says so. Of the pairs in one comparison the p-values are
-corrected by Holm's method. Methods and sources: `stop.statistics`.
+corrected by Holm's method. Methods and sources: `stop._util.statistics`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from stop.analysis.runs import OneRun, Runs, as_run, as_runs
-from stop.analysis.saturation import Saturation, saturation
-from stop.analysis.scores import Scores, Split
-from stop.analysis.strategy import strategies
-from stop.bypass.report import CellReport, read_cells
-from stop.improvers import load_improver
-from stop.programs import program_id
-from stop.recorded_run import Run
-from stop.statistics import (
+from stop._util.statistics import (
     Cell,
     Comparison,
     Estimate,
@@ -35,6 +27,14 @@ from stop.statistics import (
     rate_p_value,
     stratified_mean,
 )
+from stop.analysis.runs import OneRun, Runs, as_run, as_runs
+from stop.analysis.saturation import Saturation, saturation
+from stop.analysis.scores import Scores, Split
+from stop.analysis.strategy import strategies
+from stop.experiments.bypass.report import CellReport, read_cells
+from stop.improvers import load_improver
+from stop.programs import program_id
+from stop.recorded_run import Run
 from stop.store import RoundRecord
 from stop.store.best import best_round
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stop._util.extras import analysis_module
 from stop.analysis.runs import Runs, as_runs, opened
-from stop.extras import analysis_module
 from stop.store.tables import TABLES
 
 if TYPE_CHECKING:

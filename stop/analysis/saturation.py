@@ -1,7 +1,7 @@
 """Where self-improvement stops: the gains of a run's rounds, and which of them are more than noise.
 
 Each candidate is compared with the seed improver, and with the best accepted before it, on the same
-instances (paired t-test, see `stop.statistics.compare_paired`). P-values are corrected by Holm's
+instances (paired t-test, see `compare_paired`). P-values are corrected by Holm's
 method over all candidates that were tried, since any of them could have become the best.
 
 The run is saturated from round k on when the best improver cannot be told from that of round k any
@@ -20,10 +20,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stop._util.extras import analysis_module
+from stop._util.statistics import Cell, Comparison, common_cells, compare_paired, holm
 from stop.analysis.runs import OneRun, Runs, as_run, as_runs
 from stop.analysis.scores import Scores
-from stop.extras import analysis_module
-from stop.statistics import Cell, Comparison, common_cells, compare_paired, holm
 from stop.store.best import best_round
 
 if TYPE_CHECKING:

@@ -14,23 +14,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from stop._task_files import folder_digest, read_task_file
+from stop._util.concurrency import run_sync
+from stop._util.extras import analysis_module
+from stop._util.statistics import Cell, stratified_mean
 from stop.analysis.runs import OneRun, Runs, as_run, as_runs
-from stop.concurrency import run_sync
+from stop.engine.evaluator import Evaluator
 from stop.errors import RunError, StopError
-from stop.extras import analysis_module
 from stop.improvers import load_improver
 from stop.programs import program_id
 from stop.recorded_run import Run
-from stop.run_folder import run_tasks, task_copy
+from stop.runs.folder import run_tasks, task_copy
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
-from stop.statistics import Cell, stratified_mean
 from stop.store import Store
 from stop.store.best import best_round, in_quarantine
 from stop.store.recorded import Place, evaluation_records
-from stop.task import tasks_root
-from stop.utility import Evaluator
+from stop.tasks.files import folder_digest, read_task_file
+from stop.tasks.task import tasks_root
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -192,7 +192,7 @@ def splits_df(
     """The scores of programs on all three splits: what they were made on, and what is held out.
 
     One row for each program, task ("" for the mean over tasks) and split, with the 95 % interval of
-    `stop.statistics.stratified_mean` (Student's t). A gain that is there on `search` and `meta` and
+    `stratified_mean` (Student's t). A gain that is there on `search` and `meta` and
     not on `test` was fitted to the instances.
 
     Args:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from stop._util.extras import analysis_module
 from stop.analysis.diversity import diversity
 from stop.analysis.runs import Runs, as_runs
 from stop.analysis.strategy import strategies
-from stop.extras import analysis_module
 from stop.store import Store
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from stop.cli.options import lm_budget_options, lm_options, runs_dir_option, san
 from stop.cli.output import clean, json_option, note, say, short, show_json, table
 
 if TYPE_CHECKING:
-    from stop.bypass import BypassRates
-    from stop.bypass.report import CellReport, Rate
     from stop.config import BypassCell
+    from stop.experiments.bypass import BypassRates
+    from stop.experiments.bypass.report import CellReport, Rate
 
 _CELLS: dict[str, tuple[BypassCell, ...]] = {
     "no-warning": ("no_warning",),
@@ -81,9 +81,9 @@ def bypass(which: str, as_json: bool, **options: Any) -> None:
       stop bypass --lm openai:gpt-4o-mini --samples 100 --max-usd 1
       stop bypass --lm local:qwen2.5-coder-1.5b --samples 50 --no-warning --run
     """
-    from stop.bypass import measure_bypass
     from stop.cli.display import RunProgress
     from stop.cli.runs import find_tapes
+    from stop.experiments.bypass import measure_bypass
 
     find_tapes(options)
     with RunProgress() as progress:

@@ -11,9 +11,9 @@ from stop.cli.output import interval, json_option, number, say, short, show_json
 from stop.errors import UserError
 
 if TYPE_CHECKING:
+    from stop._util.statistics import Comparison, Estimate
     from stop.analysis.comparing import Compared, Difference, Entry
-    from stop.bypass.report import Rate
-    from stop.statistics import Comparison, Estimate
+    from stop.experiments.bypass.report import Rate
 
 
 @click.command()

@@ -33,7 +33,7 @@ def costs(run_name: str, runs_dir: str, as_json: bool) -> None:
     """
     from stop.cli.runs import find_run
     from stop.recorded_run import open_run
-    from stop.spending import read_budget
+    from stop.runs.spending import read_budget
     from stop.store.calls import call_totals
     from stop.store.faults import Faults
 

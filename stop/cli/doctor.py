@@ -176,7 +176,7 @@ async def _start_one(choice: str) -> str:
 
 def _models() -> Iterable[Finding]:
     from stop.lm.choose import PREFERRED_LOCAL
-    from stop.lm.models import pulled_models
+    from stop.lm.local.models import pulled_models
 
     names = [n for n in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if os.environ.get(n)]
     if names:

@@ -12,7 +12,7 @@ from stop.cli.output import note
 from stop.errors import ConfigError
 
 if TYPE_CHECKING:
-    from stop.export import Format
+    from stop.runs.export import Format
 
 
 @click.command()
@@ -34,7 +34,7 @@ def export(run_name: str, form: Format, output: str, runs_dir: str) -> None:
     text that a spreadsheet would take for a formula begins with an apostrophe.
     """
     from stop.cli.runs import find_run
-    from stop.export import export as write
+    from stop.runs.export import export as write
 
     if output == "-":
         raise ConfigError("the tables go to files", hint="-o tables.json; or a reader with --json")

@@ -11,7 +11,7 @@ from stop.cli.options import runs_dir_option
 from stop.cli.output import clean, fitting, interval, json_option, number, say, show_json, table
 
 if TYPE_CHECKING:
-    from stop.overview import Outcome, Overview
+    from stop.experiments.overview import Outcome, Overview
 
 _HEADERS = ["run", "status", "score", "events", "usd", "programs", "seconds", "tasks", "model",
             "kind", "when"]  # fmt: skip
@@ -28,7 +28,7 @@ def ls(limit: int, runs_dir: str, as_json: bool) -> None:
     measurement, the share of attempts in each cell; of a transfer, the mean gain. events: `!`
     intents, `!!` attempts, `!!!` tampering, with the number of programs.
     """
-    from stop.overview import overview, run_folders
+    from stop.experiments.overview import overview, run_folders
 
     folders = run_folders(Path(runs_dir))
     runs = [overview(folder) for folder in folders[:limit]]

@@ -22,7 +22,7 @@ def list_models(as_json: bool) -> None:
 
     A .gguf file in the models folder is listed, too, and can be used as local:NAME.
     """
-    from stop.lm.models import MODELS, pulled_models, store_folder
+    from stop.lm.local.models import MODELS, pulled_models, store_folder
 
     pulled = pulled_models()
     rows = [
@@ -71,7 +71,7 @@ def list_models(as_json: bool) -> None:
 @json_option
 def pull(name: str, as_json: bool) -> None:
     """Fetch a model, check its SHA-256 and keep it. Goes on where an earlier pull stopped."""
-    from stop.lm.pull import pull_model
+    from stop.lm.local.pull import pull_model
 
     path = pull_model(name, _reporter())
     if as_json:

@@ -92,8 +92,8 @@ def run(as_json: bool, dry_run: bool, **options: Any) -> None:
     from stop import api
     from stop.cli.display import RunProgress
     from stop.cli.runs import find_improver, find_tapes
-    from stop.plan import plan
-    from stop.run_options import run_config
+    from stop.experiments.plan import plan
+    from stop.options import run_config
 
     options["improver"] = find_improver(options["improver"], options["runs_dir"])
     find_tapes(options)
@@ -126,8 +126,8 @@ def resume(run_name: str, reason: str, runs_dir: str, as_json: bool, **limits: A
     from stop.cli.improve import show_improved
     from stop.cli.runs import find_run
     from stop.cli.transfer import show_transfer
+    from stop.experiments.transfer import Transfer
     from stop.recorded_run import Run
-    from stop.transfers import Transfer
 
     folder = find_run(run_name, runs_dir)
     with RunProgress() as progress:

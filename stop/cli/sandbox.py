@@ -75,7 +75,7 @@ def _from_interpreter(packages: tuple[str, ...], rebuild: bool) -> dict[str, Any
 
 
 def _from_dockerfile(base: str | None, packages: tuple[str, ...], rebuild: bool) -> dict[str, Any]:
-    from stop.resources import resource_folder
+    from stop._util.resources import resource_folder
     from stop.sandbox.docker import build_from_dockerfile, connect
 
     client = connect()
@@ -109,7 +109,7 @@ def _from_dockerfile(base: str | None, packages: tuple[str, ...], rebuild: bool)
 @json_option
 def check(choice: str, isolation: str, image: str | None, as_json: bool) -> None:
     """Prove each limit from inside. Exit code 4 when one does not hold."""
-    from stop.concurrency import run_sync
+    from stop._util.concurrency import run_sync
 
     name, digest, results = run_sync(_check(choice, isolation, image))
     good = all(result.ok for result in results)

@@ -13,8 +13,8 @@ from stop.cli.output import clean, json_option, note, number, say, show_json, ta
 from stop.errors import TaskError
 
 if TYPE_CHECKING:
-    from stop.evaluation import Evaluation
-    from stop.task import Task
+    from stop.tasks.evaluation import Evaluation
+    from stop.tasks.task import Task
 
 
 @click.group()
@@ -26,7 +26,7 @@ def tasks() -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """The built-in tasks."""
-    from stop.task import list_tasks
+    from stop.tasks.task import list_tasks
 
     found = list_tasks()
     if as_json:
@@ -62,8 +62,8 @@ def check(task: str, as_json: bool, **options: Any) -> None:
     Exit code 2 when something is wrong.
     """
     from stop.api import evaluate
-    from stop.task import load_task
-    from stop.task_checks import static_problems
+    from stop.tasks.checks import static_problems
+    from stop.tasks.task import load_task
 
     loaded = load_task(task)
     problems = static_problems(loaded)
@@ -119,7 +119,7 @@ def _show(document: dict[str, Any], scores: dict[str, list[Evaluation]]) -> None
 @click.argument("name", metavar="NAME", type=click.Path())
 def new(name: str) -> None:
     """Create a folder NAME with a small task that works, to be changed into yours."""
-    from stop.task import new_task
+    from stop.tasks.task import new_task
 
     written = new_task(Path(name))
     for path in written:

@@ -21,8 +21,8 @@ from stop.cli.output import clean, interval, json_option, note, number, say, sho
 from stop.errors import ConfigError
 
 if TYPE_CHECKING:
+    from stop.experiments.transfer import Transfer
     from stop.recorded_run import Run
-    from stop.transfers import Transfer
 
 _TRAINED = {True: " (trained on)", False: "", None: ""}
 
@@ -77,8 +77,8 @@ def transfer(
     from stop.cli.display import RunProgress
     from stop.cli.run import show_plan
     from stop.cli.runs import find_improver, find_tapes
-    from stop.plan import plan
-    from stop.run_options import transfer_config
+    from stop.experiments.plan import plan
+    from stop.options import transfer_config
 
     runs_dir = options["runs_dir"]
     options["baseline"] = find_improver(options["baseline"], runs_dir)

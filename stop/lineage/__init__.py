@@ -20,7 +20,7 @@ from stop.lineage.differences import unified_diff
 from stop.lineage.nodes import Kind, Node, Nodes, count_nodes
 from stop.lineage.origins import Origin, find_origin
 from stop.lineage.security import SecurityCounts
-from stop.run_folder import read_config
+from stop.runs.folder import read_config
 from stop.store import Store
 from stop.store.best import best_round
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from stop.extras import analysis_module
+from stop._util.extras import analysis_module
 
 if TYPE_CHECKING:
     import networkx

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
         Usage,
     )
     from stop.lm.choose import default_spec, open_model
-    from stop.lm.local import LocalModel
+    from stop.lm.local.model import LocalModel
+    from stop.lm.local.models import MODELS, ModelFile, find_model, pulled_models
+    from stop.lm.local.pull import pull_model
     from stop.lm.manual import ManualLM
-    from stop.lm.models import MODELS, ModelFile, find_model, pulled_models
-    from stop.lm.openai_api import OpenAIModel
     from stop.lm.options import LMOptions
-    from stop.lm.pull import pull_model
     from stop.lm.recorded import RecordedLM
+    from stop.lm.remote.openai import OpenAIModel
     from stop.lm.scripted import ScriptedLM
     from stop.lm.tokens import count_tokens, estimate_tokens
 
@@ -33,21 +33,21 @@ _HOMES = {
     "LMRequest": "base",
     "LMResponse": "base",
     "LanguageModel": "base",
-    "LocalModel": "local",
-    "MODELS": "models",
+    "LocalModel": "local.model",
+    "MODELS": "local.models",
     "ManualLM": "manual",
-    "ModelFile": "models",
-    "OpenAIModel": "openai_api",
+    "ModelFile": "local.models",
+    "OpenAIModel": "remote.openai",
     "RecordedLM": "recorded",
     "ScriptedLM": "scripted",
     "Usage": "base",
     "count_tokens": "tokens",
     "default_spec": "choose",
     "estimate_tokens": "tokens",
-    "find_model": "models",
+    "find_model": "local.models",
     "open_model": "choose",
-    "pull_model": "pull",
-    "pulled_models": "models",
+    "pull_model": "local.pull",
+    "pulled_models": "local.models",
 }
 
 __all__ = [

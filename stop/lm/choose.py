@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from stop.errors import ConfigError, LMUnavailable
 from stop.lm.base import LanguageModel
-from stop.lm.models import pulled_models
+from stop.lm.local.models import pulled_models
 from stop.lm.options import LMOptions
 
 KINDS = {
@@ -45,11 +45,11 @@ def open_model(
             hint="write one of: " + ", ".join(KINDS.values()),
         )
     if kind == "openai":
-        from stop.lm.openai_api import OpenAIModel  # noqa: PLC0415 - load what is used
+        from stop.lm.remote.openai import OpenAIModel  # noqa: PLC0415 - load what is used
 
         return OpenAIModel(name, options)
     if kind == "local":
-        from stop.lm.local import LocalModel  # noqa: PLC0415
+        from stop.lm.local.model import LocalModel  # noqa: PLC0415
 
         return LocalModel(name, options)
     if kind == "scripted":

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stop._util.snapshot import copy_store
 from stop.errors import ConfigError, LMUnavailable, RunError
 from stop.lm import tokens
 from stop.lm.base import Choice, LMRequest, LMResponse, Usage
 from stop.lm.tape import sampling_seed
-from stop.snapshot import copy_store
 
 _COLUMNS = (
     "id, scope, improver_run, request_key, occurrence, model, system, message, n, temperature, "

@@ -7,15 +7,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from stop.engine.session import Session
 from stop.events import Level
 from stop.lm.base import LMRequest
 from stop.replays.differences import Difference
 from stop.replays.recording import Event, Miss, Recording, common_start, security_events
-from stop.session import Session
 from stop.store import ImproverRunRecord
 from stop.store.recorded import EvaluationRecord, evaluation_records
 from stop.store.samples import Samples
-from stop.task import Task
+from stop.tasks.task import Task
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{5,}")
 _NEAR = 0.8

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from stop._util.snapshot import copy_store
 from stop.audit import log as audit_log
+from stop.engine.evaluator import evaluation_key
+from stop.engine.improver_run import Application
 from stop.errors import BudgetExceeded, RunError, StopError
-from stop.improver_run import Application
 from stop.lm.base import LMRequest
 from stop.lm.recorded import Record, read_records
-from stop.snapshot import copy_store
 from stop.store import ImproverRunRecord, Store
 from stop.store.recorded import EvaluationRecord, evaluation_records
-from stop.task import Task
-from stop.utility import evaluation_key
+from stop.tasks.task import Task
 
 UNFINISHED = ("running", "budget")
 """Statuses of improver runs that did not come to an end of their own."""

@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stop import rounds, transfers
-from stop.broker import HostUtility
+from stop._util.concurrency import gather_or_cancel, run_sync
 from stop.budget import Budget, ImproverBudget
-from stop.bypass.measure import measure
-from stop.concurrency import gather_or_cancel, run_sync
 from stop.config import RunConfig
+from stop.engine.broker import HostUtility
+from stop.engine.improver_run import Application, ImproverRunner
+from stop.engine.meta_utility import TaskUtility
+from stop.engine.session import Session, open_session
 from stop.errors import (
     BudgetExceeded,
     ConfigError,
@@ -26,19 +27,19 @@ from stop.errors import (
     StopError,
 )
 from stop.events import Progress, ProgressListener, ignore_progress
-from stop.improver_run import Application, ImproverRunner
+from stop.experiments import rounds
+from stop.experiments import transfer as transfers
+from stop.experiments.bypass.measure import measure
 from stop.lm import open_model
 from stop.lm.base import LanguageModel, LMRequest, LMResponse, Usage
 from stop.lm.options import LMOptions
-from stop.meta_utility import TaskUtility
 from stop.programs import program_id
-from stop.provenance import recorded_prices
 from stop.replays.comparing import compare
 from stop.replays.differences import Replay
 from stop.replays.recording import EndOfRecording, Recording
-from stop.run_folder import fill_folder, read_config, run_tasks
+from stop.runs.folder import fill_folder, read_config, run_tasks
+from stop.runs.provenance import recorded_prices
 from stop.sandbox import SANDBOX_CHOICES
-from stop.session import Session, open_session
 from stop.store import ImproverRunRecord
 from stop.store.recorded import Place, evaluation_records
 

@@ -14,7 +14,7 @@ from stop.report.data import Deed, Log, Security, Suspect
 from stop.report.setup import shareable
 from stop.report.text import one_line
 from stop.report.words import effect, plural, topic
-from stop.security import GIVEN, SUMMARIZED, Attempt, Summary, summarize
+from stop.runs.security import GIVEN, SUMMARIZED, Attempt, Summary, summarize
 from stop.store import RoundRecord, Store
 
 MAX_SUSPECTS = 100

@@ -12,8 +12,8 @@ from stop.lineage import Lineage
 from stop.report import conduct, models, packing, programs, setup, story, words
 from stop.report.data import Programs
 from stop.report.text import one_line
-from stop.run_folder import run_status
-from stop.security import Summary
+from stop.runs.folder import run_status
+from stop.runs.security import Summary
 from stop.store import RoundRecord, Store
 from stop.store.best import best_round
 

@@ -10,7 +10,7 @@ from stop.report import models
 from stop.report.data import Costs, Table
 from stop.report.text import one_line
 from stop.report.words import amount, cost, count, money, plural
-from stop.spending import read_budget
+from stop.runs.spending import read_budget
 from stop.store import Store
 from stop.store.faults import Faults
 

@@ -17,7 +17,7 @@ from stop.report import conduct, of_improve, of_measurements, of_rounds, setup, 
 from stop.report.context import Context
 from stop.report.costs import read_costs
 from stop.report.data import Programs, Report, Story
-from stop.run_folder import read_config
+from stop.runs.folder import read_config
 from stop.store import Store
 
 _KINDS = {

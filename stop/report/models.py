@@ -10,8 +10,8 @@ from typing import Any
 from stop.config import RunConfig
 from stop.errors import StopError
 from stop.lm.redact import redact
-from stop.provenance import read_provenance
 from stop.report.text import one_line
+from stop.runs.provenance import read_provenance
 
 _WHAT = {
     "scripted": "replies written beforehand, taken in their order: no model was asked",

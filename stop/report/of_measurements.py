@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stop.bypass.report import CLASSES, CellReport, read_cells
+from stop.experiments.bypass.report import CLASSES, CellReport, read_cells
+from stop.experiments.transfer import Gain as TransferGain
+from stop.experiments.transfer import Row, Transfer
 from stop.improvers import load_improver
 from stop.programs import program_id
 from stop.report import story, words
@@ -15,8 +17,6 @@ from stop.report.programs import collect_run, collect_samples
 from stop.report.scores import beyond, possible_scores
 from stop.report.setup import shareable
 from stop.report.text import one_line
-from stop.transfers import Gain as TransferGain
-from stop.transfers import Row, Transfer
 
 _BARS = 12
 

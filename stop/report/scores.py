@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stop._util.statistics import Cell, Estimate, common_cells, compare_paired, stratified_mean
 from stop.config import RunConfig
 from stop.errors import StopError
 from stop.report.data import Gain, Measure
-from stop.run_folder import run_tasks
-from stop.statistics import Cell, Estimate, common_cells, compare_paired, stratified_mean
+from stop.runs.folder import run_tasks
 from stop.store import Store
 
 

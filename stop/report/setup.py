@@ -11,9 +11,9 @@ from stop.config import RunConfig
 from stop.errors import StopError
 from stop.lm.redact import redact
 from stop.programs import program_id
-from stop.provenance import read_provenance
 from stop.report import models
 from stop.report.text import one_line
+from stop.runs.provenance import read_provenance
 from stop.store import Store
 
 Pairs = tuple[tuple[str, str], ...]

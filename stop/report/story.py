@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stop.bypass.report import CellReport
+from stop.experiments.bypass.report import CellReport
+from stop.experiments.transfer import Gain as TransferGain
 from stop.report.data import Gain, Measure, Story, Tile, Tone
 from stop.report.words import (
     LEVELS,
@@ -17,7 +18,6 @@ from stop.report.words import (
     plural,
     signed,
 )
-from stop.transfers import Gain as TransferGain
 
 FEW = 3
 """Repetitions below which the story warns."""

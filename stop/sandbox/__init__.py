@@ -10,7 +10,7 @@ from typing import Literal
 
 from stop.errors import ConfigError, PackageMissing, SandboxUnavailable
 from stop.sandbox._descriptors import ensure_descriptors
-from stop.sandbox.base import (
+from stop.sandbox.protocol import (
     Answer,
     Guest,
     GuestLimits,

@@ -25,10 +25,10 @@ from typing import IO
 
 from stop.errors import SandboxBroken, SandboxUnavailable
 from stop.sandbox import seccomp
-from stop.sandbox.base import GuestConfig, GuestLimits
 from stop.sandbox.guest import BOOTSTRAP, StreamGuest
 from stop.sandbox.image import ENVIRONMENT, PYTHON, Rootfs, build_rootfs, cache_folder
 from stop.sandbox.owner import owner_is_dead, owner_mark
+from stop.sandbox.protocol import GuestConfig, GuestLimits
 
 _OWNER = "STOP_SANDBOX_OWNER"
 _UID_RANGE = range(0x70000000, 0x7000FFFF)
@@ -36,7 +36,7 @@ _UID_RANGE = range(0x70000000, 0x7000FFFF)
 
 
 class BubblewrapSandbox:
-    """Starts guests under bubblewrap. See `stop.sandbox.base.Sandbox`."""
+    """Starts guests under bubblewrap. See `stop.sandbox.protocol.Sandbox`."""
 
     name = "bubblewrap"
 

@@ -26,10 +26,10 @@ import tenacity
 from stop.errors import SandboxError, SandboxUnavailable, machine_trouble
 from stop.sandbox import seccomp
 from stop.sandbox._attach import plain_socket
-from stop.sandbox.base import GuestConfig, GuestLimits
 from stop.sandbox.guest import BOOTSTRAP, StreamGuest
 from stop.sandbox.image import ENVIRONMENT, PYTHON, Rootfs, build_rootfs, tar_of
 from stop.sandbox.owner import owner_is_dead, owner_mark
+from stop.sandbox.protocol import GuestConfig, GuestLimits
 
 LABEL = "stop-optimizer"
 MANY = 50
@@ -43,7 +43,7 @@ _CANARY_MOUNT = "rw,noexec,nosuid,nodev,size=64k,nr_inodes=16,mode=0755"
 
 
 class DockerSandbox:
-    """Starts guests in containers. See `stop.sandbox.base.Sandbox`.
+    """Starts guests in containers. See `stop.sandbox.protocol.Sandbox`.
 
     Args:
         packages: distributions to carry into the image beside numpy.

@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from stop._util.resources import resource_folder
 from stop.errors import SandboxBroken
-from stop.resources import resource_folder
 from stop.sandbox import frames
-from stop.sandbox.base import (
+from stop.sandbox.protocol import (
     Answer,
     GuestConfig,
     GuestStatus,

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from stop.errors import SandboxError
-from stop.sandbox.base import Guest, GuestLimits, Isolation, Sandbox
+from stop.sandbox.protocol import Guest, GuestLimits, Isolation, Sandbox
 
 
 class SandboxPool:

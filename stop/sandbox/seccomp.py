@@ -14,8 +14,8 @@ import sys
 from functools import cache
 from typing import Any
 
+from stop._util.resources import resource_folder
 from stop.errors import SandboxUnavailable
-from stop.resources import resource_folder
 
 _ARCHITECTURES = {"x86_64": ("x86_64", 0xC000003E), "aarch64": ("arm64", 0xC00000B7)}
 _X32_BIT = 0x40000000

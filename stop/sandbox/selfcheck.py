@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stop._util.resources import resource_folder
 from stop.errors import SandboxError, SandboxUnavailable
-from stop.resources import resource_folder
-from stop.sandbox.base import Answer, Guest, GuestLimits, Job, JobOutput, Sandbox
+from stop.sandbox.protocol import Answer, Guest, GuestLimits, Job, JobOutput, Sandbox
 
 SECRET_VARIABLE = "STOP_SELFCHECK_SECRET"
 _LIMITS = GuestLimits()

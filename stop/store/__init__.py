@@ -15,13 +15,13 @@ from typing import Any, Self
 
 from stop.budget import Spending
 from stop.errors import RunError
-from stop.evaluation import Evaluation, InstanceResult
 from stop.events import Level, SecurityEvent
 from stop.lm.base import Choice, LMRequest, LMResponse, Usage
 from stop.programs import program_id
 from stop.store.makers import MAKER
 from stop.store.records import ImproverRunRecord, LMCallRecord, ProgramRecord, RoundRecord
 from stop.store.schema import TABLES, VERSION
+from stop.tasks.evaluation import Evaluation, InstanceResult
 
 __all__ = ["ImproverRunRecord", "LMCallRecord", "ProgramRecord", "RoundRecord", "Store"]
 
@@ -397,7 +397,7 @@ class Store:
         ).fetchone()
         return Spending(*row)
 
-    # --- evaluations (stop.utility.EvaluationCache)
+    # --- evaluations (stop.engine.evaluator.EvaluationCache)
 
     def find_evaluation(self, key: str) -> Evaluation | None:
         row = self._db.execute("SELECT * FROM evaluations WHERE key = ?", (key,)).fetchone()

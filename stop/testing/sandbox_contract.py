@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from stop.errors import SandboxBroken
-from stop.sandbox.base import Answer, Guest, GuestLimits, Job, RequestHandler, Sandbox
+from stop.sandbox.protocol import Answer, Guest, GuestLimits, Job, RequestHandler, Sandbox
 from stop.sandbox.selfcheck import check_sandbox
 
 ECHO = "def algorithm(*args):\n    return args[0] if len(args) == 1 else args\n"

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 import stop
 from stop import analysis
+from stop._util.statistics import rate_difference
 from stop.cli import cli
-from stop.statistics import rate_difference
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -124,7 +124,7 @@ def test_one_run_alone_has_no_differences(run):
 
 
 def test_a_run_that_recorded_nothing_has_a_column(run, tmp_path):
-    from stop.run_folder import create_run
+    from stop.runs.folder import create_run
     from stop.store import Store
 
     folder = create_run(run.config, tmp_path)

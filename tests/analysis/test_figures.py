@@ -51,7 +51,7 @@ def test_each_draws_on_axes_that_are_given(name, run):
 
 @pytest.mark.parametrize("name", OF_RUNS)
 def test_a_run_without_anything_says_so(name, run, tmp_path):
-    from stop.run_folder import create_run
+    from stop.runs.folder import create_run
     from stop.store import Store
 
     folder = create_run(run.config, tmp_path)

@@ -20,7 +20,7 @@ OF_TABLES = [name for name in FRAMES if name.removesuffix("_df") in TABLES]
 @pytest.fixture(scope="module")
 def empty(run, place):
     """A run that recorded nothing yet."""
-    from stop.run_folder import create_run
+    from stop.runs.folder import create_run
     from stop.store import Store
 
     folder = create_run(run.config, place / "empty")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from stop import analysis
+from stop._util.statistics import Cell
 from stop.analysis.saturation import Candidate, saturation_of
-from stop.statistics import Cell
 
 
 def candidates(means, spread=0.01, repetitions=6, seed=0, tasks=("a", "b")):

@@ -15,7 +15,7 @@ from stop.audit.notes import run_id
 from stop.cli import cli
 from stop.config import RunConfig
 from stop.errors import ConfigError, RunError
-from stop.run_folder import create_run
+from stop.runs.folder import create_run
 from stop.store import Store
 
 

@@ -13,9 +13,9 @@ import stop
 from stop.cli import cli
 from stop.errors import BudgetExceeded, ConfigError
 from stop.programs import Program
+from stop.runs.spending import read_budget
 from stop.sandbox import GuestLimits, open_sandbox
 from stop.sandbox.owner import owner_mark
-from stop.spending import read_budget
 from stop.store.payments import Payments
 from tests.conftest import GREEDY, fenced
 

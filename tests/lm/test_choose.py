@@ -9,7 +9,7 @@ import pytest
 import stop.lm
 from stop.errors import ConfigError, LMUnavailable
 from stop.lm import LMOptions, ManualLM, OpenAIModel, ScriptedLM, default_spec, open_model
-from stop.lm.models import store_folder
+from stop.lm.local.models import store_folder
 
 
 @pytest.mark.parametrize(

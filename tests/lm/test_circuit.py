@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from stop.errors import LMUnavailable
 from stop.lm import LMOptions, LMRequest, OpenAIModel, _clock
-from stop.lm._wire import Failure
-from stop.lm.circuit import THRESHOLD, Circuit
 from stop.lm.faults import Listener, Waiting, listening
+from stop.lm.remote.circuit import THRESHOLD, Circuit
+from stop.lm.remote.wire import Failure
 from stop.testing.openai_server import Fault, OpenAIServer, refused_url
 
 AWAY = Failure("connection", "refused", retry=True, server=True)

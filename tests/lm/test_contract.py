@@ -21,8 +21,8 @@ from stop.lm import (
     ScriptedLM,
     _clock,
 )
-from stop.lm import local as local_module
 from stop.lm.base import Choice, LMResponse, Usage
+from stop.lm.local import model as local_module
 from stop.store import Store
 from stop.testing.lm_contract import REPLIES, LMContract
 from stop.testing.openai_server import OpenAIServer
@@ -115,7 +115,7 @@ class TestLocal(LMContract):
         self.weights = tmp_path / "tiny.gguf"
         self.weights.touch()
         self.script = tmp_path / "server.py"
-        monkeypatch.setattr(local_module.local_server, "__file__", str(self.script))
+        monkeypatch.setattr(local_module.server_program, "__file__", str(self.script))
 
     async def make(self, replies: Sequence[str]) -> LanguageModel:
         self.script.write_text(

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from stop.errors import LMUnavailable
-from stop.lm import LMOptions, LMRequest, LocalModel, local_server, pull_model
-from stop.lm import local as local_module
+from stop.lm import LMOptions, LMRequest, LocalModel, pull_model
+from stop.lm.local import model as local_module
+from stop.lm.local import server as local_server
 
 
 async def test_a_file_that_is_no_model(tmp_path: Path) -> None:
@@ -35,7 +36,7 @@ async def test_a_missing_library_has_a_hint(
     path.touch()
     script = tmp_path / "server.py"
     script.write_text(f"raise SystemExit({local_server.MISSING_LIBRARY})")
-    monkeypatch.setattr(local_module.local_server, "__file__", str(script))
+    monkeypatch.setattr(local_module.server_program, "__file__", str(script))
     with pytest.raises(LMUnavailable, match="xllamacpp") as caught:
         await LocalModel(str(path)).start()
     assert "stop-optimizer[local]" in caught.value.hint
@@ -50,7 +51,7 @@ async def test_a_server_that_is_never_ready_is_ended(
     script.write_text(
         "import sys; sys.stderr.write('loading'); sys.stderr.flush(); sys.stdin.read()"
     )
-    monkeypatch.setattr(local_module.local_server, "__file__", str(script))
+    monkeypatch.setattr(local_module.server_program, "__file__", str(script))
     monkeypatch.setattr(local_module, "START_SECONDS", 0.5)
     with pytest.raises(LMUnavailable, match=r"not ready.*loading"):
         await LocalModel(str(path)).start()

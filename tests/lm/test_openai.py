@@ -349,7 +349,7 @@ async def test_proxies_are_not_asked_for_the_loopback(monkeypatch: pytest.Monkey
 
 
 async def test_errors_within_a_200() -> None:
-    from stop.lm._wire import Failure, Reply, parse_reply
+    from stop.lm.remote.wire import Failure, Reply, parse_reply
 
     failure = parse_reply(b'{"error": {"code": 429, "message": "busy"}}', str)
     assert isinstance(failure, Failure)

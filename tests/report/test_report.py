@@ -104,10 +104,10 @@ def test_the_gain_is_paired_on_the_same_instances(run):
     """The interval of the story is that of the record where the best was made from the first."""
     from contextlib import closing
 
+    from stop._util.statistics import paired_difference
     from stop.report import of_rounds
     from stop.report.context import Context
     from stop.report.scores import improver_cells, lowest_scores, paired_gain
-    from stop.statistics import paired_difference
 
     with closing(run.store()) as store:
         context = Context(run.folder, run.config, store)

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from stop.errors import StopError
 from stop.sandbox import GuestLimits, open_sandbox
-from stop.sandbox.base import Guest, Sandbox
+from stop.sandbox.protocol import Guest, Sandbox
 
 BACKENDS = (
     pytest.param("docker", marks=pytest.mark.docker),

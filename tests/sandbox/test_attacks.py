@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from stop.sandbox import GuestLimits, Job
-from stop.sandbox.base import Guest, Sandbox
 from stop.sandbox.docker import connect
+from stop.sandbox.protocol import Guest, Sandbox
 from stop.testing.sandbox_contract import ECHO, evaluate
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -10,12 +10,12 @@ import pytest
 import pytest_asyncio
 
 from stop.audit.tripwire import MAX_EVENTS
-from stop.broker import Broker, Score
 from stop.budget import ImproverBudget
+from stop.engine.broker import Broker, Score
 from stop.events import Level, SecurityEvent
 from stop.lm.base import Choice, LMRequest, LMResponse
 from stop.sandbox import GuestLimits
-from stop.sandbox.base import Guest, Sandbox
+from stop.sandbox.protocol import Guest, Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

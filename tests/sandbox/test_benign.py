@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from stop.audit.evidence import seen
-from stop.broker import Broker, Score
 from stop.budget import ImproverBudget
+from stop.engine.broker import Broker, Score
 from stop.events import Level, SecurityEvent
 from stop.lm.base import Choice, LMRequest, LMResponse
 from stop.sandbox import Job
-from stop.sandbox.base import Guest
-from stop.task import InvalidAnswer, Task, load_task
+from stop.sandbox.protocol import Guest
+from stop.tasks.task import InvalidAnswer, Task, load_task
 from tests.audit.corpus.benign import Sample, benign
 from tests.conftest import fenced
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stop.sandbox import GuestLimits, Job
-from stop.sandbox.base import Guest, Sandbox
+from stop.sandbox.protocol import Guest, Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

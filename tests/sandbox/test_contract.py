@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stop.sandbox.base import Sandbox
+from stop.sandbox.protocol import Sandbox
 from stop.testing.sandbox_contract import SandboxContract
 
 

@@ -7,7 +7,7 @@ import pytest
 from stop.audit.evidence import LEVELS
 from stop.events import Level
 from stop.sandbox import Job
-from stop.sandbox.base import Guest
+from stop.sandbox.protocol import Guest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from stop.engine.evaluator import Evaluator
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
-from stop.task import load_task
-from stop.utility import Evaluator
+from stop.tasks.task import load_task
 from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

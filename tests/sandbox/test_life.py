@@ -234,7 +234,7 @@ def test_model_pull_shows_progress_on_stderr(
         path.write_bytes(b"GGUF")
         return path
 
-    monkeypatch.setattr("stop.lm.pull.pull_model", pull)
+    monkeypatch.setattr("stop.lm.local.pull.pull_model", pull)
     done = CliRunner().invoke(model, ["pull", "small", "--json"])
     assert json.loads(done.stdout)["bytes"] == 4
     assert "fetching" in done.stderr

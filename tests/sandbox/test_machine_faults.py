@@ -6,11 +6,11 @@ import asyncio
 import os
 import signal
 
+from stop.engine.evaluator import Evaluator
 from stop.sandbox import open_sandbox
 from stop.sandbox.docker import connect
 from stop.sandbox.pool import SandboxPool
-from stop.task import load_task
-from stop.utility import Evaluator
+from stop.tasks.task import load_task
 
 HONEST = "def algorithm(weights, values, capacity):\n    return []  # {}\n"
 

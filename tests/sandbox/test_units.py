@@ -20,11 +20,11 @@ from hypothesis.extra import numpy as hnp
 
 from stop.errors import SandboxBroken, SandboxUnavailable
 from stop.sandbox import frames, seccomp
-from stop.sandbox.base import Answer, GuestLimits, Job, JobOutput
 from stop.sandbox.guest import _request, _verdict
 from stop.sandbox.image import PYTHON, build_rootfs
 from stop.sandbox.owner import owner_is_dead, owner_mark
 from stop.sandbox.pool import SandboxPool
+from stop.sandbox.protocol import Answer, GuestLimits, Job, JobOutput
 
 # --- frames
 

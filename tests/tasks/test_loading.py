@@ -1,4 +1,4 @@
-"""`stop.task`: loading, splits, verdicts on answers, the scaffold, the static checks."""
+"""`stop.tasks.task`: loading, splits, verdicts on answers, the scaffold, the static checks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stop._util.resources import resource_folder
 from stop.errors import ConfigError, StopError, TaskError
-from stop.resources import resource_folder
-from stop.task import (
+from stop.tasks.checks import static_problems
+from stop.tasks.task import (
     InvalidAnswer,
     Task,
     list_tasks,
@@ -21,7 +22,6 @@ from stop.task import (
     plain_data_problem,
     tasks_root,
 )
-from stop.task_checks import static_problems
 
 TOML = """
 name = "small"
@@ -397,7 +397,7 @@ def test_resources_prefer_what_the_wheel_carries(
 ) -> None:
     package = tmp_path / "site" / "stop"
     package.mkdir(parents=True)
-    monkeypatch.setattr("stop.resources.__file__", str(package / "resources.py"))
+    monkeypatch.setattr("stop._util.resources.__file__", str(package / "_util" / "resources.py"))
     with pytest.raises(StopError, match="tasks") as caught:
         resource_folder("tasks")
     assert "reinstall" in caught.value.hint
@@ -408,6 +408,6 @@ def test_resources_prefer_what_the_wheel_carries(
 
 
 def test_importing_the_module_does_not_load_numpy() -> None:
-    code = "import sys, stop.task; sys.exit('numpy' in sys.modules)"
+    code = "import sys, stop.tasks.task; sys.exit('numpy' in sys.modules)"
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

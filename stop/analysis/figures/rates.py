@@ -21,15 +21,15 @@ from stop.analysis.figures.style import (
     reach,
 )
 from stop.analysis.runs import Runs, as_runs
-from stop.bypass.report import CellReport, Rate, read_cells
 from stop.errors import StopError
-from stop.transfers import Transfer
+from stop.experiments.bypass.report import CellReport, Rate, read_cells
+from stop.experiments.transfer import Transfer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stop.transfers.report import Gain
+    from stop.experiments.transfer.report import Gain
 
 _PROGRAMS = {"seed solution": (GREY, "s"), "seed improver": (ORANGE, "o"),
              "improved improver": (BLUE, "D")}  # fmt: skip

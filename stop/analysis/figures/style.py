@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from stop.extras import analysis_module
+from stop._util.extras import analysis_module
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
+from stop._util.extras import analysis_module
 from stop.analysis.figures.style import BLACK, GREY, LEVELS, canvas, nothing, plain
 from stop.analysis.runs import OneRun, as_run
 from stop.errors import RunError
-from stop.extras import analysis_module
 from stop.lineage import Kind, Lineage, Node
 
 if TYPE_CHECKING:

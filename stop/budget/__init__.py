@@ -1,0 +1,30 @@
+"""What may be spent: limits as callers give them, the accounts that keep them, and the clock.
+
+limits.py      max_usd, round_max_tokens, ... ─► Budget, ImproverBudget
+ledger.py      reserve the worst case, settle what it cost
+stopwatch.py   seconds of work, over all sessions of a run
+"""
+
+from __future__ import annotations
+
+from stop.budget.ledger import (
+    ONE_UTILITY_CALL,
+    Account,
+    Budget,
+    ImproverBudget,
+    Ledger,
+    Reservation,
+    Share,
+    Spending,
+)
+
+__all__ = [
+    "ONE_UTILITY_CALL",
+    "Account",
+    "Budget",
+    "ImproverBudget",
+    "Ledger",
+    "Reservation",
+    "Share",
+    "Spending",
+]

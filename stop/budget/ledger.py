@@ -1,0 +1,371 @@
+"""Budgets: what an improver run, a round and a whole run may spend, reserved before it is spent.
+
+    request ─► reserve its worst case in the round and the run ─► model ─► settle what it cost
+                  └─ does not fit: wait for what is under way, then BudgetExceeded
+
+All accounting happens on the host, in one event loop: a reservation is a plain check and add over
+all levels, without an await in between, so concurrent requests never pass a limit together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, NamedTuple
+
+from stop.budget.stopwatch import Stopwatch
+from stop.errors import BudgetExceeded
+
+_TOLERANCE = 1e-9  # of sums of money
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits of a whole run, or of each of its rounds; None means no limit.
+
+    Attributes:
+        usd: money, US dollars.
+        tokens: prompt and completion tokens together.
+        lm_calls: requests that are sent to the language model.
+        seconds: wall-clock time of work; a machine that sleeps does not count.
+        responses: that requests ask for.
+        prompt_tokens: read by the model.
+        completion_tokens: written by the model.
+        utility_calls: programs that improvers have scored, on both levels.
+    """
+
+    usd: float | None = None
+    tokens: int | None = None
+    lm_calls: int | None = None
+    seconds: float | None = None
+    responses: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    utility_calls: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Those that are set, by resource."""
+        return {name: limit for name, limit in asdict(self).items() if limit is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class ImproverBudget:
+    """What one improver run is allowed. The defaults are the paper's (PAPER: n = 6, m = 4).
+
+    `tokens` and `usd` count the responses that it uses, also those that another improver paid for:
+    so all improvers are allowed the same, and an improver run that is executed again is refused
+    what it was refused before.
+
+    Attributes:
+        lm_calls: calls of `language_model` (m).
+        responses_per_call: most responses in one call (n).
+        utility_calls: calls of `utility`; past it, utility returns 0.
+        max_tokens: completion tokens of one response.
+        cpu_seconds: CPU time of the improver itself, without what it waits for.
+        seconds: wall-clock time, with everything it waits for.
+        tokens: prompt and completion tokens together; a call that could pass it is refused.
+        usd: money; likewise.
+    """
+
+    lm_calls: int = 4
+    responses_per_call: int = 6
+    utility_calls: int = 25
+    max_tokens: int = 1024
+    cpu_seconds: float = 60.0
+    seconds: float = 6 * 3600.0
+    tokens: int | None = None
+    usd: float | None = None
+
+    @property
+    def of_responses(self) -> Budget:
+        """The part that depends on what responses cost."""
+        return Budget(usd=self.usd, tokens=self.tokens)
+
+
+@dataclass(slots=True)
+class Spending:
+    """What has been spent. `usd` stays None-free: unknown prices count as `usd_unknown_calls`."""
+
+    lm_calls: int = 0
+    responses: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+    usd_unknown_calls: int = 0
+    utility_calls: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def add(self, other: Spending) -> None:
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the machine-readable output: `usd` is None when any price is unknown."""
+        return {
+            "calls": self.lm_calls,
+            "responses": self.responses,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "usd": None if self.usd_unknown_calls else round(self.usd, 6),
+        }
+
+
+ONE_UTILITY_CALL = Spending(utility_calls=1)
+
+
+class Reservation:
+    """Handed out by `Account.reserve`: `worst` is held until its block ends."""
+
+    def __init__(self, worst: Spending) -> None:
+        self.worst = worst
+        self.actual: Spending | None = None
+
+    def settle(self, actual: Spending) -> None:
+        """This much is spent; nothing of it comes back."""
+        self.actual = actual
+
+
+class _Short(NamedTuple):
+    """Where a request does not fit."""
+
+    account: Account
+    resource: str
+    limit: float
+    taken: float
+    wanted: float
+
+    @property
+    def passing(self) -> bool:
+        """Whether it might fit once what is under way has cost less than it may."""
+        spent = float(getattr(self.account.spent, self.resource))
+        return spent + self.wanted <= self.limit + _TOLERANCE
+
+    def error(self) -> BudgetExceeded:
+        option = self.resource.replace("_", "-")
+        return BudgetExceeded(
+            f"the {self.account.level}'s budget of {self.resource} is used up: {self.taken:g} of "
+            f"{self.limit:g} are spent or under way, and the next request may take "
+            f"{self.wanted:g}",
+            resource=self.resource,
+            level=self.account.level,
+            hint=self.account.hint.format(option=option),
+        )
+
+
+class Share(NamedTuple):
+    """How much of a limit is spent or under way: 1.0 is all of it."""
+
+    level: str
+    resource: str
+    share: float
+
+
+class Account:
+    """What may be spent on one level: an improver run, a round, a run.
+
+    Args:
+        level: its name, for people.
+        budget: its limits.
+        above: the level that contains this one; what is spent here is spent there, too.
+        spent: in earlier sessions; becomes the account's own.
+        seconds: of earlier sessions.
+        hint: what helps when it is used up; `{option}` is the resource's option.
+    """
+
+    def __init__(
+        self,
+        level: str,
+        budget: Budget,
+        *,
+        above: Account | None = None,
+        spent: Spending | None = None,
+        seconds: float = 0.0,
+        hint: str = "",
+    ) -> None:
+        self.level = level
+        self.budget = budget
+        self.spent = spent or Spending()
+        self.watch = Stopwatch(seconds)
+        self.hint = hint
+        self._chain: tuple[Account, ...] = (self, *(above._chain if above else ()))
+        self._open: set[Reservation] = set()
+        self._waiting: list[asyncio.Future[None]] = []
+
+    @property
+    def reserved(self) -> Spending:
+        """For what is under way here and below."""
+        total = Spending()
+        for reservation in self._open:
+            total.add(reservation.worst)
+        total.usd = math.fsum(each.worst.usd for each in self._open)
+        return total
+
+    @contextmanager
+    def reserve(self, worst: Spending) -> Iterator[Reservation]:
+        """Hold `worst`, here and above, while a request is under way.
+
+        What is settled inside the block stays spent, also when the block fails; the rest of the
+        reservation is released. A block that fails without settling has spent nothing.
+
+        Raises:
+            BudgetExceeded: it does not fit; nothing is held then.
+        """
+        if short := self._short(worst):
+            raise short.error()
+        reservation = Reservation(worst)
+        for account in self._chain:
+            account._open.add(reservation)
+        try:
+            yield reservation
+        finally:
+            for account in self._chain:
+                account._open.remove(reservation)
+                if reservation.actual is not None:
+                    account.spent.add(reservation.actual)
+                account._wake()
+
+    def has_room(self, worst: Spending) -> bool:
+        """Whether `worst` fits now."""
+        return self._short(worst) is None
+
+    async def room(self, worst: Spending) -> None:
+        """Wait while `worst` fits only if what is under way costs less than it may.
+
+        Raises:
+            BudgetExceeded: it does not fit, whatever that costs.
+        """
+        while short := self._short(worst):
+            if not short.passing:
+                raise short.error()
+            changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            short.account._waiting.append(changed)
+            await changed
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.done():  # its owner may have been cancelled
+                each.set_result(None)
+
+    def _short(self, worst: Spending) -> _Short | None:
+        """The first limit, from here upwards, that `worst` would pass."""
+        found: _Short | None = None
+        for account in self._chain:
+            reserved = account.reserved
+            for resource, limit in account.budget.limits.items():
+                if resource == "seconds":
+                    continue
+                wanted = float(getattr(worst, resource))
+                taken = getattr(account.spent, resource) + getattr(reserved, resource)
+                if wanted and taken + wanted > limit + _TOLERANCE:
+                    short = _Short(account, resource, limit, taken, wanted)
+                    if not short.passing:
+                        return short
+                    found = found or short
+        return found
+
+    def shares(self) -> Iterator[Share]:
+        """Of each limit, here and above."""
+        for account in self._chain:
+            reserved = account.reserved
+            for resource, limit in account.budget.limits.items():
+                if resource == "seconds":
+                    taken = account.watch.seconds
+                else:
+                    taken = getattr(account.spent, resource) + getattr(reserved, resource)
+                yield Share(account.level, resource, taken / limit if limit else 1.0)
+
+
+class Ledger:
+    """The accounts of one run: its own, and that of the round that is under way.
+
+    Args:
+        budget: of the run.
+        spent: in earlier sessions.
+        seconds: of earlier sessions.
+    """
+
+    def __init__(self, budget: Budget, spent: Spending | None = None, seconds: float = 0.0) -> None:
+        hint = "go on with more: stop resume RUN --max-{option} N"
+        self.run = Account("run", budget, spent=spent, seconds=seconds, hint=hint)
+        self.round: int | None = None
+        self.on_change: Callable[[], None] = lambda: None
+        self._account = self.run
+
+    @property
+    def spent(self) -> Spending:
+        return self.run.spent
+
+    def begin_round(
+        self, number: int, budget: Budget, spent: Spending | None = None, seconds: float = 0.0
+    ) -> Account:
+        """What is reserved from now on counts in this round as well; `spent` is in the run's."""
+        self.round = number
+        self._account = Account(
+            f"round {number}",
+            budget,
+            above=self.run,
+            spent=spent,
+            seconds=seconds,
+            hint="go on with more: stop resume RUN --round-max-{option} N",
+        )
+        return self._account
+
+    def end_round(self) -> None:
+        """What the round has under way settles in its account all the same."""
+        self.round = None
+        self._account = self.run
+
+    @contextmanager
+    def reserve(self, worst: Spending) -> Iterator[Reservation]:
+        """As `Account.reserve`, in the round and the run."""
+        try:
+            with self._account.reserve(worst) as reservation:
+                yield reservation
+        finally:
+            self.on_change()
+
+    def widen(self, reservation: Reservation, total: Spending) -> None:
+        """Hold so much in all for a request under way.
+
+        Raises:
+            BudgetExceeded: there is no room for what that adds; what is held stays.
+        """
+        held = reservation.worst
+        more = Spending(
+            prompt_tokens=max(total.prompt_tokens - held.prompt_tokens, 0),
+            completion_tokens=max(total.completion_tokens - held.completion_tokens, 0),
+            usd=max(total.usd - held.usd, 0.0),
+        )
+        if short := self._account._short(more):
+            raise short.error()
+        reservation.worst = replace(held)  # whoever handed it in has it still
+        reservation.worst.add(more)
+
+    def has_room(self, worst: Spending) -> bool:
+        """Whether `worst` fits now. False: `room` waits for that."""
+        return self._account.has_room(worst)
+
+    async def room(self, worst: Spending) -> None:
+        """As `Account.room`, in the round and the run."""
+        await self._account.room(worst)
+
+    def take_back(self, utility_calls: int, *, of_this_round: bool) -> None:
+        """An improver run is executed again: the calls that it had made are made again."""
+        self.run.spent.utility_calls -= utility_calls
+        if of_this_round and self._account is not self.run:
+            self._account.spent.utility_calls -= utility_calls
+
+    def tightest(self) -> Share | None:
+        """The limit of which the largest share is spent or under way; None without limits."""
+        return max(self._account.shares(), key=lambda each: each.share, default=None)

@@ -1,0 +1,349 @@
+"""Scoring solutions: a program × a task × a split → an evaluation.
+
+    program ──► sandbox: load, then one call per instance ──► outputs ──► Task.score on the host
+
+The guest sees inputs only; expected answers, seeds and scores stay here. A program that fails is a
+value with a status, never an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from stop.audit.evidence import seen
+from stop.audit.guard import NO_GUARD, Guard, Quarantined
+from stop.audit.rules import findings
+from stop.errors import SandboxBroken
+from stop.events import SecurityEvent, Source
+from stop.programs import program_id, syntax_problem
+from stop.sandbox.pool import SandboxPool
+from stop.sandbox.protocol import Answer, Guest, Job
+from stop.tasks.evaluation import Evaluation, InstanceResult, Status
+from stop.tasks.task import InvalidAnswer, Task
+
+MAX_DEEDS = 10
+"""Of one kind, seen by the same, in one evaluation; the relay counts what goes beyond."""
+
+GIVE_UP_AFTER = 3
+"""So many instances in a row that had to be killed, and none good so far: the rest is not run."""
+
+
+class EvaluationCache(Protocol):
+    """Where finished evaluations are found again."""
+
+    def find_evaluation(self, key: str) -> Evaluation | None: ...
+
+    def save_evaluation(self, key: str, evaluation: Evaluation, repetition: int) -> None: ...
+
+
+class NoCache:
+    """For single evaluations outside a run."""
+
+    def find_evaluation(self, key: str) -> Evaluation | None:
+        return None
+
+    def save_evaluation(self, key: str, evaluation: Evaluation, repetition: int) -> None:
+        pass
+
+
+class Evaluator:
+    """Evaluates programs in one pool, with instances derived from one secret.
+
+    Args:
+        pool: where programs run.
+        secret: of the run. All candidates meet the same instances (common random numbers), and
+            no program or model can derive them.
+        cache: finished evaluations by program, task, split, repetition and instances.
+        on_evaluation: told of each evaluation that was really carried out, before it is kept.
+        guard: which programs may run, and the record that one does.
+    """
+
+    def __init__(
+        self,
+        pool: SandboxPool,
+        secret: bytes,
+        cache: EvaluationCache | None = None,
+        on_evaluation: Callable[[Evaluation], None] | None = None,
+        guard: Guard = NO_GUARD,
+    ) -> None:
+        self.pool = pool
+        self._secret = secret
+        self._cache = cache or NoCache()
+        self._on_evaluation = on_evaluation or (lambda _: None)
+        self._guard = guard
+        self._instances: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+        self._under_way: dict[str, asyncio.Task[Evaluation]] = {}
+
+    async def evaluate(
+        self, source: str, task: Task, split: str, *, repetition: int = 0, seed: int = 0
+    ) -> Evaluation:
+        """Score `source` on a split; asked twice at once, it runs once.
+
+        Args:
+            source: the program.
+            task: with its limits and instance counts.
+            split: "search", "meta" or "test".
+            repetition: which set of instances of that split.
+            seed: of random numbers in the guest.
+
+        Raises:
+            SandboxError: the host cannot run programs any more.
+        """
+        if self._guard.refuses(program_id(source)):
+            return self._quarantined(source, task, split)
+        key = self._key(source, task, split, repetition, seed)
+        found = self._cache.find_evaluation(key)
+        if found is not None:
+            return found
+        if key not in self._under_way:
+            work = self._evaluate(source, task, split, repetition, seed)
+            job = asyncio.create_task(self._carry_out(work, key, repetition))
+            self._under_way[key] = job
+            job.add_done_callback(lambda _: self._under_way.pop(key, None))
+        try:
+            return await asyncio.shield(self._under_way[key])
+        except Quarantined:
+            return self._quarantined(source, task, split)
+
+    def _quarantined(self, source: str, task: Task, split: str) -> Evaluation:
+        head = (program_id(source), task.name, split, task.score_range[0])
+        return Evaluation(*head, "quarantined", "not executed any more", self.pool.label)
+
+    async def aclose(self) -> None:
+        """Give up what is still under way."""
+        jobs = list(self._under_way.values())
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+
+    def _key(self, source: str, task: Task, split: str, repetition: int, seed: int) -> str:
+        return evaluation_key(
+            self._secret,
+            program_id(source),
+            task.digest,
+            split=split,
+            repetition=repetition,
+            seed=seed,
+            isolation=self.pool.label,
+        )
+
+    async def _carry_out(self, work: Any, key: str, repetition: int) -> Evaluation:
+        evaluation: Evaluation = await work
+        try:
+            self._on_evaluation(evaluation)  # on record before anyone learns the score
+        finally:
+            self._cache.save_evaluation(key, evaluation, repetition)
+        return evaluation
+
+    async def _evaluate(
+        self, source: str, task: Task, split: str, repetition: int, seed: int
+    ) -> Evaluation:
+        identity = program_id(source)
+        head = (identity, task.name, split)
+        if problem := syntax_problem(source, task.entry_point):
+            low, events = task.score_range[0], tuple(_findings(source, identity))
+            return Evaluation(*head, low, "syntax", problem, self.pool.label, events=events)
+        instances = await self._instances_of(task, split, repetition)
+        session = _Session(_job(source, task, seed), task)
+        with self._guard.effect("evaluation", program_id=identity, task=task.name, split=split):
+            running = asyncio.create_task(self._run(identity, session, instances))
+            try:
+                await asyncio.sleep(0)  # it is on its way; meanwhile its text is looked at
+                found = _findings(source, identity)
+                results, outputs = await running
+            except BaseException:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+                self._guard.report([seen(*deed, program_id=identity) for deed in session.deeds])
+                raise
+        found += [seen(*deed, program_id=identity) for deed in session.deeds]
+        status, detail = _summary(results)
+        score = sum(r.score for r in results) / len(results)
+        return Evaluation(
+            *head, score, status, detail, self.pool.label, tuple(results), tuple(found), *outputs
+        )
+
+    async def _run(
+        self, identity: str, session: _Session, instances: list[dict[str, Any]]
+    ) -> tuple[list[InstanceResult], tuple[str, str]]:
+        try:
+            return await self._twice(identity, session, instances)
+        except SandboxBroken as error:
+            verdict: Status = "oom" if "out of memory" in error.message else "error"
+            detail = f"the sandbox did not survive this program: {error.message}"
+            return [InstanceResult(session.low, verdict, 0.0, detail)], ("", "")
+
+    async def _twice(
+        self, identity: str, session: _Session, instances: list[dict[str, Any]]
+    ) -> tuple[list[InstanceResult], tuple[str, str]]:
+        """A sandbox that breaks may be another program's doing, or the machine's: once more."""
+        try:
+            async with self.pool.evaluation_guest() as guest:
+                self._guard.admit(identity)
+                return await session.run(guest, instances)
+        except SandboxBroken:
+            async with self.pool.evaluation_guest(fresh=True) as guest:
+                self._guard.admit(identity)
+                return await session.run(guest, instances)
+
+    async def _instances_of(self, task: Task, split: str, repetition: int) -> list[dict[str, Any]]:
+        key = (task.digest, split, repetition)
+        if key not in self._instances:
+            made = await asyncio.to_thread(task.instances, split, self._secret, repetition)
+            self._instances[key] = made
+        return self._instances[key]
+
+
+def evaluation_key(
+    secret: bytes,
+    program: str,
+    task_digest: str,
+    *,
+    split: str,
+    repetition: int,
+    seed: int,
+    isolation: str,
+) -> str:
+    """The name of an evaluation: what was scored, on which instances of which files, and where."""
+    parts = (program, task_digest, split, repetition, seed, isolation)
+    return hmac.digest(secret, repr(parts).encode(), "sha256").hex()
+
+
+def _findings(source: str, identity: str) -> list[SecurityEvent]:
+    """What the program's text shows."""
+    return [
+        SecurityEvent(f.rule, f.level, f"line {f.line}: {f.evidence}", identity, source="text")
+        for f in findings(source)
+    ]
+
+
+def _job(source: str, task: Task, seed: int) -> Job:
+    limits = task.limits
+    return Job(
+        source=source,
+        entry_point=task.entry_point,
+        seed=seed,
+        memory_mb=limits.memory_mb,
+        output_bytes=limits.output_kb << 10,
+    )
+
+
+class _Session:
+    """One program over all instances; a killed program is started again for the rest.
+
+    Attributes:
+        low: the score of an instance that failed.
+        deeds: what it attempted, as (kind, detail, source), each once.
+    """
+
+    def __init__(self, job: Job, task: Task) -> None:
+        self._guest: Guest
+        self._job = job
+        self._task = task
+        self.low = task.score_range[0]
+        self._running = False
+        self._out = ""
+        self._err = ""
+        self.deeds: dict[tuple[str, str, Source], None] = {}
+
+    async def run(
+        self, guest: Guest, instances: list[dict[str, Any]]
+    ) -> tuple[list[InstanceResult], tuple[str, str]]:
+        """Ask for every instance; `SandboxBroken` when the guest is gone."""
+        self._guest, self._running = guest, False
+        try:
+            return await self._all(instances)
+        finally:
+            self._note_signs()
+
+    async def _all(
+        self, instances: list[dict[str, Any]]
+    ) -> tuple[list[InstanceResult], tuple[str, str]]:
+        results: list[InstanceResult] = []
+        killed = 0
+        for instance in instances:
+            if not self._running:
+                loaded = await self._guest.start(self._job)
+                if loaded.status != "ok":
+                    # It fails before the first question: so it would for every instance.
+                    results.append(self._failed(loaded, "at its top level: "))
+                    await self._end()
+                    break
+                self._running = True
+            result, alive = await self._one(instance)
+            results.append(result)
+            if not alive:
+                killed += 1
+                await self._end()
+                if killed >= GIVE_UP_AFTER and not any(r.status == "ok" for r in results):
+                    break
+        if self._running:
+            await self._end()
+        missing = len(instances) - len(results)
+        results += [
+            InstanceResult(r.score, r.status, 0.0, "not run: the ones before all failed")
+            for r in results[-1:] * missing
+        ]
+        return results, (self._out, self._err)
+
+    async def _one(self, instance: dict[str, Any]) -> tuple[InstanceResult, bool]:
+        limits = self._task.limits
+        moves = self._task.play(instance)
+        cpu = wall = 0.0
+        try:
+            arguments = next(moves)
+            while True:
+                answer = await self._guest.call(
+                    arguments,
+                    cpu_seconds=limits.cpu_seconds - cpu,
+                    wall_seconds=limits.wall_seconds - wall,
+                )
+                cpu += answer.cpu_seconds
+                wall += answer.wall_seconds
+                if answer.status != "ok":
+                    return self._failed(answer, cpu=cpu), answer.alive
+                arguments = moves.send(answer.value)
+        except StopIteration as done:
+            output = done.value
+        except InvalidAnswer as error:
+            return InstanceResult(self.low, "invalid", cpu, str(error)), True
+        try:
+            return InstanceResult(self._task.score(instance, output), "ok", cpu), True
+        except InvalidAnswer as error:
+            return InstanceResult(self.low, "invalid", cpu, str(error)), True
+
+    def _failed(self, answer: Answer, where: str = "", cpu: float | None = None) -> InstanceResult:
+        detail = where + answer.detail
+        if answer.violation:
+            self._note("frames", answer.detail, "host")
+        spent = answer.cpu_seconds if cpu is None else cpu
+        status: Status = answer.status
+        return InstanceResult(self.low, status, spent, detail)
+
+    async def _end(self) -> None:
+        self._running = False
+        output = await self._guest.end()
+        self._out, self._err = self._out or output.stdout, self._err or output.stderr
+        if output.violation:
+            self._note("frames", output.violation, "host")
+        self._note_signs()
+
+    def _note_signs(self) -> None:
+        for sign in self._guest.signs:
+            self._note(sign.kind, sign.detail, sign.source)
+
+    def _note(self, kind: str, detail: str, source: Source) -> None:
+        if sum(k == kind and s == source for k, _, s in self.deeds) < MAX_DEEDS:
+            self.deeds[(kind, detail, source)] = None
+
+
+def _summary(results: list[InstanceResult]) -> tuple[Status, str]:
+    bad = [r for r in results if r.status != "ok"]
+    if not bad:
+        return "ok", ""
+    first = bad[0]
+    share = "" if len(results) == 1 else f" ({len(bad)} of {len(results)} instances)"
+    return first.status, first.detail + share

@@ -1,0 +1,1 @@
+"""Local models: weights that are pulled, and the llama.cpp server that runs them."""

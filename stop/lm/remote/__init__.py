@@ -1,0 +1,1 @@
+"""OpenAI-compatible servers: requests, retries, dialects, and servers that fall silent."""

@@ -1,0 +1,183 @@
+"""When a server is away: all requests wait together, and one at a time tries it.
+
+closed ── so many failures in a row, of any requests ──► open
+   ▲                                                      │ pause, one attempt, longer pause, …
+   └──────── an attempt brings an answer ◄────────────────┤
+                                                          └─► patience is over: all give up
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, TypeGuard, TypeVar
+
+from stop.lm import _clock, faults
+from stop.lm.remote.retry import FIRST_CONTACT_SECONDS, asked_for, backoff
+from stop.lm.remote.wire import Failure
+
+THRESHOLD = 3  # failures in a row that mean the server and not bad luck
+
+T = TypeVar("T")
+
+
+class Circuit:
+    """Lets the attempts of one model through, or makes them wait. See `stop.lm.remote.retry.Gate`.
+
+    Args:
+        model: for people.
+        patience: seconds without an answer after which waiting ends.
+        met_before: whether the server ever answered; one that never did is not waited for as long.
+    """
+
+    def __init__(self, model: str, patience: float, met_before: Callable[[], bool]) -> None:
+        self._model = model
+        self._patience = patience
+        self._met_before = met_before
+        self._counts: Counter[str] = Counter()
+        self._since = 0.0
+        self._outage: _Outage | None = None
+
+    @property
+    def until_next(self) -> float | None:
+        """Seconds until the server is tried again, None unless it is away."""
+        if self._outage is None:
+            return None
+        return max(self._outage.next_try - _clock.now(), 0.0)
+
+    def time_left(self) -> float | None:
+        """Seconds that an attempt may take during an outage, None unless there is one."""
+        if self._outage is None:
+            return None
+        return self._deadline - _clock.now()
+
+    async def send(self, attempt: Callable[[], Awaitable[T | Failure]]) -> T | Failure:
+        """The outcome of `attempt`, made at once, or when it is this request's turn to try, or when
+        the server is back. After too long an outage it is not made: the `Failure` says so."""
+        while (outage := self._outage) is not None:
+            if await outage.turn():
+                return await self._try(outage, attempt)
+            if outage.verdict is not None:
+                return outage.verdict
+        return self._judge(await attempt())
+
+    async def _try(
+        self, outage: _Outage, attempt: Callable[[], Awaitable[T | Failure]]
+    ) -> T | Failure:
+        try:
+            outcome = await attempt()
+            if self._outage is not outage or not _away(outcome):
+                return self._judge(outcome)
+            self._count(outcome)
+            return self._schedule(outage, outcome)
+        finally:  # also when cancelled: another request takes over
+            outage.tried()
+
+    def _judge(self, outcome: T | Failure) -> T | Failure:
+        if not _away(outcome):
+            self._counts.clear()
+            self._close(None)
+        elif self._outage is None:  # else it was sent before the outage, and says nothing new
+            self._count(outcome)
+            if self._counts.total() >= THRESHOLD:
+                self._outage = _Outage()
+                return self._schedule(self._outage, outcome)
+        return outcome
+
+    def _count(self, failure: Failure) -> None:
+        if not self._counts:
+            self._since = _clock.now()
+        self._counts[failure.reason] += 1
+
+    def _schedule(self, outage: _Outage, failure: Failure) -> Failure:
+        now = _clock.now()
+        left = self._deadline - now
+        wanted = asked_for(failure)
+        if left <= 0 or wanted > left:
+            return self._give_up(failure)
+        # The last try is made when patience ends, not before.
+        pause = min(max(backoff(self._counts.total()), wanted), left)
+        outage.next_try = now + pause
+        silent = now - self._since
+        faults.listener().waiting(faults.Waiting(self._model, failure.reason, pause, silent))
+        return failure
+
+    def _give_up(self, failure: Failure) -> Failure:
+        seconds = _clock.now() - self._since
+        text = f"has not answered for {seconds:.0f} s ({faults.counted(self._counts)})"
+        wanted = failure.retry_after or 0.0
+        if wanted > self._patience:
+            text += f" and asks to wait {wanted:.0f} s, more than our patience"
+        verdict = replace(failure, retry=False, outage=text)
+        self._counts.clear()
+        self._close(verdict)
+        return verdict
+
+    def _close(self, verdict: Failure | None) -> None:
+        outage, self._outage = self._outage, None
+        if outage is not None:
+            outage.end(verdict)
+
+    @property
+    def _deadline(self) -> float:
+        seconds = self._patience
+        if self._counts["connection"] and not self._met_before():
+            seconds = min(seconds, FIRST_CONTACT_SECONDS)
+        return self._since + seconds
+
+
+def _away(outcome: object) -> TypeGuard[Failure]:
+    return isinstance(outcome, Failure) and outcome.retry and outcome.server
+
+
+class _Outage:
+    """One time that the server is away; requests of that time wait here.
+
+    Attributes:
+        next_try: when an attempt may be made.
+        verdict: what all get when it is given up.
+    """
+
+    def __init__(self) -> None:
+        self.next_try = 0.0
+        self.verdict: Failure | None = None
+        self._over = False
+        self._trying = False
+        self._changed = asyncio.Event()
+
+    async def turn(self) -> bool:
+        """True: it is the caller's turn to try, and `tried` must follow. False: it is over."""
+        while not self._over:
+            left = self.next_try - _clock.now()
+            if not self._trying and left <= 0:
+                self._trying = True
+                return True
+            await self._change(None if self._trying else left)
+        return False
+
+    def tried(self) -> None:
+        self._trying = False
+        self._wake()
+
+    def end(self, verdict: Failure | None) -> None:
+        self._over = True
+        self.verdict = verdict
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _change(self, seconds: float | None) -> None:
+        """Until something changes here, or so many seconds have passed."""
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._changed.wait())]
+        if seconds is not None:
+            waits.append(asyncio.ensure_future(_clock.pause(seconds)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)

@@ -1,0 +1,385 @@
+"""Models behind an OpenAI-compatible server: `openai:MODEL`.
+
+complete(request, n)
+  └─ split by what the server takes at once ─► _send ─► _persist: attempt, wait, attempt, …
+       ▲                                          │         └─ through the Circuit of this model
+       └── fewer choices than asked: the rest ────┘── refused parameter: Dialect learns, again
+
+What goes wrong and what is paid meanwhile is told to `faults.listener()`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from stop._util.concurrency import gather_or_cancel
+from stop.errors import ConfigError, LMError, LMUnavailable
+from stop.lm import _clock, faults, prices
+from stop.lm.base import Choice, LMRequest, LMResponse, Usage, total_usage
+from stop.lm.options import LMOptions
+from stop.lm.redact import clean, redact
+from stop.lm.remote.circuit import Circuit
+from stop.lm.remote.dialect import Dialect
+from stop.lm.remote.exchange import exchange
+from stop.lm.remote.meter import Meter
+from stop.lm.remote.retry import Pace, persist
+from stop.lm.remote.wire import Failure, Reply, final_error
+
+if TYPE_CHECKING:
+    import openai
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+DEFAULT_TIMEOUT = 300.0
+DEFAULT_PATIENCE = 900.0
+LAST_TRY_SECONDS = 10.0  # that an attempt may take when patience is over
+SHOWN_PAUSE = 10.0  # seconds; a shorter pause of one request is nobody's business
+MAX_BARREN = 3  # answers without any choice before we give up
+MOST_NAMES = 20  # that a server may have for one model before we lose interest
+_NO_KEY = "none"
+
+
+@dataclass(slots=True)
+class _Account:
+    """What happened while one `complete` was served."""
+
+    faults: list[str]
+    retries: int = 0
+    model: str = ""
+    cut: bool = False  # an attempt may have been paid for, although nothing came of it
+    error: LMError | None = None  # of one part; the others need not be sent any more
+
+
+class OpenAIModel:
+    """A chat model of any OpenAI-compatible server. See `LanguageModel`.
+
+    One request is tried again on 408, 409, 429 (after `Retry-After`), 5xx, timeouts, broken
+    connections and malformed bodies, until `patience` seconds have passed (a server that was
+    never reached: 30 seconds). While the server is away all requests wait together, see
+    `Circuit`. Parameters that the server refuses are left out or renamed, once for all. Choices
+    that it withholds are asked for again.
+
+    Args:
+        model: its name on the server.
+        options: where the server is, and how to talk to it.
+        alive: False once the server will not come back by itself: then nothing is tried again.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        options: LMOptions | None = None,
+        *,
+        alive: Callable[[], bool] = lambda: True,
+    ) -> None:
+        options = options or LMOptions()
+        if not model.strip():
+            raise ConfigError("openai: needs the name of a model", hint="e.g. openai:gpt-4o-mini")
+        self._model = model
+        self._options = options
+        url = options.base_url or os.environ.get("OPENAI_BASE_URL", "").strip()
+        self._base_url = _checked_url(url or DEFAULT_BASE_URL)
+        self._timeout = options.timeout or DEFAULT_TIMEOUT
+        self._patience = DEFAULT_PATIENCE if options.patience is None else options.patience
+        self._url = redact(self._base_url.split("?")[0])  # for people
+        self._hosted = urlsplit(self._base_url).hostname == "api.openai.com"
+        self._dialect = Dialect(
+            token_field="max_completion_tokens" if self._hosted else "max_tokens"
+        )
+        self._meter = Meter(model, self._base_url, options.price_per_million)
+        self._slots = asyncio.Semaphore(options.max_concurrency)
+        self._pace = Pace(options.requests_per_minute)
+        self._client: openai.AsyncOpenAI | None = None
+        self._secrets: tuple[str, ...] = ()
+        self._alive = alive
+        self._met = False  # it has said something
+        self._served = False  # it has given an answer
+        self._circuit = Circuit(self.spec, self._patience, lambda: self._met)
+        self._served_as: set[str] = set()
+        self._lone = 0  # answers in a row with one choice where several were asked for
+
+    def __repr__(self) -> str:
+        return f"OpenAIModel({self._model!r}, base_url={self._url!r})"
+
+    @property
+    def spec(self) -> str:
+        return f"openai:{self._model}"
+
+    @property
+    def base_url(self) -> str:
+        """The server's address, without credentials."""
+        return self._url
+
+    @property
+    def context_tokens(self) -> int | None:
+        if self._options.context_tokens is not None:
+            return self._options.context_tokens
+        return prices.context_window(self._model, self._base_url)
+
+    async def start(self) -> None:
+        """Make the client. Raises `LMUnavailable` where the server needs a key and there is none;
+        the server itself is first spoken to by `complete`."""
+        if self._client is not None:
+            return
+        key = self._key()
+        import openai  # noqa: PLC0415 - half a second
+
+        # A proxy cannot reach our loopback.
+        transport = openai.DefaultAsyncHttpxClient(trust_env=not self._is_loopback)
+        self._secrets = (key,) if key != _NO_KEY else ()
+        self._client = openai.AsyncOpenAI(
+            api_key=key, base_url=self._base_url, max_retries=0, http_client=transport
+        )
+
+    async def aclose(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def complete(self, request: LMRequest) -> LMResponse:
+        """Exactly `request.n` choices. Raises `LMRequestRefused`, `LMUnavailable` or `LMError`."""
+        await self.start()
+        faults.listener().tracks()
+        account = _Account(faults=[])
+        try:
+            return await self._complete(request, account)
+        except LMError as error:
+            error.cost_unknown = account.cut
+            raise
+
+    async def _complete(self, request: LMRequest, account: _Account) -> LMResponse:
+        choices: list[Choice] = []
+        usage: list[Usage] = []
+        barren = 0
+        while len(choices) < request.n:
+            missing = request.n - len(choices)
+            if usage:
+                faults.listener().asks_again(self.worst_case(replace(request, n=missing)))
+            most = self._dialect.max_n or missing
+            jobs = []
+            for first in range(0, missing, most):
+                n = min(most, missing - first)
+                jobs.append(self._send(request, n, len(choices) + first, account))
+            before = len(choices)
+            for reply in await gather_or_cancel(jobs):
+                choices.extend(reply.choices)
+                usage.append(self._meter.usage(request, reply))
+            barren += len(choices) == before
+            if barren >= MAX_BARREN:
+                raise LMError(
+                    f"{self._url} keeps answering without the choices asked for: "
+                    f"{len(choices)} of {request.n} came",
+                    hint="the model may be filtered or the server broken; try another model",
+                )
+        return LMResponse(
+            choices=tuple(choices[: request.n]),
+            usage=total_usage(usage),
+            model=account.model or self._model,
+            retries=account.retries,
+            faults=tuple(account.faults),
+        )
+
+    def worst_case(self, request: LMRequest) -> Usage:
+        """Upper bound of the cost. Except at OpenAI itself, a server may ignore `n`, and then the
+        prompt is sent `n` times."""
+        sent = 1 if self._hosted else request.n
+        return self._meter.worst_case(request, requests_sent=sent)
+
+    def facts(self) -> dict[str, Any]:
+        """`served_as`: name and fingerprint of the models that answered, as the server has them."""
+        list_ = prices.price_list(
+            model=self._model,
+            base_url=self._base_url,
+            per_million=self._options.price_per_million,
+        )
+        return {"base_url": self._url, "served_as": sorted(self._served_as), "prices": list_}
+
+    async def _send(self, request: LMRequest, n: int, offset: int, account: _Account) -> Reply:
+        """One answer of the server to a request for up to `n` choices, at most that many."""
+        async with self._slots:
+            if account.error is not None:
+                raise account.error
+            body, reply = await self._answer(request, n, offset, account)
+        asked = body.get("n", 1)
+        account.model = reply.model or account.model
+        if len(self._served_as) < MOST_NAMES:
+            self._served_as.add(" ".join(filter(None, (reply.model, reply.fingerprint))))
+        # What is cut off below was paid for as well.
+        faults.listener().paid(self._meter.usage(request, reply))
+        if len(reply.choices) < asked:
+            came = len(reply.choices)
+            self._note(account, "fewer choices", f"{came} of {asked} choices came")
+            self._lone += came == 1
+            if self._lone >= 2:
+                self._dialect.max_n = 1  # it ignores n: from now on ask side by side
+        elif asked > 1:
+            self._lone = 0
+        return replace(reply, choices=reply.choices[:asked])
+
+    async def _answer(
+        self, request: LMRequest, n: int, offset: int, account: _Account
+    ) -> tuple[dict[str, Any], Reply]:
+        """The body that the server took, and what it answered."""
+        tried: set[str] = set()
+        while True:
+            body = self._dialect.body(request, model=self._model, n=n, offset=offset)
+            outcome = await self._persist(request, body, account)
+            if isinstance(outcome, Reply):
+                return body, outcome
+            if not self._dialect.adapt(outcome, body, tried):
+                break
+            self._note(account, "parameter", outcome.detail)
+        if outcome.status in (400, 422):
+            faults.listener().fault(outcome.reason, outcome.detail, 0.0, answered=True)
+        account.error = self._error(outcome, account)
+        raise account.error
+
+    def _note(self, account: _Account, reason: str, detail: str) -> None:
+        """The server answered, but not what was asked for."""
+        account.faults.append(reason)
+        account.retries += 1
+        faults.listener().fault(reason, detail, 0.0, answered=True)
+
+    async def _persist(
+        self, request: LMRequest, body: dict[str, Any], account: _Account
+    ) -> Reply | Failure:
+        """As `persist`; each attempt that fails is told, but for a refusal that may teach us."""
+        started = began = _clock.now()
+        attempts = failures = 0
+
+        async def attempt() -> Reply | Failure:
+            nonlocal attempts, began
+            await self._pace.wait()
+            attempts += 1
+            began = _clock.now()
+            limit = self._timeout
+            outage_left = self._circuit.time_left()
+            if outage_left is not None:
+                limit = min(limit, max(outage_left, LAST_TRY_SECONDS))
+            elif failures:  # the first attempt may take its time; patience is about the others
+                limit = min(limit, max(started + self._patience - began, 1.0))
+            return await self._attempt(request, body, limit, account)
+
+        def note(failure: Failure, pause: float) -> None:
+            nonlocal failures
+            failures += 1
+            account.faults.append(failure.reason)
+            account.retries += 1
+            seconds = _clock.now() - began + pause
+            faults.listener().fault(failure.reason, failure.detail, seconds)
+            if failure.status == 429 and failure.retry_after is not None:
+                self._pace.hold(pause)
+            if pause >= SHOWN_PAUSE and not failure.server:
+                waiting = faults.Waiting(self.spec, failure.reason, pause, 0.0, outage=False)
+                faults.listener().waiting(waiting)
+
+        outcome = await persist(
+            attempt,
+            gate=self._circuit,
+            patience=self._patience,
+            met_before=lambda: self._met,
+            note=note,
+        )
+        # Who only waited while others tried in vain has nothing new to tell.
+        if isinstance(outcome, Failure) and attempts > failures:
+            refused = not outcome.retry and not outcome.outage
+            if outcome.status not in (400, 422):
+                seconds = _clock.now() - began
+                faults.listener().fault(outcome.reason, outcome.detail, seconds, answered=refused)
+        return outcome
+
+    async def _attempt(
+        self, request: LMRequest, body: dict[str, Any], limit: float, account: _Account
+    ) -> Reply | Failure:
+        if self._client is None:
+            raise LMError(f"{self!r} was closed while a request was under way")
+        outcome = await exchange(
+            self._client,
+            body,
+            limit,
+            clean=self._clean,
+            on_cut=lambda: self._cut(request, body, account),
+        )
+        if isinstance(outcome, Reply):
+            self._met = self._served = True
+            faults.listener().answered()
+            return outcome
+        if outcome.reason == "connection":
+            return replace(outcome, retry=self._alive())
+        self._met = self._met or outcome.reason != "timeout"
+        if not outcome.retry:
+            faults.listener().answered()
+        # Where the model has answered before, a proxy answers now in its place.
+        page = self._served and outcome.reason == "web page"
+        return replace(outcome, server=outcome.server or page)
+
+    def _cut(self, request: LMRequest, body: dict[str, Any], account: _Account) -> None:
+        """The server may have worked on this attempt, and charge for it."""
+        account.cut = True
+        part = replace(request, n=body.get("n", 1))
+        faults.listener().cut(self._meter.worst_case(part, requests_sent=1))
+
+    def _error(self, failure: Failure, account: _Account) -> LMError:
+        if failure.outage:
+            return LMUnavailable(
+                f"{self._url} {failure.outage}. Last: {failure.detail}",
+                hint="check that the server runs and the base URL is right; then go on: "
+                "stop resume RUN (--lm-patience SECONDS waits longer)",
+            )
+        if failure.reason == "connection" and not failure.retry:
+            return LMUnavailable(f"the server at {self._url} has ended: {failure.detail}")
+        if not failure.retry:
+            return final_error(failure, model=self._model, url=self._url, served=self._served)
+        counts = Counter([*account.faults, failure.reason])
+        seen = faults.counted(counts)
+        hints = {
+            "429": "ask for less at once (--concurrency), or wait longer (--lm-patience)",
+            "timeout": "the model may be slow: raise the timeout, or lower max_tokens",
+            "malformed": "check the base URL; that of an OpenAI-compatible server ends in /v1",
+            "web page": "check the base URL; that of an OpenAI-compatible server ends in /v1",
+            "connection": "check that the server runs and the base URL is right",
+        }
+        wanted = failure.retry_after
+        if wanted is not None and wanted > self._patience:
+            seen += f"; it asks to wait {wanted:.0f} s, more than our patience"
+        return LMUnavailable(
+            f"no usable answer from {self._url} for {self._model!r} after "
+            f"{counts.total()} tries ({seen}). Last: {failure.detail}",
+            hint=hints.get(failure.reason, "the server has trouble; try again later"),
+        )
+
+    def _clean(self, text: str) -> str:
+        return clean(text, *self._secrets)
+
+    @property
+    def _is_loopback(self) -> bool:
+        host = urlsplit(self._base_url).hostname or ""
+        return host in ("localhost", "::1") or host.startswith("127.")
+
+    def _key(self) -> str:
+        key = self._options.api_key or os.environ.get("OPENAI_API_KEY", "")
+        key = key.strip()
+        if not key and self._hosted:
+            raise LMUnavailable(
+                f"{self._url} needs a key, and OPENAI_API_KEY is not set",
+                hint="export OPENAI_API_KEY=…, or name another server with OPENAI_BASE_URL, "
+                "or use a local model: stop model pull qwen2.5-coder-1.5b",
+            )
+        if any(not 33 <= ord(character) <= 126 for character in key):
+            raise ConfigError("the key in OPENAI_API_KEY has blanks or signs that no key has")
+        return key or _NO_KEY
+
+
+def _checked_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(
+            f"the base URL {redact(url)!r} is no http(s) address",
+            hint="e.g. https://api.openai.com/v1 or http://127.0.0.1:8080/v1",
+        )
+    return url.rstrip("/")

@@ -1,0 +1,1 @@
+"""A run on disk: its folder, its provenance, its spending, its security events, its tables."""

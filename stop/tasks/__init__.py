@@ -1,0 +1,1 @@
+"""Tasks: their files, their checks, the answers of programs and what scoring them gives."""
