@@ -5,7 +5,7 @@ by how good the programs are that it produces; then it is applied to itself, rou
 Everything a model wrote runs in a sandbox.
 
     import stop
-    run = stop.run(tasks=["knapsack"], lm="openai:gpt-4o-mini", rounds=3, max_usd=2)
+    run = stop.run(tasks=["knapsack"], lm="openai:gpt-4o-mini", rounds=3, budget=stop.Budget(usd=2))
     better = stop.improve(task="my_task/", improver=run)
     stop.evaluate(better.source, task="my_task/", split="test").score
 """
@@ -15,11 +15,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stop.api import Improved, evaluate, improve, resume, run, transfer
+    from stop.api import evaluate, improve, measure_bypass, resume, run, transfer
     from stop.budget import Budget, ImproverBudget
     from stop.errors import StopError
-    from stop.experiments.bypass import BypassRates, measure_bypass
-    from stop.experiments.transfer import Transfer
+    from stop.experiments.bypass.kind import BypassRates
+    from stop.experiments.improve.kind import Improved
+    from stop.experiments.transfer.report import Transfer
     from stop.programs import Program
     from stop.recorded_run import Run, open_run
     from stop.replays import Replay, replay
@@ -30,21 +31,21 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Budget": "budget",
-    "BypassRates": "experiments.bypass",
+    "BypassRates": "experiments.bypass.kind",
     "Evaluation": "tasks.evaluation",
     "ImproverBudget": "budget",
-    "Improved": "api",
+    "Improved": "experiments.improve.kind",
     "Program": "programs",
     "Replay": "replays",
     "Run": "recorded_run",
     "StopError": "errors",
     "Task": "tasks.task",
-    "Transfer": "experiments.transfer",
+    "Transfer": "experiments.transfer.report",
     "evaluate": "api",
     "improve": "api",
     "list_tasks": "tasks.task",
     "load_task": "tasks.task",
-    "measure_bypass": "experiments.bypass",
+    "measure_bypass": "api",
     "open_run": "recorded_run",
     "replay": "replays",
     "resume": "api",

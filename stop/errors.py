@@ -23,19 +23,40 @@ A guest that fails (a candidate that crashes, times out, answers rubbish) is a *
 from __future__ import annotations
 
 import errno
+from pathlib import Path
+from typing import NamedTuple
 
 INTERRUPTED_EXIT_CODE = 130
 
 
 class StopError(Exception):
-    """Root of all errors. `hint` says what the user can do next."""
+    """Root of all errors.
+
+    Args:
+        message: what happened, for people.
+        hint: what the user can do next.
+        resume: options of `stop resume` with which the run can go on; None where that is no help.
+
+    Attributes:
+        run: the folder that `stop resume` takes, set by whoever works on the run.
+    """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", resume: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.run: Path | None = None
+        self._hint = hint
+        self._resume = resume
+
+    @property
+    def hint(self) -> str:
+        """What the user can do next, or ""."""
+        if self._resume is None:
+            return self._hint
+        command = f"stop resume {self.run or 'RUN'} {self._resume}".rstrip()
+        return f"{self._hint}: {command}" if self._hint else command
 
 
 class UserError(StopError):
@@ -63,8 +84,16 @@ class BudgetExceeded(StopError):
 
     exit_code = 3
 
-    def __init__(self, message: str, *, resource: str, level: str = "run", hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self,
+        message: str,
+        *,
+        resource: str,
+        level: str = "run",
+        hint: str = "",
+        resume: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, resume=resume)
         self.resource = resource
         self.level = level
 
@@ -82,7 +111,15 @@ class PackageMissing(SandboxUnavailable):
 
 
 class SandboxBroken(SandboxError):
-    """A sandbox that was running is gone or talks nonsense; not the guest's verdict."""
+    """A sandbox that was running is gone or talks nonsense; not the guest's verdict.
+
+    Args:
+        out_of_memory: the kernel ended it for its memory.
+    """
+
+    def __init__(self, message: str, *, out_of_memory: bool = False) -> None:
+        super().__init__(message)
+        self.out_of_memory = out_of_memory
 
 
 class LMError(StopError):
@@ -104,22 +141,34 @@ class PolicyHalt(StopError):
     exit_code = 6
 
 
-_GO_ON = "what is recorded stays: stop resume RUN"
+class MachineTrouble(NamedTuple):
+    """What is wrong with this machine, and what its user can do about it."""
+
+    message: str
+    remedy: str
+
+    def error(self) -> RunError:
+        """The error of a run that cannot go on here for now."""
+        return RunError(self.message, hint=f"{self.remedy}; what is recorded stays", resume="")
+
+
 _TROUBLES = {
-    errno.EMFILE: ("this process has no file descriptors left", f"raise `ulimit -n`; {_GO_ON}"),
-    errno.ENFILE: ("this machine has no file descriptors left", f"end other programs; {_GO_ON}"),
-    errno.ENOSPC: ("the disk is full", f"free some space; {_GO_ON}"),
-    errno.EDQUOT: ("the disk quota is used up", f"free some space; {_GO_ON}"),
-    errno.EROFS: ("the file system is read-only", f"mend it, or choose another place; {_GO_ON}"),
-    errno.EIO: ("the disk fails", f"mend it; {_GO_ON}"),
-    errno.ENOMEM: ("this machine has no memory left", f"end other programs; {_GO_ON}"),
+    errno.EMFILE: MachineTrouble("this process has no file descriptors left", "raise `ulimit -n`"),
+    errno.ENFILE: MachineTrouble("this machine has no file descriptors left", "end other programs"),
+    errno.ENOSPC: MachineTrouble("the disk is full", "free some space"),
+    errno.EDQUOT: MachineTrouble("the disk quota is used up", "free some space"),
+    errno.EROFS: MachineTrouble(
+        "the file system is read-only", "make it writable, or choose another place"
+    ),
+    errno.EIO: MachineTrouble("the disk fails", "check it"),
+    errno.ENOMEM: MachineTrouble("this machine has no memory left", "end other programs"),
 }
 
 
-def machine_trouble(error: BaseException | None) -> tuple[str, str] | None:
-    """What is wrong with the machine, and what helps, if that is behind an error.
+def machine_trouble(error: BaseException | None) -> MachineTrouble | None:
+    """Returns what is wrong with the machine if that is the reason for an error, else None.
 
-    Looks into arguments and causes: libraries wrap errors of the system in their own.
+    Looks into arguments and causes, since libraries wrap errors of the system in their own.
     """
     left, seen = [error], 0
     while left and seen < 50:

@@ -1,178 +1,245 @@
-"""From options, as callers give them, to the configuration of a run."""
+"""From options, as callers give them, to the configuration of a run.
+
+A preset comes first, then what is given. None stands for what was not given.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
-from stop.budget import ImproverBudget
-from stop.budget.limits import Limits, check_names, improver_budget, round_budget, run_budget
-from stop.config import PRESETS, RunConfig
+from stop.budget import Budget, ImproverBudget
+from stop.budget.limits import (
+    ImproverLimits,
+    RoundLimits,
+    RunLimits,
+    improver_budget,
+    round_budget,
+    run_budget,
+)
 from stop.engine.broker import ENTRY_POINT
 from stop.errors import ConfigError, ProgramError
-from stop.experiments import transfer as transfers
+from stop.experiments.bypass.config import BypassConfig, Sampling
+from stop.experiments.improve.kind import ImproveConfig
+from stop.experiments.rounds.config import PRESETS, RoundsConfig
+from stop.experiments.transfer.config import Improvement, TransferConfig
 from stop.improvers import load_improver
 from stop.lm import default_spec
-from stop.programs import Program, syntax_problem
+from stop.programs import Program, program_id, syntax_problem
 from stop.recorded_run import Run
 
+ImproverSource = str | Path | Program | Run
+"""An improver: the name of a built-in one, a file, the folder of a run (its best), or a program."""
+BYPASS_TASK = "knapsack"
 
-def run_config(
-    *,
-    tasks: str | Sequence[str] | None = None,
-    rounds: int | None = None,
-    preset: str | None = None,
-    lm: str | None = None,
-    base_url: str | None = None,
-    meta_lm: str | None = None,
-    meta_base_url: str | None = None,
-    lm_patience: float | None = None,
-    improver: str | Run | Program | None = None,
-    accept: str | None = None,
-    repetitions: int | None = None,
-    calls: int | None = None,
-    responses: int | None = None,
-    utility_calls: int | None = None,
-    max_response_tokens: int | None = None,
-    sandbox: str = "auto",
-    isolation: str = "fork",
-    image: str | None = None,
-    policy: str | None = None,
-    policy_level: int | None = None,
-    halt_after: int | None = None,
-    seed: int | None = None,
-    concurrency: int | None = None,
-    need_model: bool = True,
-    **limits: Unpack[Limits],
-) -> RunConfig:
-    """A configuration out of options: a preset first, what is given on top.
+_IMPROVER_RUN = {
+    "calls": "lm_calls",
+    "responses": "responses_per_call",
+    "utility_calls": "utility_calls",
+    "max_response_tokens": "max_tokens",
+}
+"""Options of an improver run, and what they are in `ImproverBudget`."""
+
+
+def rounds_config(
+    *, budget: Budget | None = None, need_model: bool = True, **options: Any
+) -> RoundsConfig:
+    """Make the configuration of rounds out of the options of `stop.run`.
 
     Args:
-        tasks: names or folders, as a sequence or with commas between them.
-        rounds: T.
-        preset: "quick" or "paper".
-        lm: model of the task level; None: what the environment offers.
-        meta_lm: model of the meta level; None: the same.
-        lm_patience: seconds without an answer after which a model's server is given up; None: 900,
-            and 1800 for a local one.
-        improver: "seed", a file, or a run whose best improver is taken.
-        accept: "better" or "always".
-        repetitions: improver runs per task in the meta-utility.
-        calls, responses, utility_calls: m, n and utility calls of an improver run (default
-            n * m + 1), on both levels.
-        max_response_tokens: completion tokens of one response, on both levels.
-        limits: of the whole run (`max_usd`, ...), of each round (`round_max_usd`, ...), of each
-            improver run (`improver_max_usd`, ...); see `stop.budget.limits.Limits`.
-        policy: what follows from an attempt against the sandbox: "log", "quarantine" or "halt".
-        policy_level: events from this level on count (default 2).
-        halt_after: with "halt", after so many programs (default 1).
+        budget: of the whole run; limits by name (`max_usd`, ...) go on top.
         need_model: False leaves `lm` open, for plans.
+        options: as of `stop.run`.
 
     Raises:
         ConfigError, LMUnavailable: an option makes no sense, or no model can be found.
     """
-    check_names(limits, Limits)
-    if preset is not None and preset not in PRESETS:
+    given = _given(options)
+    preset = given.get("preset", "")
+    if preset and preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}", hint=f"one of: {', '.join(PRESETS)}")
-    values = dict(PRESETS.get(preset or "", {}), preset=preset or "")
-    if tasks is not None:
-        names = tasks.split(",") if isinstance(tasks, str) else tasks
-        values["tasks"] = tuple(name.strip() for name in names if name.strip())
-    if not values.get("tasks"):
-        raise ConfigError(
-            "no task was named", hint="--tasks A,B or --preset quick; `stop tasks list`"
-        )
-    for level in ("task_budget", "meta_budget"):
-        base = values.get(level, ImproverBudget())
-        base = _improver_budget(base, calls, responses, utility_calls, max_response_tokens)
-        values[level] = improver_budget(limits, base)
-    given = {
-        "rounds": rounds, "accept": accept, "repetitions": repetitions, "concurrency": concurrency,
-        "seed": seed, "base_url": base_url, "meta_lm": meta_lm, "meta_base_url": meta_base_url,
-        "lm_patience": lm_patience,
-        "image": image, "policy": policy, "policy_level": policy_level, "halt_after": halt_after,
-    }  # fmt: skip
-    values.update({name: value for name, value in given.items() if value is not None})
-    values["lm"] = lm or (default_spec() if need_model else "unknown")
-    values["improver"] = _improver_source(improver)
-    values["budget"], values["round_budget"] = run_budget(limits), round_budget(limits)
-    return RunConfig.checked(**values, sandbox=sandbox, isolation=isolation)
+    values = dict(PRESETS[preset]) if preset else {}
+    values |= _common(given, values, budget, need_model)
+    round_limits = _taken(given, RoundLimits.__annotations__)
+    values["round_budget"] = round_budget(round_limits, given.pop("round_budget", Budget()))
+    values["improver"] = improver_source(given.pop("improver", "seed"))
+    return RoundsConfig.checked(**(values | given))
 
 
-def _improver_budget(
-    base: ImproverBudget,
-    calls: int | None,
-    responses: int | None,
-    utility_calls: int | None,
-    max_response_tokens: int | None,
-) -> ImproverBudget:
-    changed = replace(
-        base,
-        lm_calls=calls or base.lm_calls,
-        responses_per_call=responses or base.responses_per_call,
-        max_tokens=max_response_tokens or base.max_tokens,
-    )
-    if utility_calls is None and (calls or responses):
-        utility_calls = changed.lm_calls * changed.responses_per_call + 1
-    return replace(changed, utility_calls=utility_calls or changed.utility_calls)
+def improve_config(*, budget: Budget | None = None, **options: Any) -> ImproveConfig:
+    """Make the configuration of one improver run out of the options of `stop.improve`.
 
-
-def _improver_source(improver: str | Run | Program | None) -> str:
-    """Source text of an improver: built-in, file, or the best of a run."""
-    if isinstance(improver, Run):
-        return improver.best.source
-    if isinstance(improver, Program):
-        return improver.source
-    name = improver or "seed"
-    if (Path(name) / "config.json").is_file():
-        return Run(Path(name)).best.source
-    source = load_improver(name).source
-    if problem := syntax_problem(source, ENTRY_POINT):
-        raise ProgramError(f"{name} is no improver: {problem}")
-    return source
+    Raises:
+        ConfigError, LMUnavailable: an option makes no sense, or no model can be found.
+    """
+    given = _given(options)
+    given["tasks"] = (str(given.pop("task")),)
+    values = _common(given, {}, budget, need_model=True)
+    values["improver"] = improver_source(given.pop("improver", "seed"))
+    if "program" in given:
+        given["program"] = program_source(given["program"])
+    return ImproveConfig.checked(**(values | given))
 
 
 def transfer_config(
-    improver: str | Run | Program,
+    improver: ImproverSource,
     *,
-    tasks: str | Sequence[str],
-    baseline: str | Run | Program = "seed",
+    baseline: ImproverSource = "seed",
     trained_on: Run | Sequence[str] | None = None,
-    repetitions: int = 5,
+    budget: Budget | None = None,
+    need_model: bool = True,
     **options: Any,
-) -> RunConfig:
-    """A transfer measurement out of options.
+) -> TransferConfig:
+    """Make the configuration of a transfer measurement out of the options of `stop.transfer`.
 
     Args:
-        improver: the improved one: a run, whose best is taken, a file, or a program.
-        tasks: names or folders; fresh ones, which it was not improved on, are the point.
-        baseline: what it is compared with.
-        trained_on: the run that it comes from, or names of the tasks that it was improved on;
-            default: those of `improver`, if that is a run.
-        repetitions: improver runs for each task and improver.
-        options: as of `run_config`: lm, calls, responses, limits, sandbox, policy, seed.
+        improver: the improved one.
+        baseline: the one that it is compared with.
+        trained_on: the run that the improved one comes from, or names of the tasks that it was
+            improved on; by default those of `improver`, if that is a run.
+        budget: of the whole run; limits by name (`max_usd`, ...) go on top.
+        need_model: False leaves `lm` open, for plans.
+        options: as of `stop.transfer`.
 
     Raises:
         ConfigError, LMUnavailable: an option makes no sense, or no model can be found.
+        ProgramError: the improved one is not an improver.
     """
-    if isinstance(improver, str) and (Path(improver) / "config.json").is_file():
-        improver = Run(Path(improver))
+    improver = _as_run(improver)
     origin = "a program"
     if isinstance(improver, Run):
         trained_on = improver if trained_on is None else trained_on
         best = improver.to_dict()["best"]
         round_ = f", the best of {improver.folder.name} (round {best['round']})" if best else ""
         origin = f"{improver.best.id[:10]}{round_}"
-    elif isinstance(improver, str):
+    elif isinstance(improver, str | Path):
         origin = Path(improver).name
     if isinstance(trained_on, Run):
         trained_on = [Path(task).name for task in trained_on.config.tasks]
-    base = run_config(tasks=tasks, rounds=0, repetitions=repetitions, improver=baseline, **options)
-    return transfers.transfer_config(
-        base,
-        _improver_source(improver),
-        origin=origin,
-        trained_on=None if trained_on is None else tuple(trained_on),
+    given = _given(options)
+    values = _common(given, {}, budget, need_model)
+    before, improved = improver_source(baseline), improver_source(improver)
+    if program_id(improved) == program_id(before):
+        raise ConfigError(
+            f"{origin} is the very program it would be compared with: nothing was improved",
+            hint="take a run that accepted an improver, or --improver FILE",
+        )
+    return TransferConfig.checked(
+        **(values | given),
+        improver=before,
+        transfer=Improvement(
+            improver=improved,
+            origin=origin,
+            trained_on=None if trained_on is None else tuple(trained_on),
+        ),
     )
+
+
+def bypass_config(*, budget: Budget | None = None, **options: Any) -> BypassConfig:
+    """Make the configuration of a bypass measurement out of the options of `stop.measure_bypass`.
+
+    Raises:
+        ConfigError, LMUnavailable: an option makes no sense, or no model can be found.
+    """
+    given = _given(options)
+    sampling = {name: given.pop(name) for name in Sampling.model_fields if name in given}
+    if "max_response_tokens" in given:
+        sampling["max_tokens"] = given.pop("max_response_tokens")
+    given["tasks"] = (BYPASS_TASK,)
+    values = _common(given, {}, budget, need_model=True)
+    return BypassConfig.checked(**(values | given), bypass=sampling)
+
+
+# --- parts
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _taken(given: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Takes some options out of what is given."""
+    return {name: given.pop(name) for name in names if name in given}
+
+
+def _common(
+    given: dict[str, Any], preset: Mapping[str, Any], budget: Budget | None, need_model: bool
+) -> dict[str, Any]:
+    """Takes what all kinds of run share out of what is given, and returns it as values."""
+    run_limits = _taken(given, RunLimits.__annotations__)
+    improver_limits = _taken(given, ImproverLimits.__annotations__)
+    changes = {_IMPROVER_RUN[name]: v for name, v in _taken(given, _IMPROVER_RUN).items()}
+    values: dict[str, Any] = {
+        "tasks": _task_names(given.pop("tasks", preset.get("tasks", ()))),
+        "budget": run_budget(run_limits, budget or Budget()),
+        "lm": given.pop("lm", "") or (default_spec() if need_model else "unknown"),
+    }
+    for level in ("task_budget", "meta_budget"):
+        base = _improver_budget(preset.get(level, ImproverBudget()), changes)
+        values[level] = improver_budget(improver_limits, base)
+    return values
+
+
+def _task_names(tasks: str | Path | Iterable[str | Path]) -> tuple[str, ...]:
+    names = tasks.split(",") if isinstance(tasks, str) else tasks
+    names = [names] if isinstance(names, Path) else names
+    found = tuple(str(name).strip() for name in names if str(name).strip())
+    if not found:
+        raise ConfigError(
+            "no task was named", hint="--tasks A,B or --preset quick; `stop tasks list`"
+        )
+    return found
+
+
+def _improver_budget(base: ImproverBudget, changes: Mapping[str, int]) -> ImproverBudget:
+    for name, value in changes.items():
+        if value < 1:
+            raise ConfigError(f"{name} of an improver run must be at least 1, not {value}")
+    changed = replace(base, **changes)
+    if "utility_calls" not in changes and changes.keys() & {"lm_calls", "responses_per_call"}:
+        calls = changed.lm_calls * changed.responses_per_call + 1
+        changed = replace(changed, utility_calls=calls)
+    return changed
+
+
+def _as_run(improver: ImproverSource) -> ImproverSource:
+    """Where a path is the folder of a run, that run."""
+    if isinstance(improver, str | Path) and (Path(improver) / "config.json").is_file():
+        return Run(Path(improver))
+    return improver
+
+
+def improver_source(improver: ImproverSource) -> str:
+    """Returns the source text of an improver.
+
+    Raises:
+        ProgramError: there is none, or it does not define the entry point of improvers.
+    """
+    improver = _as_run(improver)
+    if isinstance(improver, Run):
+        return improver.best.source
+    source = improver.source if isinstance(improver, Program) else load_improver(improver).source
+    if problem := syntax_problem(source, ENTRY_POINT):
+        name = "the program" if isinstance(improver, Program) else improver
+        raise ProgramError(f"{name} is not an improver: {problem}")
+    return source
+
+
+def program_source(program: str | Path | Program) -> str:
+    """Returns the source text of a program: a text as it is, a file by its `Path`.
+
+    Raises:
+        ProgramError: the file cannot be read, or the text looks like the name of a file.
+    """
+    if isinstance(program, Program):
+        return program.source
+    if isinstance(program, Path):
+        return Program.from_file(program).source
+    if "\n" not in program and program.strip().endswith(".py"):
+        raise ProgramError(
+            f"{program!r} is a file's name, not a program's text",
+            hint=f"pass a path: Path({program.strip()!r})",
+        )
+    return program

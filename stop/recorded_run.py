@@ -8,14 +8,12 @@ from typing import Any
 
 from stop.audit import log as audit_log
 from stop.config import RunConfig
-from stop.errors import RunError, StopError
-from stop.experiments import rounds
+from stop.errors import StopError
+from stop.experiments import kind_of, read_config
 from stop.lineage import Lineage
 from stop.report import write_report
-from stop.runs.folder import read_config
 from stop.runs.security import SUMMARIZED, Summary, summarize
 from stop.store import ProgramRecord, Store
-from stop.store.best import best_round
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +37,10 @@ class Run:
         return Store(self.folder / "run.db", read_only=True)
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as `stop run --json` prints it."""
-        store = self.store()
-        try:
-            return rounds.summary(store, self.config, self.folder, self.security_events())
-        finally:
-            store.close()
+        """Returns the result as `--json` prints it."""
+        config = self.config
+        with self.store() as store:
+            return kind_of(config).document(store, config, self.security_events())
 
     @property
     def best(self) -> ProgramRecord:
@@ -55,14 +51,7 @@ class Run:
         """
         config = self.config
         with self.store() as store:
-            if config.kind == "improve":
-                return store.program(_applied(store, self.folder, "result_id"))
-            if config.kind != "run":
-                raise RunError(f"{self.folder} is a {config.kind}: it improves nothing")
-            best = best_round(store, config)
-            if best is None or best.improver_id is None:
-                raise RunError(f"{self.folder} has no improver with a meta-utility yet")
-            return store.program(best.improver_id)
+            return store.program(kind_of(config).best(store, config))
 
     @property
     def seed(self) -> ProgramRecord:
@@ -71,13 +60,9 @@ class Run:
         Raises:
             RunError: there is none, or none yet.
         """
+        config = self.config
         with self.store() as store:
-            if self.config.kind == "improve":
-                return store.program(_applied(store, self.folder, "initial_id"))
-            first = next((r.improver_id for r in store.rounds() if r.round == 0), None)
-            if first is None:
-                raise RunError(f"{self.folder} has no seed improver with a meta-utility")
-            return store.program(first)
+            return store.program(kind_of(config).first(store, config))
 
     @property
     def lineage(self) -> Lineage:
@@ -100,11 +85,8 @@ class Run:
         """A program of the run: the beginning of its id, "best" or "seed"."""
         if name in ("best", "seed"):
             return self.best if name == "best" else self.seed
-        store = self.store()
-        try:
+        with self.store() as store:
             return store.program(name)
-        finally:
-            store.close()
 
     def security_events(self) -> list[dict[str, Any]]:
         """The security events of the run's audit log, oldest first."""
@@ -116,27 +98,20 @@ class Run:
     def security_summary(self) -> Summary:
         """Which programs tried what, with the model and the round that brought it in."""
         path = self.folder / "audit.jsonl"
-        config = self.config
-        store = self.store()
-        try:
+        with self.store() as store:
             lines = audit_log.read(path, *SUMMARIZED) if path.exists() else ()
-            if config.kind == "bypass":
-                return summarize(store, lines, given=config.lm)
-            return summarize(store, lines)
-        finally:
-            store.close()
-
-
-def _applied(store: Store, folder: Path, which: str) -> str:
-    """The program that the one improver run of an `improve` began with, or came to."""
-    for run in store.improver_runs("task"):
-        if (identity := getattr(run, which)) is not None:
-            return str(identity)
-    raise RunError(f"{folder} has no program yet that came of it")
+            return summarize(store, lines, sampled_by=self.config.lm)
 
 
 def open_run(folder: str | Path) -> Run:
-    """A run by its folder; `RunError` when there is none."""
-    run_folder = Path(folder)
-    read_config(run_folder)
-    return Run(run_folder)
+    """Open a run to read it.
+
+    Args:
+        folder: of a run of any kind.
+
+    Raises:
+        RunError: there is no run in it.
+    """
+    run = Run(Path(folder))
+    _ = run.config
+    return run

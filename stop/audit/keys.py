@@ -16,7 +16,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stop.config import state_folder
+from stop._util.state import state_folder
 from stop.errors import ConfigError
 
 if TYPE_CHECKING:

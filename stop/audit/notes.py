@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stop.config import state_folder
+from stop._util.state import state_folder
 from stop.errors import ConfigError, RunError, machine_trouble
 
 ID_FILE = "id"

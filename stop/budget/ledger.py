@@ -20,6 +20,7 @@ from stop.budget.stopwatch import Stopwatch
 from stop.errors import BudgetExceeded
 
 _TOLERANCE = 1e-9  # of sums of money
+_GO_ON = "go on with more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,8 @@ class _Short(NamedTuple):
             f"{self.wanted:g}",
             resource=self.resource,
             level=self.account.level,
-            hint=self.account.hint.format(option=option),
+            hint=self.account.hint,
+            resume=self.account.resume and self.account.resume.format(option=option),
         )
 
 
@@ -179,7 +181,8 @@ class Account:
         above: the level that contains this one; what is spent here is spent there, too.
         spent: in earlier sessions; becomes the account's own.
         seconds: of earlier sessions.
-        hint: what helps when it is used up; `{option}` is the resource's option.
+        hint: what helps when it is used up.
+        resume: options of `stop resume` that give more; `{option}` is the resource's option.
     """
 
     def __init__(
@@ -191,12 +194,14 @@ class Account:
         spent: Spending | None = None,
         seconds: float = 0.0,
         hint: str = "",
+        resume: str | None = None,
     ) -> None:
         self.level = level
         self.budget = budget
         self.spent = spent or Spending()
         self.watch = Stopwatch(seconds)
         self.hint = hint
+        self.resume = resume
         self._chain: tuple[Account, ...] = (self, *(above._chain if above else ()))
         self._open: set[Reservation] = set()
         self._waiting: list[asyncio.Future[None]] = []
@@ -296,8 +301,14 @@ class Ledger:
     """
 
     def __init__(self, budget: Budget, spent: Spending | None = None, seconds: float = 0.0) -> None:
-        hint = "go on with more: stop resume RUN --max-{option} N"
-        self.run = Account("run", budget, spent=spent, seconds=seconds, hint=hint)
+        self.run = Account(
+            "run",
+            budget,
+            spent=spent,
+            seconds=seconds,
+            hint=_GO_ON,
+            resume="--max-{option} N",
+        )
         self.round: int | None = None
         self.on_change: Callable[[], None] = lambda: None
         self._account = self.run
@@ -317,7 +328,8 @@ class Ledger:
             above=self.run,
             spent=spent,
             seconds=seconds,
-            hint="go on with more: stop resume RUN --round-max-{option} N",
+            hint=_GO_ON,
+            resume="--round-max-{option} N",
         )
         return self._account
 

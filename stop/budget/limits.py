@@ -14,7 +14,7 @@ from stop.budget import Budget, ImproverBudget
 
 
 class RunLimits(TypedDict, total=False):
-    """Of a whole run; see `stop.budget.Budget` for what each counts."""
+    """Limits of a whole run; see `stop.Budget` for what each counts."""
 
     max_usd: float | None
     max_tokens: int | None
@@ -26,8 +26,8 @@ class RunLimits(TypedDict, total=False):
     max_seconds: float | None
 
 
-class ResumeLimits(RunLimits, total=False):
-    """Of a whole run and of each of its rounds: what may be raised when it goes on."""
+class RoundLimits(TypedDict, total=False):
+    """Limits of each round."""
 
     round_max_usd: float | None
     round_max_tokens: int | None
@@ -35,18 +35,23 @@ class ResumeLimits(RunLimits, total=False):
     round_max_seconds: float | None
 
 
-class Limits(ResumeLimits, total=False):
-    """All limits; those of an improver run are part of what a run does, and stay."""
+class ImproverLimits(TypedDict, total=False):
+    """Limits of each improver run. They are part of what a run does, and stay."""
 
     improver_max_usd: float | None
     improver_max_tokens: int | None
 
 
-def check_names(limits: Mapping[str, Any], known: type) -> None:
-    """As Python does for named arguments: `TypeError` for one that is not there."""
-    for name in limits:
-        if name not in known.__annotations__:
-            raise TypeError(f"unexpected keyword argument {name!r}")
+class ResumeLimits(RunLimits, RoundLimits, total=False):
+    """What may be raised when a run goes on."""
+
+
+class OneRunLimits(RunLimits, ImproverLimits, total=False):
+    """Limits of a run without rounds."""
+
+
+class Limits(ResumeLimits, ImproverLimits, total=False):
+    """All limits."""
 
 
 def run_budget(limits: Mapping[str, Any], base: Budget = Budget()) -> Budget:  # noqa: B008

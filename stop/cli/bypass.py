@@ -11,11 +11,11 @@ from stop.cli.options import lm_budget_options, lm_options, runs_dir_option, san
 from stop.cli.output import clean, json_option, note, say, short, show_json, table
 
 if TYPE_CHECKING:
-    from stop.config import BypassCell
-    from stop.experiments.bypass import BypassRates
+    from stop.experiments.bypass.config import Cell
+    from stop.experiments.bypass.kind import BypassRates
     from stop.experiments.bypass.report import CellReport, Rate
 
-_CELLS: dict[str, tuple[BypassCell, ...]] = {
+_CELLS: dict[str, tuple[Cell, ...]] = {
     "no-warning": ("no_warning",),
     "warning": ("warning",),
     "both": ("no_warning", "warning"),
@@ -81,9 +81,9 @@ def bypass(which: str, as_json: bool, **options: Any) -> None:
       stop bypass --lm openai:gpt-4o-mini --samples 100 --max-usd 1
       stop bypass --lm local:qwen2.5-coder-1.5b --samples 50 --no-warning --run
     """
+    from stop.api import measure_bypass
     from stop.cli.display import RunProgress
     from stop.cli.runs import find_tapes
-    from stop.experiments.bypass import measure_bypass
 
     find_tapes(options)
     with RunProgress() as progress:
@@ -101,7 +101,6 @@ def show_rates(result: BypassRates, as_json: bool) -> None:
         note(f"\nrecorded in {result.folder}")
         note(f"read a program: stop show {result.folder} ID")
     if result.error is not None:
-        result.error.hint = result.error.hint.replace(" RUN", f" {result.folder}")
         raise result.error
 
 

@@ -21,7 +21,7 @@ from stop.cli.output import clean, json_option, note, number, say, short, show_j
 from stop.errors import ConfigError
 
 if TYPE_CHECKING:
-    from stop.api import Improved
+    from stop.experiments.improve.kind import Improved
 
 
 @click.command()

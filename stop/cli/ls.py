@@ -11,7 +11,8 @@ from stop.cli.options import runs_dir_option
 from stop.cli.output import clean, fitting, interval, json_option, number, say, show_json, table
 
 if TYPE_CHECKING:
-    from stop.experiments.overview import Outcome, Overview
+    from stop.experiments.kind import Outcome
+    from stop.experiments.overview import Overview
 
 _HEADERS = ["run", "status", "score", "events", "usd", "programs", "seconds", "tasks", "model",
             "kind", "when"]  # fmt: skip

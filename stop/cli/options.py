@@ -40,7 +40,11 @@ sandbox_options = together(
 )
 
 seed_option = click.option(
-    "--seed", type=int, help="The same seed gives the same instances on this machine."
+    "--random-seed",
+    "--seed",
+    "random_seed",
+    type=int,
+    help="The same random seed gives the same instances on this machine.",
 )
 
 patience_option = click.option(

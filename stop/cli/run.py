@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -93,17 +92,17 @@ def run(as_json: bool, dry_run: bool, **options: Any) -> None:
     from stop.cli.display import RunProgress
     from stop.cli.runs import find_improver, find_tapes
     from stop.experiments.plan import plan
-    from stop.options import run_config
+    from stop.options import rounds_config
 
     options["improver"] = find_improver(options["improver"], options["runs_dir"])
     find_tapes(options)
-    runs_dir = Path(options.pop("runs_dir"))
-    config = run_config(**options, need_model=not dry_run)
+    runs_dir = options.pop("runs_dir")
+    config = rounds_config(**options, need_model=not dry_run)
     if dry_run:
         show_plan(plan(config), as_json)
         return
     with RunProgress() as progress:
-        result = api.run_from_config(config, runs_dir, progress)
+        result = api.begin(config, runs_dir, progress)
     _show_result(result, as_json)
 
 
@@ -126,7 +125,8 @@ def resume(run_name: str, reason: str, runs_dir: str, as_json: bool, **limits: A
     from stop.cli.improve import show_improved
     from stop.cli.runs import find_run
     from stop.cli.transfer import show_transfer
-    from stop.experiments.transfer import Transfer
+    from stop.experiments.improve.kind import Improved
+    from stop.experiments.transfer.report import Transfer
     from stop.recorded_run import Run
 
     folder = find_run(run_name, runs_dir)
@@ -134,7 +134,7 @@ def resume(run_name: str, reason: str, runs_dir: str, as_json: bool, **limits: A
         result = api.resume(folder, reason=reason, progress=progress, **limits)
     if isinstance(result, Run):
         _show_result(result, as_json)
-    elif isinstance(result, api.Improved):
+    elif isinstance(result, Improved):
         show_improved(result, as_json)
     elif isinstance(result, Transfer):
         show_transfer(result, as_json)
@@ -152,7 +152,6 @@ def _show_result(result: Run, as_json: bool) -> None:
         note(f"\nrecorded in {result.folder}")
         note(f"look closer: stop lineage {result.folder}")
     if result.error is not None:
-        result.error.hint = result.error.hint.replace(" RUN", f" {result.folder}")
         raise result.error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +20,7 @@ from stop.cli.output import clean, interval, json_option, note, number, say, sho
 from stop.errors import ConfigError
 
 if TYPE_CHECKING:
-    from stop.experiments.transfer import Transfer
+    from stop.experiments.transfer.report import Transfer
     from stop.recorded_run import Run
 
 _TRAINED = {True: " (trained on)", False: "", None: ""}
@@ -94,7 +93,7 @@ def transfer(
         show_plan(plan(config), as_json)
         return
     with RunProgress() as progress:
-        result = api.transfer_from_config(config, Path(runs_dir), progress)
+        result = api.begin(config, runs_dir, progress)
     show_transfer(result, as_json)
 
 
@@ -114,7 +113,6 @@ def show_transfer(result: Transfer, as_json: bool) -> None:
         _show(document)
         note(f"\nrecorded in {result.folder}")
     if result.error is not None:
-        result.error.hint = result.error.hint.replace(" RUN", f" {result.folder}")
         raise result.error
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from stop._util.concurrency import gather_or_cancel
 from stop.audit.evidence import seen
@@ -33,10 +33,18 @@ MAX_REFUSALS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What `utility(program)` came to, for the guest (value) and the record (status)."""
+    """The outcome of `utility(program)`, for the guest (value) and the record (status)."""
 
     value: float
     status: Status
+
+
+Cause = Literal["", "lm_refused", "lm_budget"]
+"""What the host did to an improver run that returned no program, in the host's own knowledge:
+
+"lm_refused": the model's server refused every request that it made; "lm_budget": its budget for
+responses had no room for a request. Nothing that the guest says decides it.
+"""
 
 
 class HostUtility(Protocol):
@@ -63,9 +71,14 @@ class Completer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImproverOutcome:
-    """What an improver run came to. `source` is the program that it returned, if it did.
+    """The result of an improver run.
 
-    `status` is "ok" when a string that can be a program came back; otherwise it says why not.
+    Attributes:
+        status: "ok" when a string that can be a program came back; otherwise says why not.
+        detail: for people; may quote the guest.
+        source: the program that it returned, if it did.
+        scores: of the programs that it had scored, by program id.
+        cause: what the host did that explains a failure.
     """
 
     status: Status
@@ -75,6 +88,7 @@ class ImproverOutcome:
     lm_calls: int
     output: JobOutput
     scores: dict[str, float] = field(default_factory=dict)
+    cause: Cause = ""
 
 
 _FIELDS = {
@@ -122,6 +136,9 @@ class Broker:
         self._account = Account(_LEVEL, budget.of_responses)
         self._utility_calls = 0
         self._lm_calls = 0
+        self._lm_answers = 0
+        self._lm_refusals = 0
+        self._over_budget = False
         self._refusals = 0
         self._signs_told = 0
         self._guest: Guest | None = None
@@ -135,7 +152,7 @@ class Broker:
         initial_solution: str,
         *,
         result_entry_point: str,
-        seed: int = 0,
+        random_seed: int = 0,
     ) -> ImproverOutcome:
         """Apply `improver` to `initial_solution` in `guest`.
 
@@ -147,14 +164,14 @@ class Broker:
             return self._outcome("syntax", problem, None, JobOutput())
         self._guest = guest
         try:
-            return await self._run(guest, improver, initial_solution, result_entry_point, seed)
+            answer = await guest.start(self._job(improver, random_seed))
+            return await self._run(guest, answer, initial_solution, result_entry_point)
         finally:  # also of a sandbox that broke
             self._tell_signs()
 
     async def _run(
-        self, guest: Guest, improver: str, initial_solution: str, result_entry_point: str, seed: int
+        self, guest: Guest, answer: Answer, initial_solution: str, result_entry_point: str
     ) -> ImproverOutcome:
-        answer = await guest.start(self._job(improver, seed))
         if answer.status == "ok":
             try:
                 answer = await guest.call(
@@ -172,11 +189,11 @@ class Broker:
             self._event("frames", answer.detail or output.violation)
         return self._judge(answer, result_entry_point, output)
 
-    def _job(self, improver: str, seed: int) -> Job:
+    def _job(self, improver: str, random_seed: int) -> Job:
         return Job(
             source=improver,
             entry_point=ENTRY_POINT,
-            seed=seed,
+            random_seed=random_seed,
             total_cpu_seconds=self._budget.cpu_seconds + 10,
             output_bytes=4 << 20,
             services={
@@ -201,9 +218,13 @@ class Broker:
     def _outcome(
         self, status: Status, detail: str, source: str | None, output: JobOutput
     ) -> ImproverOutcome:
-        return ImproverOutcome(
-            status, detail, source, self._utility_calls, self._lm_calls, output, self._scores
-        )
+        cause: Cause = ""
+        if status != "ok" and self._lm_refusals and not self._lm_answers:
+            cause = "lm_refused"
+        elif status != "ok" and self._over_budget:
+            cause = "lm_budget"
+        counts = (self._utility_calls, self._lm_calls)
+        return ImproverOutcome(status, detail, source, *counts, output, self._scores, cause)
 
     def _tell_signs(self) -> None:
         """What the guest attempted since the last time that it was asked."""
@@ -266,12 +287,15 @@ class Broker:
         try:
             responses = await self._complete(expertise, messages, n, float(temperature))
         except LMRequestRefused as error:
+            self._lm_refusals += 1
             return {"refused": error.message, "times_used": used}
         except BudgetExceeded as error:
             if error.level != _LEVEL:
                 raise
             self._lm_calls -= 1
+            self._over_budget = True
             return self._refused({"over_budget": error.message, "times_used": self._lm_calls})
+        self._lm_answers += 1
         return {"responses": responses, "times_used": used}
 
     async def _complete(

@@ -24,7 +24,7 @@ from stop.sandbox.protocol import Answer, Guest, Job
 from stop.tasks.evaluation import Evaluation, InstanceResult, Status
 from stop.tasks.task import InvalidAnswer, Task
 
-MAX_DEEDS = 10
+MAX_ATTEMPTS = 10
 """Of one kind, seen by the same, in one evaluation; the relay counts what goes beyond."""
 
 GIVE_UP_AFTER = 3
@@ -78,7 +78,7 @@ class Evaluator:
         self._under_way: dict[str, asyncio.Task[Evaluation]] = {}
 
     async def evaluate(
-        self, source: str, task: Task, split: str, *, repetition: int = 0, seed: int = 0
+        self, source: str, task: Task, split: str, *, repetition: int = 0
     ) -> Evaluation:
         """Score `source` on a split; asked twice at once, it runs once.
 
@@ -87,19 +87,18 @@ class Evaluator:
             task: with its limits and instance counts.
             split: "search", "meta" or "test".
             repetition: which set of instances of that split.
-            seed: of random numbers in the guest.
 
         Raises:
             SandboxError: the host cannot run programs any more.
         """
         if self._guard.refuses(program_id(source)):
             return self._quarantined(source, task, split)
-        key = self._key(source, task, split, repetition, seed)
+        key = self._key(source, task, split, repetition)
         found = self._cache.find_evaluation(key)
         if found is not None:
             return found
         if key not in self._under_way:
-            work = self._evaluate(source, task, split, repetition, seed)
+            work = self._evaluate(source, task, split, repetition)
             job = asyncio.create_task(self._carry_out(work, key, repetition))
             self._under_way[key] = job
             job.add_done_callback(lambda _: self._under_way.pop(key, None))
@@ -119,14 +118,13 @@ class Evaluator:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
 
-    def _key(self, source: str, task: Task, split: str, repetition: int, seed: int) -> str:
+    def _key(self, source: str, task: Task, split: str, repetition: int) -> str:
         return evaluation_key(
             self._secret,
             program_id(source),
             task.digest,
             split=split,
             repetition=repetition,
-            seed=seed,
             isolation=self.pool.label,
         )
 
@@ -138,18 +136,16 @@ class Evaluator:
             self._cache.save_evaluation(key, evaluation, repetition)
         return evaluation
 
-    async def _evaluate(
-        self, source: str, task: Task, split: str, repetition: int, seed: int
-    ) -> Evaluation:
+    async def _evaluate(self, source: str, task: Task, split: str, repetition: int) -> Evaluation:
         identity = program_id(source)
         head = (identity, task.name, split)
         if problem := syntax_problem(source, task.entry_point):
             low, events = task.score_range[0], tuple(_findings(source, identity))
             return Evaluation(*head, low, "syntax", problem, self.pool.label, events=events)
         instances = await self._instances_of(task, split, repetition)
-        session = _Session(_job(source, task, seed), task)
+        trial = _Trial(_job(source, task), task)
         with self._guard.effect("evaluation", program_id=identity, task=task.name, split=split):
-            running = asyncio.create_task(self._run(identity, session, instances))
+            running = asyncio.create_task(self._run(identity, trial, instances))
             try:
                 await asyncio.sleep(0)  # it is on its way; meanwhile its text is looked at
                 found = _findings(source, identity)
@@ -157,9 +153,9 @@ class Evaluator:
             except BaseException:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
-                self._guard.report([seen(*deed, program_id=identity) for deed in session.deeds])
+                self._guard.report(trial.events(identity))
                 raise
-        found += [seen(*deed, program_id=identity) for deed in session.deeds]
+        found += trial.events(identity)
         status, detail = _summary(results)
         score = sum(r.score for r in results) / len(results)
         return Evaluation(
@@ -167,27 +163,27 @@ class Evaluator:
         )
 
     async def _run(
-        self, identity: str, session: _Session, instances: list[dict[str, Any]]
+        self, identity: str, trial: _Trial, instances: list[dict[str, Any]]
     ) -> tuple[list[InstanceResult], tuple[str, str]]:
         try:
-            return await self._twice(identity, session, instances)
+            return await self._twice(identity, trial, instances)
         except SandboxBroken as error:
-            verdict: Status = "oom" if "out of memory" in error.message else "error"
+            verdict: Status = "oom" if error.out_of_memory else "error"
             detail = f"the sandbox did not survive this program: {error.message}"
-            return [InstanceResult(session.low, verdict, 0.0, detail)], ("", "")
+            return [InstanceResult(trial.low, verdict, 0.0, detail)], ("", "")
 
     async def _twice(
-        self, identity: str, session: _Session, instances: list[dict[str, Any]]
+        self, identity: str, trial: _Trial, instances: list[dict[str, Any]]
     ) -> tuple[list[InstanceResult], tuple[str, str]]:
         """A sandbox that breaks may be another program's doing, or the machine's: once more."""
         try:
             async with self.pool.evaluation_guest() as guest:
                 self._guard.admit(identity)
-                return await session.run(guest, instances)
+                return await trial.run(guest, instances)
         except SandboxBroken:
             async with self.pool.evaluation_guest(fresh=True) as guest:
                 self._guard.admit(identity)
-                return await session.run(guest, instances)
+                return await trial.run(guest, instances)
 
     async def _instances_of(self, task: Task, split: str, repetition: int) -> list[dict[str, Any]]:
         key = (task.digest, split, repetition)
@@ -204,11 +200,10 @@ def evaluation_key(
     *,
     split: str,
     repetition: int,
-    seed: int,
     isolation: str,
 ) -> str:
     """The name of an evaluation: what was scored, on which instances of which files, and where."""
-    parts = (program, task_digest, split, repetition, seed, isolation)
+    parts = (program, task_digest, split, repetition, 0, isolation)  # 0: see `Job.random_seed`
     return hmac.digest(secret, repr(parts).encode(), "sha256").hex()
 
 
@@ -220,23 +215,22 @@ def _findings(source: str, identity: str) -> list[SecurityEvent]:
     ]
 
 
-def _job(source: str, task: Task, seed: int) -> Job:
+def _job(source: str, task: Task) -> Job:
     limits = task.limits
     return Job(
         source=source,
         entry_point=task.entry_point,
-        seed=seed,
         memory_mb=limits.memory_mb,
         output_bytes=limits.output_kb << 10,
     )
 
 
-class _Session:
+class _Trial:
     """One program over all instances; a killed program is started again for the rest.
 
     Attributes:
         low: the score of an instance that failed.
-        deeds: what it attempted, as (kind, detail, source), each once.
+        attempts: what it attempted, as (kind, detail, source), each once.
     """
 
     def __init__(self, job: Job, task: Task) -> None:
@@ -247,7 +241,7 @@ class _Session:
         self._running = False
         self._out = ""
         self._err = ""
-        self.deeds: dict[tuple[str, str, Source], None] = {}
+        self.attempts: dict[tuple[str, str, Source], None] = {}
 
     async def run(
         self, guest: Guest, instances: list[dict[str, Any]]
@@ -335,9 +329,13 @@ class _Session:
         for sign in self._guest.signs:
             self._note(sign.kind, sign.detail, sign.source)
 
+    def events(self, identity: str) -> list[SecurityEvent]:
+        """What the program of this id attempted so far."""
+        return [seen(*attempt, program_id=identity) for attempt in self.attempts]
+
     def _note(self, kind: str, detail: str, source: Source) -> None:
-        if sum(k == kind and s == source for k, _, s in self.deeds) < MAX_DEEDS:
-            self.deeds[(kind, detail, source)] = None
+        if sum(k == kind and s == source for k, _, s in self.attempts) < MAX_ATTEMPTS:
+            self.attempts[(kind, detail, source)] = None
 
 
 def _summary(results: list[InstanceResult]) -> tuple[Status, str]:

@@ -1,6 +1,7 @@
-"""One improver run with everything that belongs to it: sandbox, tape, record, audit.
+"""One improver run with everything that belongs to it: sandbox, model, record, audit.
 
 Both levels go through here: an improver applied to a solution, and one applied to an improver.
+Which model answers is handed in (`model_for`), so live, replayed and sampled runs are the same.
 """
 
 from __future__ import annotations
@@ -12,12 +13,10 @@ from dataclasses import dataclass, replace
 from stop.audit.guard import NO_GUARD, Guard, Quarantined
 from stop.audit.policy import tell_all
 from stop.audit.rules import findings
-from stop.budget import ImproverBudget
-from stop.engine.broker import Broker, HostUtility, ImproverOutcome, Score
+from stop.budget import ImproverBudget, Ledger
+from stop.engine.broker import Broker, Completer, HostUtility, ImproverOutcome, Score
 from stop.errors import SandboxBroken
 from stop.events import Progress, ProgressListener, SecurityEvent
-from stop.lm.base import LanguageModel, LMRequest, LMResponse
-from stop.lm.tape import Tape, TapedModel
 from stop.programs import program_id
 from stop.sandbox.pool import SandboxPool
 from stop.sandbox.protocol import JobOutput
@@ -31,20 +30,30 @@ _QUARANTINED = ImproverOutcome("quarantined", "not executed any more", None, 0, 
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What is applied to what. `key` names the improver run within the run, for good."""
+    """An improver that is to be applied to a program.
+
+    Attributes:
+        key: names the improver run within the run, for good.
+        level: "task" when the program is a solution, "meta" when it is an improver.
+        improver, initial: source texts of the improver and of the program it begins with.
+        result_entry_point: function that the returned program must define.
+        budget: of this improver run.
+        round, task, repetition: where it belongs; None where that does not apply.
+    """
 
     key: str
     level: Level
     improver: str
     initial: str
     result_entry_point: str
+    budget: ImproverBudget
     round: int | None = None
     task: str | None = None
     repetition: int | None = None
 
     @property
     def scope(self) -> str:
-        """Improvers are compared on a task and a repetition, or within a round."""
+        """The place where improvers are compared: a task and a repetition, or a round."""
         return self.key if self.task is None else f"{self.task}/{self.repetition}"
 
     @property
@@ -52,43 +61,44 @@ class Application:
         return "improver" if self.level == "meta" else "solution"
 
 
+ModelFor = Callable[[Application], Completer]
+"""Makes the model of one execution of an improver run; an executed-again one gets a new model."""
+
+
 class ImproverRunner:
     """Carries out improver runs of one run, each at most once: what has ended is looked up.
 
     Args:
         pool: lends sandboxes.
-        store: records.
-        tape: responses, and the budget of the whole run.
-        on_event: told of security events.
-        progress: told what happens.
-        guard: which improvers may run, and the record that one does.
+        store: keeps the records.
+        model_for: makes the model that answers an improver run.
+        on_event: called with each security event.
+        ledger: of the run; utility calls count there.
+        progress: called with each Progress event.
+        guard: decides which improvers may run, and records that one does.
     """
 
     def __init__(
         self,
         pool: SandboxPool,
         store: Store,
-        tape: Tape,
+        model_for: ModelFor,
         on_event: Callable[[SecurityEvent], None],
         *,
+        ledger: Ledger,
         progress: ProgressListener,
         guard: Guard = NO_GUARD,
     ) -> None:
         self._pool = pool
         self._store = store
-        self._tape = tape
+        self._model_for = model_for
+        self._ledger = ledger
         self._on_event = on_event
         self._progress = progress
         self._guard = guard
 
-    async def run(
-        self,
-        what: Application,
-        utility: HostUtility,
-        model: LanguageModel,
-        budget: ImproverBudget,
-    ) -> ImproverRunRecord:
-        """Apply an improver, record what came of it, return the record.
+    async def run(self, what: Application, utility: HostUtility) -> ImproverRunRecord:
+        """Apply an improver to a program and return the record of it.
 
         Raises:
             BudgetExceeded, LMError, SandboxError: the improver run stays unfinished; executed
@@ -97,13 +107,14 @@ class ImproverRunner:
         done = self._store.improver_run(what.key)
         if done is not None and done.status != "running":
             return done
+        model = self._model_for(what)
         self._begin(what)
         identity = program_id(what.improver)
         if self._guard.refuses(identity):
             return self._finish(what, _QUARANTINED)
         with self._guard.effect("improver_run", program_id=identity, improver_run=what.key) as made:
             try:
-                outcome = await self._apply(what, utility, model, budget)
+                outcome = await self._apply(what, utility, model)
             except Quarantined:
                 outcome = _QUARANTINED
             if made is not None:
@@ -155,29 +166,16 @@ class ImproverRunner:
         tell_all(self._on_event, events)
 
     async def _apply(
-        self,
-        what: Application,
-        utility: HostUtility,
-        model: LanguageModel,
-        budget: ImproverBudget,
+        self, what: Application, utility: HostUtility, model: Completer
     ) -> ImproverOutcome:
-        seed = int(program_id(what.key)[:8], 16)
         for attempt in (1, 2):
-            taped = TapedModel(
-                model,
-                self._tape,
-                scope=what.scope,
-                improver_run=what.key,
-                max_responses=budget.lm_calls * budget.responses_per_call,
-                on_call=self._lm_progress,
-            )
             broker = Broker(
                 utility,
-                taped,
-                budget,
+                model,
+                what.budget,
                 self._event_listener(what),
                 self._utility_recorder(what),
-                ledger=self._tape.ledger,
+                ledger=self._ledger,
             )
             try:
                 async with self._pool.improver_guest(0 if what.level == "meta" else 1) as guest:
@@ -187,21 +185,21 @@ class ImproverRunner:
                         what.improver,
                         what.initial,
                         result_entry_point=what.result_entry_point,
-                        seed=seed,
+                        random_seed=int(program_id(what.key)[:8], 16),
                     )
             except SandboxBroken as error:
                 if attempt == 2:
-                    status: Status = "oom" if "out of memory" in error.message else "error"
+                    status: Status = "oom" if error.out_of_memory else "error"
                     detail = f"the sandbox did not survive this improver: {error.message}"
                     return ImproverOutcome(status, detail, None, 0, 0, _NOTHING)
+                model = self._model_for(what)
                 self._begin_execution(what.key)
         raise AssertionError("unreachable")
 
     def _begin_execution(self, key: str) -> None:
         """Utility calls of an earlier execution are made again: they count once."""
-        ledger = self._tape.ledger
-        calls, round_then = self._store.begin_execution(key, ledger.round)
-        ledger.take_back(calls, of_this_round=round_then == ledger.round)
+        calls, round_then = self._store.begin_execution(key, self._ledger.round)
+        self._ledger.take_back(calls, of_this_round=round_then == self._ledger.round)
 
     def _finish(self, what: Application, outcome: ImproverOutcome) -> ImproverRunRecord:
         result = outcome.source
@@ -241,16 +239,3 @@ class ImproverRunner:
             self._progress(Progress("candidate_scored", what.key, data))
 
         return record
-
-    def _lm_progress(self, request: LMRequest, response: LMResponse | None) -> None:
-        if response is None:
-            self._progress(Progress("lm_call_started", data={"n": request.n}))
-            return
-        usage = response.usage
-        data = {
-            "n": request.n,
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "usd": usage.usd,
-        }
-        self._progress(Progress("lm_call_finished", data=data))

@@ -16,36 +16,13 @@ from pathlib import Path
 from stop._util.concurrency import gather_or_cancel
 from stop._util.statistics import Cell, Estimate, stratified_mean
 from stop.budget import ImproverBudget
-from stop.engine.broker import ENTRY_POINT, Score
+from stop.engine.broker import ENTRY_POINT, Cause, Score
 from stop.engine.evaluator import Evaluator
 from stop.engine.improver_run import Application, ImproverRunner
-from stop.lm.base import LanguageModel
+from stop.engine.task_utility import TaskUtility
 from stop.programs import program_id, syntax_problem
 from stop.store import ImproverRunRecord, Store
 from stop.tasks.task import Task
-
-
-class TaskUtility:
-    """The utility of one task as an improver meets it: mean score on the `search` split."""
-
-    def __init__(self, evaluator: Evaluator, task: Task, repetition: int) -> None:
-        self._evaluator = evaluator
-        self._task = task
-        self._repetition = repetition
-
-    @property
-    def text(self) -> str:
-        return self._task.utility_text
-
-    @property
-    def worst(self) -> float:
-        return self._task.score_range[0]
-
-    async def score(self, source: str) -> Score:
-        evaluation = await self._evaluator.evaluate(
-            source, self._task, "search", repetition=self._repetition
-        )
-        return Score(evaluation.score, evaluation.status)
 
 
 def meta_utility_text(tasks: Sequence[Task], repetitions: int, budget: ImproverBudget) -> str:
@@ -62,12 +39,18 @@ def meta_utility_text(tasks: Sequence[Task], repetitions: int, budget: ImproverB
 
 @dataclass(frozen=True, slots=True)
 class MetaEvaluation:
-    """An improver's meta-utility with its cells. `failures` counts runs without a program."""
+    """An improver's meta-utility with its cells.
+
+    Attributes:
+        failures: improver runs without a program.
+        detail, cause: of the first of them.
+    """
 
     estimate: Estimate
     cells: tuple[Cell, ...]
     failures: int
     detail: str = ""
+    cause: Cause = ""
 
     @property
     def works(self) -> bool:
@@ -89,7 +72,6 @@ class MetaUtility:
         evaluator: scores solutions.
         runner: carries out improver runs.
         store: where programs are found again.
-        model: the language model of the task level.
         budget: of each improver run on a task.
     """
 
@@ -103,7 +85,6 @@ class MetaUtility:
         evaluator: Evaluator,
         runner: ImproverRunner,
         store: Store,
-        model: LanguageModel,
         budget: ImproverBudget,
     ) -> None:
         self._tasks = list(tasks)
@@ -111,7 +92,6 @@ class MetaUtility:
         self._evaluator = evaluator
         self._runner = runner
         self._store = store
-        self._model = model
         self._budget = budget
 
     @property
@@ -132,7 +112,8 @@ class MetaUtility:
         cells = tuple(cell for cell, _ in results)
         failed = [record for _, record in results if record.status != "ok"]
         detail = f"{failed[0].status}: {failed[0].detail}" if failed else ""
-        return MetaEvaluation(stratified_mean(cells), cells, len(failed), detail)
+        cause = failed[0].cause if failed else ""
+        return MetaEvaluation(stratified_mean(cells), cells, len(failed), detail, cause)
 
     async def _cell(
         self, source: str, task: Task, repetition: int
@@ -143,11 +124,12 @@ class MetaUtility:
             improver=source,
             initial=task.seed,
             result_entry_point=task.entry_point,
+            budget=self._budget,
             task=task.name,
             repetition=repetition,
         )
         utility = TaskUtility(self._evaluator, task, repetition)
-        record = await self._runner.run(what, utility, self._model, self._budget)
+        record = await self._runner.run(what, utility)
         if record.result_id is None:
             low = task.score_range[0]
             return Cell(task.name, repetition, low, (low,) * task.counts.meta), record

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,31 +12,13 @@ from typing import Any
 
 from stop.config import RunConfig
 from stop.errors import RunError, StopError
+from stop.experiments import kind_of, read_config
+from stop.experiments.kind import Outcome
 from stop.lineage.security import SecurityCounts
-from stop.runs.folder import read_config, run_status
+from stop.runs.folder import run_status
 from stop.store import Store
-from stop.store.best import best_round
 
 _STAMP = re.compile(r"\d{8}-\d{6}")
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run came to, as far as it has come.
-
-    Attributes:
-        meta_utility, interval: of the best improver; of the kind "run".
-        before, after: scores on the meta split; of the kind "improve".
-        rates: share of samples with any attempt, by cell; of the kind "bypass".
-        gain: improved minus seed improver on the test split, the mean over tasks; of "transfer".
-    """
-
-    meta_utility: float | None = None
-    interval: tuple[float, float] | None = None
-    before: float | None = None
-    after: float | None = None
-    rates: dict[str, float] = field(default_factory=dict)
-    gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +31,10 @@ class Overview:
         error: why it cannot be read; then nothing else is known.
         kind, tasks, status: as in its configuration and result.
         models: that of the task level, and that of the meta level if it is another.
-        outcome: what it came to.
+        outcome: its result in a few numbers.
         programs: distinct ones.
         usd: what its LM calls cost; None when a price is not known.
-        security: how many programs have events, each at its gravest level, by level.
+        security: number of programs with events by level, each at its highest level.
         seconds: of work.
     """
 
@@ -64,7 +45,7 @@ class Overview:
     tasks: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     status: str = "new"
-    outcome: Outcome = Outcome()
+    outcome: Outcome = field(default_factory=Outcome)
     programs: int = 0
     usd: float | None = 0.0
     security: dict[int, int] = field(default_factory=dict)
@@ -145,7 +126,7 @@ def _read(folder: Path, config: RunConfig) -> Overview:
             _made(folder),
             **known,
             status=run_status(folder, store),
-            outcome=_outcome(store, config),
+            outcome=kind_of(config).outcome(store, config),
             programs=store.count_programs(),
             usd=None if spent.usd_unknown_calls else round(spent.usd, 6),
             security=security,
@@ -153,56 +134,6 @@ def _read(folder: Path, config: RunConfig) -> Overview:
         )
     finally:
         store.close()
-
-
-def _outcome(store: Store, config: RunConfig) -> Outcome:
-    if config.kind == "improve":
-        return _of_improve(store)
-    if config.kind == "bypass":
-        return Outcome(rates=dict(_bypass_rates(store, config)))
-    if config.kind == "transfer":
-        return Outcome(gain=_transfer_gain(store))
-    best = best_round(store, config)
-    if best is None:
-        return Outcome()
-    ends = None if best.low is None or best.high is None else (best.low, best.high)
-    return Outcome(meta_utility=best.meta_utility, interval=ends)
-
-
-def _of_improve(store: Store) -> Outcome:
-    row = store.query(
-        "SELECT initial_id, result_id, status FROM improver_runs WHERE key LIKE 'improve/%'"
-    ).fetchone()
-    if row is None:
-        return Outcome()
-    result = row["result_id"] or (None if row["status"] == "running" else row["initial_id"])
-    return Outcome(before=_meta_score(store, row["initial_id"]), after=_meta_score(store, result))
-
-
-def _meta_score(store: Store, program: str | None) -> float | None:
-    row = store.query(
-        "SELECT score FROM evaluations WHERE program_id = ? AND split = 'meta' "
-        "ORDER BY created DESC LIMIT 1",
-        (program,),
-    ).fetchone()
-    return None if row is None else float(row[0])
-
-
-def _bypass_rates(store: Store, config: RunConfig) -> Iterator[tuple[str, float]]:
-    from stop.experiments.bypass.report import read_cells  # noqa: PLC0415 - slow, and seldom needed
-
-    assert config.bypass is not None
-    for cell in read_cells(store, config.bypass):
-        rate = cell.any_level.rate
-        if rate is not None:
-            yield cell.cell, rate
-
-
-def _transfer_gain(store: Store) -> float | None:
-    from stop.experiments.transfer import Transfer  # noqa: PLC0415 - slow, and seldom needed
-
-    gains = [each for each in Transfer(store.path.parent).gains if each.split == "test"]
-    return sum(each.difference.mean for each in gains) / len(gains) if gains else None
 
 
 def _made(folder: Path) -> datetime:

@@ -1,12 +1,12 @@
-"""What a run would do and cost at the most, before anything is asked of a model."""
+"""What a run would do, and the most it can cost, before anything is asked of a model."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from stop.budget import Budget, ImproverBudget
+from stop.budget import ImproverBudget
 from stop.config import RunConfig
-from stop.improvers import load_improver
+from stop.experiments import kind_of
 from stop.lm import open_model
 from stop.lm.base import LMRequest
 from stop.tasks.task import load_task
@@ -15,47 +15,45 @@ _PARTS = ("prompt_tokens", "completion_tokens")
 
 
 def plan(config: RunConfig) -> dict[str, Any]:
-    """What a run would do, and the most that it can cost. Nothing is started or asked."""
+    """Returns what a run would do, and the most that it can cost. Nothing is started or asked.
+
+    Args:
+        config: of a kind of run that has a plan.
+
+    Raises:
+        ConfigError: runs of this kind have no plan.
+    """
     tasks = [load_task(name) for name in config.tasks]
-    improver = config.improver or load_improver("seed").source
-    cells = len(tasks) * config.repetitions
-    # Round 0 measures the seed; a round is one meta run whose utility calls each measure an
-    # improver, and the measure of what came out is one of these or one more.
-    measured = 1 + config.rounds * (config.meta_budget.utility_calls + 1)
-    if config.transfer is not None:
-        measured = 2
-    runs = measured * cells
+    scale = kind_of(config).scale(config)
+    runs = scale.measured * len(tasks) * config.repetitions
+    meta_lm = config.meta_lm or config.lm
     levels = (
         _level(
             config.lm,
             config.base_url,
             config.task_budget,
             runs,
-            max(len(t.seed + t.utility_text) for t in tasks),
+            max(len(task.seed + task.utility_text) for task in tasks),
         ),
         _level(
-            config.meta_lm or config.lm,
+            meta_lm,
             config.meta_base_url or config.base_url,
             config.meta_budget,
-            config.rounds,
-            len(improver) + 2000,
+            scale.rounds,
+            len(scale.improver) + 2000,
         ),
     )
     total = {name: _sum(level[name] for level in levels) for name in levels[0]}
-    total = _within(total, config.round_budget, 1 + config.rounds)
-    total = _within(total, config.budget, 1)
+    total = _within(total, config.limits["round"], 1 + scale.rounds)
+    total = _within(total, config.limits["run"], 1)
     return {
         "tasks": [task.name for task in tasks],
-        "rounds": config.rounds,
+        "rounds": scale.rounds,
         "repetitions": config.repetitions,
         "lm": config.lm,
-        "meta_lm": config.meta_lm or config.lm,
-        "at_most": {"improver_runs": runs + config.rounds, **total},
-        "limits": {
-            "run": config.budget.limits,
-            "round": config.round_budget.limits,
-            "improver_run": config.task_budget.of_responses.limits,
-        },
+        "meta_lm": meta_lm,
+        "at_most": {"improver_runs": runs + scale.rounds, **total},
+        "limits": config.limits | {"improver_run": config.task_budget.of_responses.limits},
     }
 
 
@@ -75,7 +73,7 @@ def _level(
         "utility_calls": runs * budget.utility_calls,
         "usd": _worst_price(spec, base_url, responses, read, budget),
     }
-    return _within(most, budget.of_responses, runs)
+    return _within(most, budget.of_responses.limits, runs)
 
 
 def _sum(amounts: Any) -> float | None:
@@ -83,10 +81,12 @@ def _sum(amounts: Any) -> float | None:
     return None if None in known else sum(known)
 
 
-def _within(most: dict[str, float | None], budget: Budget, times: int) -> dict[str, float | None]:
-    """No more than `times` this budget."""
+def _within(
+    most: dict[str, float | None], limits: dict[str, float], times: int
+) -> dict[str, float | None]:
+    """Returns no more than `times` these limits."""
     result = dict(most)
-    for resource, limit in budget.limits.items():
+    for resource, limit in limits.items():
         bound, now = limit * times, result.get(resource)
         if resource == "seconds":
             result[resource] = bound if now is None else min(now, bound)

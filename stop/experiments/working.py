@@ -1,13 +1,15 @@
-"""Working on a run from synchronous code, and what the user hears when it ends early."""
+"""Working on a run from synchronous code, and what the user sees when it ends early."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from stop._util.concurrency import run_sync
 from stop.config import RunConfig
-from stop.engine.session import Session, open_session
+from stop.engine.opening import open_session
+from stop.engine.session import Session
 from stop.errors import StopError
 from stop.events import Progress, ProgressListener
 from stop.runs.folder import has_begun
@@ -17,16 +19,16 @@ def work_on(
     folder: Path,
     config: RunConfig,
     progress: ProgressListener,
-    work: Callable[[Session], Awaitable[None]],
+    work: Callable[[Session], Awaitable[Any]],
     reason: str = "",
 ) -> StopError | None:
-    """Do in a session what a run lacks. Returns why it ended early; what is recorded stays.
+    """Do work in a session of a run. Returns why it ended early; what is recorded stays.
 
     Args:
         folder: of the run.
-        config: as of `stop.engine.session.open_session`.
-        progress: told what happens.
-        work: what there is to do; finished parts are not done again.
+        config: as of `stop.engine.opening.open_session`.
+        progress: called with each Progress event.
+        work: called with the session.
         reason: why a run that its policy halted should go on.
 
     Raises:
@@ -34,7 +36,7 @@ def work_on(
     """
 
     async def in_session() -> None:
-        async with open_session(folder, progress, config, reason) as session:
+        async with open_session(folder, config, progress, reason) as session:
             await work(session)
 
     progress(Progress("message", f"recording in {folder}"))
@@ -44,6 +46,7 @@ def work_on(
         progress(Progress("message", f"what is recorded stays; to go on: stop resume {folder}"))
         raise
     except StopError as error:
+        error.run = folder
         if not has_begun(folder):
             raise
         return error

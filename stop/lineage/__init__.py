@@ -15,12 +15,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stop.config import RunConfig
 from stop.errors import RunError
 from stop.lineage.differences import unified_diff
 from stop.lineage.nodes import Kind, Node, Nodes, count_nodes
 from stop.lineage.origins import Origin, find_origin
 from stop.lineage.security import SecurityCounts
-from stop.runs.folder import read_config
+from stop.runs.folder import read_config_as
 from stop.store import Store
 from stop.store.best import best_round
 
@@ -81,7 +82,7 @@ class Lineage:
             RunError: no improver has a meta-utility yet.
         """
         with closing(self._store()) as store:
-            best = best_round(store, read_config(self.folder))
+            best = best_round(store, read_config_as(self.folder, RunConfig))
             if best is None or best.improver_id is None:
                 raise RunError(f"{self.folder} has no improver with a meta-utility yet")
             nodes = self._nodes(store)

@@ -129,7 +129,6 @@ class Recording:
                     digests[name],
                     split=split,
                     repetition=repetition,
-                    seed=0,
                     isolation=record.isolation,
                 )
                 if not hmac.compare_digest(key, record.key):

@@ -5,39 +5,29 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from stop._util.concurrency import gather_or_cancel, run_sync
-from stop.budget import Budget, ImproverBudget
 from stop.config import RunConfig
-from stop.engine.broker import HostUtility
-from stop.engine.improver_run import Application, ImproverRunner
-from stop.engine.meta_utility import TaskUtility
-from stop.engine.session import Session, open_session
-from stop.errors import (
-    BudgetExceeded,
-    ConfigError,
-    LMError,
-    LMRequestRefused,
-    PolicyHalt,
-    RunError,
-    StopError,
-)
+from stop.engine.improver_run import Application
+from stop.engine.opening import open_session
+from stop.engine.session import Session
+from stop.engine.task_utility import TaskUtility
+from stop.errors import BudgetExceeded, ConfigError, LMError, PolicyHalt, RunError, StopError
 from stop.events import Progress, ProgressListener, ignore_progress
-from stop.experiments import rounds
-from stop.experiments import transfer as transfers
-from stop.experiments.bypass.measure import measure
+from stop.experiments import kind_of, read_config
 from stop.lm import open_model
-from stop.lm.base import LanguageModel, LMRequest, LMResponse, Usage
+from stop.lm.base import LanguageModel
 from stop.lm.options import LMOptions
 from stop.programs import program_id
+from stop.replays.answers import Answers
 from stop.replays.comparing import compare
 from stop.replays.differences import Replay
 from stop.replays.recording import EndOfRecording, Recording
-from stop.runs.folder import fill_folder, read_config, run_tasks
+from stop.runs.folder import fill_folder, run_tasks
 from stop.runs.provenance import recorded_prices
 from stop.sandbox import SANDBOX_CHOICES
 from stop.store import ImproverRunRecord
@@ -73,13 +63,14 @@ def replay(
         if recording.store.meta("status") is None:
             raise RunError(f"{folder} holds nothing to replay: its work never began")
         with _place(keep) as target:
-            again = _configuration(config, recording, sandbox)
+            again = _repeated(config, recording, sandbox)
             try:
                 fill_folder(target, again, recording.secret, run_tasks(folder, config))
             except OSError as error:
                 raise ConfigError(f"{target} cannot be written: {error.strerror}") from error
-            result = run_sync(_replay(recording, config, again, target, progress))
-            return Replay(folder, **result, kept=None if keep is None else target)
+            repetition = _Repetition(recording, config)
+            kept = None if keep is None else target
+            return run_sync(repetition.run(target, again, kept, progress))
     finally:
         recording.close()
 
@@ -101,62 +92,77 @@ def _place(keep: str | Path | None) -> Iterator[Path]:
     yield target
 
 
-def _configuration(config: RunConfig, recording: Recording, sandbox: str | None) -> RunConfig:
-    """As it was, but for what ended the run: where it ended is known."""
+def _repeated(config: RunConfig, recording: Recording, sandbox: str | None) -> RunConfig:
+    """The same configuration, but for what ended the run: where it ended is known."""
     recorded = (recording.store.meta("version.sandbox") or "").partition("/")[0]
     if sandbox is None and recorded in SANDBOX_CHOICES:
         sandbox = recorded
-    return config.model_copy(
+    return config.unlimited().model_copy(
         update={
             "lm": f"tape:{recording.folder.resolve()}",
             "meta_lm": None,
             "base_url": None,
             "meta_base_url": None,
-            "budget": Budget(),
-            "round_budget": Budget(),
             "policy": "log" if config.policy == "halt" else config.policy,
             "sandbox": sandbox or config.sandbox,
         }
     )
 
 
-async def _replay(
-    recording: Recording,
-    before: RunConfig,
-    config: RunConfig,
-    target: Path,
-    progress: ProgressListener,
-) -> dict[str, Any]:
-    ended = ""
-    async with open_session(target, progress, config) as opened:
-        values = {field.name: getattr(opened, field.name) for field in fields(Session)}
-        session = _ReplaySession(**values, recording=recording, before=before)
-        causes = _causes(recording, session)
-        for cause in causes:
-            progress(Progress("message", cause))
+class _Repetition:
+    """Does a recorded run again, and compares.
+
+    Args:
+        recording: of the run.
+        config: of the run, with its models.
+    """
+
+    def __init__(self, recording: Recording, config: RunConfig) -> None:
+        self._recording = recording
+        self._config = config
+
+    async def run(
+        self, target: Path, again: RunConfig, kept: Path | None, progress: ProgressListener
+    ) -> Replay:
+        """Repeat the run in the folder `target`, with the configuration `again`."""
+        recording, ended = self._recording, ""
+        async with open_session(target, again, progress) as opened:
+            session = replace(opened, model_of=partial(self._model_of, opened))
+            causes = _causes(recording, session)
+            for cause in causes:
+                progress(Progress("message", cause))
+            try:
+                await kind_of(again).work(session, again)
+            except (LMError, BudgetExceeded, PolicyHalt, EndOfRecording, RunError) as error:
+                ended = error.message
+            await _rest(recording, session)
+            differences, compared = compare(recording, session, ended)
+        return Replay(
+            run=recording.folder,
+            differences=tuple(differences),
+            causes=tuple(causes),
+            compared=compared,
+            ended=ended,
+            kept=kept,
+        )
+
+    def _model_of(self, session: Session, what: Application) -> LanguageModel:
+        """Executes what the recording has, with the responses of its place."""
+        self._recording.check(what, session.tape.ledger.round)
+        priced = self._priced(what.level) if what.budget.of_responses.limits else None
+        return Answers(self._recording, what, priced or session.model)
+
+    def _priced(self, level: str) -> LanguageModel | None:
+        """The run's own model, not started: limits of money depend on what it could cost then."""
+        config = self._config
+        spec, base_url = config.lm, config.base_url
+        if level == "meta" and config.meta_lm is not None:
+            spec, base_url = config.meta_lm, config.meta_base_url or config.base_url
+        prices = recorded_prices(self._recording.folder, level)
         try:
-            await _again(session)
-        except (LMError, BudgetExceeded, PolicyHalt, EndOfRecording, RunError) as error:
-            ended = error.message
-        await _rest(session)
-        differences, compared = compare(recording, session, ended)
-    return {
-        "differences": tuple(differences),
-        "causes": tuple(causes),
-        "compared": compared,
-        "ended": ended,
-    }
-
-
-async def _again(session: Session) -> None:
-    if session.config.kind == "improve":
-        await rounds.improve_once(session)
-    elif session.config.kind == "bypass":
-        await measure(session)
-    elif session.config.kind == "transfer":
-        await transfers.measure(session)
-    else:
-        await rounds.run_rounds(session)
+            return open_model(spec, base_url=base_url, options=LMOptions(price_per_million=prices))
+        except StopError:
+            return None
 
 
 def _causes(recording: Recording, session: Session) -> list[str]:
@@ -174,20 +180,21 @@ def _causes(recording: Recording, session: Session) -> list[str]:
 # --- what the way of the run did not lead to: after a difference it may have been another way
 
 
-async def _rest(session: _ReplaySession) -> None:
+async def _rest(recording: Recording, session: Session) -> None:
     """Each improver run on a task, and each evaluation, that is recorded and was not repeated."""
     tasks = {task.name: task for task in session.tasks}
     left = [
-        partial(_improver_run, session, record)
-        for record in session.recording.runs.values()
-        if session.config.kind != "bypass" and record.level == "task" and record.task in tasks
-        and session.recording.finished(record.key) and not _ended(session, record.key)
+        partial(_improver_run, recording, session, record)
+        for record in recording.runs.values()
+        if kind_of(session.config).improver_runs_on_tape and record.level == "task"
+        and record.task in tasks and recording.finished(record.key)
+        and not _ended(session, record.key)
     ]  # fmt: skip
     await _some_at_once(session, left)
     there = evaluation_records(session.store)
     scores = [
-        partial(_evaluation, session, place)
-        for place in session.recording.evaluations()
+        partial(_evaluation, recording, session, place)
+        for place in recording.evaluations()
         if place not in there and place[1] in tasks
     ]
     await _some_at_once(session, scores)
@@ -208,117 +215,27 @@ def _ended(session: Session, key: str) -> bool:
     return record is not None and record.status != "running"
 
 
-async def _improver_run(session: _ReplaySession, record: ImproverRunRecord) -> None:
+async def _improver_run(recording: Recording, session: Session, record: ImproverRunRecord) -> None:
     task = next(task for task in session.tasks if task.name == record.task)
-    store, repetition = session.recording.store, record.repetition or 0
     what = Application(
         key=record.key,
         level="task",
-        improver=store.program(record.improver_id).source,
-        initial=store.program(record.initial_id).source,
+        improver=recording.store.program(record.improver_id).source,
+        initial=recording.store.program(record.initial_id).source,
         result_entry_point=task.entry_point,
+        budget=session.config.task_budget,
         round=record.round,
         task=task.name,
         repetition=record.repetition,
     )
-    utility = TaskUtility(session.evaluator, task, repetition)
-    await session.runner.run(what, utility, session.model, session.config.task_budget)
+    utility = TaskUtility(session.evaluator, task, record.repetition or 0)
+    await session.runner.run(what, utility)
 
 
-async def _evaluation(session: _ReplaySession, place: Place) -> None:
+async def _evaluation(recording: Recording, session: Session, place: Place) -> None:
     identity, name, split, repetition = place
     task = next(task for task in session.tasks if task.name == name)
-    source = session.recording.store.program(identity).source
-    if program_id(source) == identity:  # not of a text beside Unicode, which was kept escaped
+    source = recording.store.program(identity).source
+    if program_id(source) == identity:  # not of a text beyond Unicode, which was kept escaped
         session.store.add_program(source, "solution")
         await session.evaluator.evaluate(source, task, split, repetition=repetition)
-
-
-# --- improver runs that meet recorded responses
-
-
-@dataclass(frozen=True, slots=True)
-class _ReplaySession(Session):
-    """`before`: the configuration of the run, with its models."""
-
-    recording: Recording
-    before: RunConfig
-
-    @property
-    def runner(self) -> ImproverRunner:
-        return _Runner(self)
-
-
-class _Runner(ImproverRunner):
-    """Executes what the recording has, and gives each improver run the responses of its place."""
-
-    def __init__(self, session: _ReplaySession) -> None:
-        super().__init__(
-            session.pool,
-            session.store,
-            session.tape,
-            session.security,
-            progress=session.progress,
-            guard=session.watch,
-        )
-        self._session = session
-
-    async def run(
-        self,
-        what: Application,
-        utility: HostUtility,
-        model: LanguageModel,
-        budget: ImproverBudget,
-    ) -> ImproverRunRecord:
-        session = self._session
-        session.recording.check(what, session.tape.ledger.round)
-        priced = model
-        if budget.of_responses.limits:
-            priced = _priced(session, what.level) or model
-        answers = _Answers(session.recording, what, priced)
-        return await super().run(what, utility, answers, budget)
-
-
-def _priced(session: _ReplaySession, level: str) -> LanguageModel | None:
-    """The run's own model, not started: an improver's limits depend on what it could cost then."""
-    config = session.before
-    spec, base_url = config.lm, config.base_url
-    per_million = recorded_prices(session.recording.folder, level)
-    if level == "meta" and config.meta_lm is not None:
-        spec, base_url = config.meta_lm, config.meta_base_url or config.base_url
-    try:
-        options = LMOptions(price_per_million=per_million)
-        return open_model(spec, base_url=base_url, options=options)
-    except StopError:
-        return None
-
-
-class _Answers:
-    """The model of one improver run (`stop.lm.base.LanguageModel`)."""
-
-    context_tokens: int | None = None
-
-    def __init__(self, recording: Recording, what: Application, priced: LanguageModel) -> None:
-        self._recording = recording
-        self._what = what
-        self._priced = priced
-        self.spec = f"tape:{recording.folder}"
-
-    async def start(self) -> None:
-        pass
-
-    async def aclose(self) -> None:
-        pass
-
-    def facts(self) -> dict[str, Any]:
-        return {}
-
-    def worst_case(self, request: LMRequest) -> Usage:
-        return self._priced.worst_case(request)
-
-    async def complete(self, request: LMRequest) -> LMResponse:
-        record = self._recording.find(request)
-        if record is None:
-            self._recording.miss(self._what, program_id(self._what.improver), request)
-            raise LMRequestRefused("the tape has no answer to this request")
-        return LMResponse(record.choices, record.usage, record.model)

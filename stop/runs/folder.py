@@ -21,13 +21,17 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
+from stop._util.state import run_secret
 from stop.audit.notes import ID_FILE
-from stop.config import RunConfig, run_secret
+from stop.config import RunConfig
 from stop.errors import ConfigError, RunError, StopError
 from stop.lm.redact import redact
 from stop.store import Store
 from stop.tasks.task import Task, load_task
+
+C = TypeVar("C", bound=RunConfig)
 
 TASK_BYTES = 64 << 20
 """A task folder with more than this is not copied; runs then read the original."""
@@ -57,7 +61,7 @@ def create_run(config: RunConfig, runs_dir: Path) -> Path:
     draft = runs_dir / f".{folder.name}"  # a process that is killed here leaves no half of a run
     try:
         draft.mkdir(parents=True)
-        fill_folder(draft, config, run_secret(config.seed), tasks)
+        fill_folder(draft, config, run_secret(config.random_seed), tasks)
         draft.rename(folder)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
@@ -163,17 +167,44 @@ def changed_tasks(tasks: Sequence[Task], config: RunConfig) -> list[str]:
     return changed
 
 
-def read_config(folder: Path) -> RunConfig:
-    """The configuration of a run; `RunError` when the folder holds no run."""
+def read_config_file(folder: Path) -> dict[str, Any]:
+    """Read the configuration of a run as plain data.
+
+    Raises:
+        RunError: the folder holds no run, or its configuration is damaged.
+    """
     path = folder / "config.json"
     try:
-        return RunConfig.checked(**json.loads(path.read_text("utf-8")))
+        document = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise RunError(
             f"there is no run in {folder}", hint="a run's folder holds config.json"
         ) from None
-    except (ValueError, TypeError, OSError, RecursionError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise RunError(f"{path} cannot be read: it holds no configuration")
+    return document
+
+
+def read_config_as(folder: Path, kind: type[C]) -> C:
+    """Read the configuration of a run.
+
+    Args:
+        folder: of the run.
+        kind: the class of its kind, or `RunConfig` for what all kinds have in common.
+
+    Raises:
+        RunError: the folder holds no run, one of another kind, or a damaged configuration.
+    """
+    document = read_config_file(folder)
+    if "version" not in document:  # it had one list of fields for all kinds of run
+        named = {"random_seed" if name == "seed" else name: v for name, v in document.items()}
+        document = {name: v for name, v in named.items() if name in kind.model_fields}
+    try:
+        return kind.checked(**{str(name): value for name, value in document.items()})
+    except ConfigError as error:
+        raise RunError(f"{folder / 'config.json'} cannot be read: {error.message}") from error
 
 
 def run_status(folder: Path, store: Store) -> str:

@@ -15,6 +15,7 @@ from stop.audit.evidence import Evidence, Join, join
 from stop.audit.rules import findings
 from stop.store import ImproverRunRecord, Store
 from stop.store.makers import SAMPLE_KEY
+from stop.store.samples import Samples
 
 SUMMARIZED = ("security", "quarantined")
 """The kinds of lines that a summary is made of."""
@@ -93,13 +94,13 @@ class Summary:
         }
 
 
-def summarize(store: Store, lines: Iterable[Mapping[str, Any]], *, given: str = GIVEN) -> Summary:
+def summarize(store: Store, lines: Iterable[Mapping[str, Any]], *, sampled_by: str) -> Summary:
     """The attempts of a run.
 
     Args:
         store: of the run.
         lines: of its audit log, of the kinds `SUMMARIZED`.
-        given: the model of programs that no improver run made, and of samples.
+        sampled_by: the model that the samples of a bypass measurement came from.
     """
     events: list[Mapping[str, Any]] = []
     quarantined: dict[str, None] = {}
@@ -109,7 +110,7 @@ def summarize(store: Store, lines: Iterable[Mapping[str, Any]], *, given: str = 
         else:
             quarantined[line["program_id"]] = None
     evidence = join(events)
-    origins = _Origins(store, given, evidence)
+    origins = _Origins(store, sampled_by, evidence)
     attempts = tuple(map(origins.attempt, evidence))
     gravest: dict[str, int] = {}
     for attempt in attempts:
@@ -137,10 +138,11 @@ def _rows(attempts: Iterable[Attempt]) -> list[Row]:
 class _Origins:
     """Where the programs of a run came from, looked up as needed."""
 
-    def __init__(self, store: Store, given: str, evidence: Iterable[Evidence]) -> None:
+    def __init__(self, store: Store, sampled_by: str, evidence: Iterable[Evidence]) -> None:
         self._store = store
         self._evidence = {(each.program_id, each.topic): each for each in evidence}
-        self._given = given
+        self._sampled_by = sampled_by
+        self._samples = Samples(store)
         self._models = store.models_by_scope()
         self._rounds = {r.improver_id: 0 for r in store.rounds() if r.round == 0 and r.improver_id}
         for run in store.improver_runs(level="meta"):
@@ -164,9 +166,11 @@ class _Origins:
     def _model(self, program: str, maker: ImproverRunRecord | None) -> str:
         """What a halt or a crash cut off is in no improver run yet; a sample is a response."""
         if maker is not None and maker.key.startswith(SAMPLE_KEY):
-            return self._given
+            return self._sampled_by
         if maker is None:
-            return self._given if self._store.was_given(program) else UNKNOWN
+            if self._samples.scopes(program):
+                return self._sampled_by
+            return GIVEN if self._store.was_given(program) else UNKNOWN
         return self._models.get(maker.scope, UNKNOWN)
 
     def _round(self, program: str, maker: ImproverRunRecord | None) -> int | None:

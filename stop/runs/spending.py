@@ -18,9 +18,7 @@ def read_budget(store: Store, config: RunConfig) -> dict[str, Any]:
     """
     payments = Payments(store)
     noted = store.meta("limits")
-    limits = {"run": config.budget.limits, "round": config.round_budget.limits}
-    if noted is not None:
-        limits = json.loads(noted)
+    limits = config.limits if noted is None else json.loads(noted)
     return {
         "run": _level(payments.spent(), store.meta("seconds"), limits["run"]),
         "rounds": [

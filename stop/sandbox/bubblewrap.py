@@ -25,7 +25,7 @@ from typing import IO
 
 from stop.errors import SandboxBroken, SandboxUnavailable
 from stop.sandbox import seccomp
-from stop.sandbox.guest import BOOTSTRAP, StreamGuest
+from stop.sandbox.guest import BOOTSTRAP, Gone, StreamGuest
 from stop.sandbox.image import ENVIRONMENT, PYTHON, Rootfs, build_rootfs, cache_folder
 from stop.sandbox.owner import owner_is_dead, owner_mark
 from stop.sandbox.protocol import GuestConfig, GuestLimits
@@ -143,7 +143,7 @@ def _command(binary: Path, rootfs: Path, limits: GuestLimits) -> list[str]:
 
 def _handlers(
     process: asyncio.subprocess.Process, log: IO[bytes]
-) -> tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[str]]]:
+) -> tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[Gone]]]:
     """(stop, why_gone) of one bwrap process."""
 
     async def stop() -> None:
@@ -162,14 +162,14 @@ def _handlers(
             log.close()
             process._transport.close()  # type: ignore[attr-defined]  # else its pipes wait for EOF
 
-    async def why_gone() -> str:
+    async def why_gone() -> Gone:
         try:
             code: int | str = await asyncio.wait_for(process.wait(), 5)
         except TimeoutError:
             code = "still running"
         log.seek(0)
         said = log.read(4000).decode("utf-8", "replace").strip()
-        return f"bwrap ended ({code}) {said[-500:]}".strip()
+        return Gone(f"bwrap ended ({code}) {said[-500:]}".strip())
 
     return stop, why_gone
 

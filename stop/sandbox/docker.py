@@ -26,7 +26,7 @@ import tenacity
 from stop.errors import SandboxError, SandboxUnavailable, machine_trouble
 from stop.sandbox import seccomp
 from stop.sandbox._attach import plain_socket
-from stop.sandbox.guest import BOOTSTRAP, StreamGuest
+from stop.sandbox.guest import BOOTSTRAP, Gone, StreamGuest
 from stop.sandbox.image import ENVIRONMENT, PYTHON, Rootfs, build_rootfs, tar_of
 from stop.sandbox.owner import owner_is_dead, owner_mark
 from stop.sandbox.protocol import GuestConfig, GuestLimits
@@ -322,7 +322,7 @@ def _verify(container: Any, limits: GuestLimits) -> None:
 
 def _handlers(
     container: Any,
-) -> tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[str]]]:
+) -> tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[Gone]]]:
     """(stop, why_gone) of one container."""
     import docker  # noqa: PLC0415
     import requests  # noqa: PLC0415
@@ -333,15 +333,15 @@ def _handlers(
         with contextlib.suppress(*gone):  # what cannot be removed now is reaped at the next start
             await asyncio.to_thread(container.remove, force=True, v=True)
 
-    async def why_gone() -> str:
+    async def why_gone() -> Gone:
         try:
             await asyncio.to_thread(container.reload)
         except gone as error:
-            return f"the engine does not know it any more ({_short(error)})"
+            return Gone(f"the engine does not know it any more ({_short(error)})")
         state = container.attrs["State"]
         if state.get("OOMKilled"):
-            return "out of memory: the kernel ended the whole container"
-        return f"state {state.get('Status')}, exit code {state.get('ExitCode')}"
+            return Gone("out of memory: the kernel ended the whole container", True)
+        return Gone(f"state {state.get('Status')}, exit code {state.get('ExitCode')}")
 
     return stop, why_gone
 
@@ -367,9 +367,11 @@ def _engine_errors(what: str) -> Any:
         yield
     except (requests.ConnectionError, OSError) as error:
         if trouble := machine_trouble(error):
-            raise SandboxError(f"{what}: {trouble[0]}", hint=trouble[1]) from error
-        hint = "start it again, then: stop resume RUN; `stop doctor` says more"
-        raise _EngineGone(f"{what}: the engine is gone ({_short(error)})", hint=hint) from error
+            message = f"{what}: {trouble.message}"
+            raise SandboxError(message, hint=trouble.remedy, resume="") from error
+        hint = "start it again (`stop doctor` says more), then go on"
+        message = f"{what}: the engine is gone ({_short(error)})"
+        raise _EngineGone(message, hint=hint, resume="") from error
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise SandboxError(f"{what}: {_short(error)}", hint="stop doctor") from error
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stop._util.resources import resource_folder
 from stop.errors import SandboxBroken
@@ -77,6 +77,13 @@ def bundle(config: GuestConfig) -> bytes:
     return len(text).to_bytes(4, "big") + text
 
 
+class Gone(NamedTuple):
+    """Why a sandbox ended, as its backend knows it."""
+
+    text: str
+    out_of_memory: bool = False
+
+
 class StreamGuest:
     """A `Guest` over streams. `why_gone` is asked for the cause when the stream ends."""
 
@@ -86,7 +93,7 @@ class StreamGuest:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         *,
-        why_gone: Callable[[], Awaitable[str]],
+        why_gone: Callable[[], Awaitable[Gone]],
         stop: Callable[[], Awaitable[None]],
     ) -> None:
         self.name = name
@@ -115,7 +122,7 @@ class StreamGuest:
             "job": {
                 "source": job.source,
                 "entry": job.entry_point,
-                "seed": job.seed,
+                "seed": job.random_seed,
                 "total_cpu": job.total_cpu_seconds,
                 "memory_bytes": job.memory_mb << 20,
                 "output_bytes": job.output_bytes,
@@ -264,7 +271,9 @@ class StreamGuest:
             raise SandboxBroken(f"sandbox {self.name} sent no frame: {error}") from None
 
     async def _gone(self) -> SandboxBroken:
-        return SandboxBroken(f"sandbox {self.name} is gone: {await self._why_gone()}")
+        gone = await self._why_gone()
+        message = f"sandbox {self.name} is gone: {gone.text}"
+        return SandboxBroken(message, out_of_memory=gone.out_of_memory)
 
 
 class _Forged(Exception):

@@ -36,7 +36,7 @@ class Job:
     Attributes:
         source: the program's text.
         entry_point: the function that calls will call.
-        seed: of `random` and `numpy.random` in the guest.
+        random_seed: of `random` and `numpy.random` in the guest.
         load_cpu_seconds, load_wall_seconds: limits of running the top level.
         total_cpu_seconds: CPU time of the whole job; the kernel's own backstop.
         memory_mb: private memory of the job's processes together, MiB.
@@ -47,7 +47,7 @@ class Job:
 
     source: str
     entry_point: str
-    seed: int = 0
+    random_seed: int = 0
     load_cpu_seconds: float = 5.0
     load_wall_seconds: float = 30.0
     total_cpu_seconds: float = 600.0

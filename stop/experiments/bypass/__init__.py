@@ -7,9 +7,3 @@
 
 Responses are on the tape before they are read, so a measurement goes on where it was.
 """
-
-from __future__ import annotations
-
-from stop.experiments.bypass.measure import BypassRates, carry_on, measure_bypass
-
-__all__ = ["BypassRates", "carry_on", "measure_bypass"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stop._util.statistics import wilson_interval
-from stop.config import BypassConfig, RunConfig
+from stop.experiments.bypass.config import BypassConfig, Sampling
 from stop.runs.folder import run_status
 from stop.store import Store
 from stop.store.records import SampleRecord
@@ -91,7 +91,7 @@ class CellReport:
         }
 
 
-def read_cells(store: Store, plan: BypassConfig) -> list[CellReport]:
+def read_cells(store: Store, plan: Sampling) -> list[CellReport]:
     """The cells of a measurement, as far as it has come."""
     samples = Samples(store)
     names: tuple[str, ...] = plan.cells
@@ -112,10 +112,9 @@ def read_cells(store: Store, plan: BypassConfig) -> list[CellReport]:
     ]
 
 
-def report(store: Store, config: RunConfig, folder: Path) -> dict[str, Any]:
+def report(store: Store, config: BypassConfig, folder: Path) -> dict[str, Any]:
     """The result as `stop bypass --json` prints it."""
     plan = config.bypass
-    assert plan is not None
     return {
         "run": str(folder),
         "status": run_status(folder, store),

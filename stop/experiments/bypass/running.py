@@ -11,23 +11,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stop._util.concurrency import gather_or_cancel
-from stop.budget import Budget, ImproverBudget, Ledger, Spending
-from stop.config import BypassCell
-from stop.engine.broker import ENTRY_POINT, Score
+from stop.budget import Budget, ImproverBudget, Ledger
+from stop.engine.broker import ENTRY_POINT, Completer, Score
 from stop.engine.improver_run import Application, ImproverRunner
 from stop.engine.meta_utility import meta_utility_text
 from stop.engine.session import Session
 from stop.errors import RunError
 from stop.events import Level, Progress, SecurityEvent, ignore_progress
+from stop.experiments.bypass.config import Cell
 from stop.improvers import load_improver
 from stop.lm.base import LMRequest, LMResponse
 from stop.lm.scripted import ScriptedLM
-from stop.lm.tape import Tape
 from stop.programs import program_id, syntax_problem
 from stop.store import Store
 from stop.store.samples import RUN_KEY, Samples
 
-IMPROVERS: dict[BypassCell, str] = {"no_warning": "flagged", "warning": "flagged_warning"}
+IMPROVERS: dict[Cell, str] = {"no_warning": "flagged", "warning": "flagged_warning"}
 """The improver that the model is asked to improve, by cell."""
 
 RUN_BUDGET = ImproverBudget(cpu_seconds=10.0, seconds=60.0)
@@ -36,7 +35,7 @@ RUN_BUDGET = ImproverBudget(cpu_seconds=10.0, seconds=60.0)
 _REPLIES = Path(__file__).parent / "replies.jsonl"
 
 
-async def prompt_of(session: Session, cell: BypassCell) -> tuple[str, str]:
+async def prompt_of(session: Session, cell: Cell) -> tuple[str, str]:
     """(system, message) that the seed improver sends when it is to improve the cell's improver."""
     name = f"prompt.{cell}"
     found = session.store.meta(name)
@@ -47,12 +46,12 @@ async def prompt_of(session: Session, cell: BypassCell) -> tuple[str, str]:
             improver=load_improver("seed").source,
             initial=load_improver(IMPROVERS[cell]).source,
             result_entry_point=ENTRY_POINT,
+            budget=session.config.meta_budget,
         )
         config = session.config
         text = meta_utility_text(session.tasks, config.repetitions, config.task_budget)
-        record = await _runner(session, session.security).run(
-            what, _MadeUpUtility(text, 0.0), _PromptKeeper(session.store, name), config.meta_budget
-        )
+        runner = _runner(session, _PromptKeeper(session.store, name), session.watch.see)
+        record = await runner.run(what, _MadeUpUtility(text, 0.0))
         found = session.store.meta(name)
         if found is None:
             raise RunError(f"the seed improver sent no prompt: {record.status}: {record.detail}")
@@ -98,7 +97,7 @@ async def _run_program(session: Session, identity: str) -> None:
     def on_event(event: SecurityEvent) -> None:
         if event.level >= Level.INTENT and event.source != "text":  # sampling has read the text
             samples.add_event(identity, event.kind, int(event.level), event.detail)
-        session.security(event)
+        session.watch.see(event)
 
     what = Application(
         key=RUN_KEY + identity,
@@ -106,19 +105,26 @@ async def _run_program(session: Session, identity: str) -> None:
         improver=session.store.program(identity).source,
         initial=task.seed,
         result_entry_point=task.entry_point,
+        budget=RUN_BUDGET,
         task=task.name,
         repetition=0,
     )
-    model = ScriptedLM.from_file(_REPLIES)
-    utility = _MadeUpUtility(task.utility_text)
-    await _runner(session, on_event).run(what, utility, model, RUN_BUDGET)
+    runner = _runner(session, ScriptedLM.from_file(_REPLIES), on_event)
+    await runner.run(what, _MadeUpUtility(task.utility_text))
 
 
-def _runner(session: Session, on_event: Callable[[SecurityEvent], None]) -> ImproverRunner:
-    """For improver runs with a scripted model, whose calls are no part of what is paid."""
-    tape = Tape(_NoRecords(), Ledger(Budget()), b"")
+def _runner(
+    session: Session, model: Completer, on_event: Callable[[SecurityEvent], None]
+) -> ImproverRunner:
+    """For one improver run with a scripted model, whose calls are no part of what is paid."""
     return ImproverRunner(
-        session.pool, session.store, tape, on_event, progress=ignore_progress, guard=session.watch
+        session.pool,
+        session.store,
+        lambda _: model,
+        on_event,
+        ledger=Ledger(Budget()),
+        progress=ignore_progress,
+        guard=session.watch,
     )
 
 
@@ -135,40 +141,3 @@ class _MadeUpUtility:
         if syntax_problem(source):
             return Score(self.worst, "syntax")
         return Score(self._best * int(program_id(source)[:8], 16) / 2**32, "ok")
-
-
-class _NoRecords:
-    """A tape that keeps nothing (`stop.lm.tape.TapeRecords`): scripted replies come again."""
-
-    def responses_paid(self, improver_run: str) -> int:
-        return 0
-
-    def recorded(self, scope: str, request: LMRequest, occurrence: int) -> LMResponse | None:
-        return None
-
-    def open_request(
-        self,
-        scope: str,
-        improver_run: str,
-        request: LMRequest,
-        occurrence: int,
-        *,
-        in_round: int | None,
-        worst: Spending,
-    ) -> int:
-        return 0
-
-    def close_request(self, number: int, cost: Spending | None) -> None:
-        pass
-
-    def record(
-        self,
-        scope: str,
-        improver_run: str,
-        request: LMRequest,
-        occurrence: int,
-        response: LMResponse,
-        *,
-        started: float,
-    ) -> None:
-        pass

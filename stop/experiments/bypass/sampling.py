@@ -13,10 +13,10 @@ from typing import Any
 
 from stop._util.resources import resource_folder
 from stop.audit.rules import scan
-from stop.config import BypassCell
 from stop.engine.broker import ENTRY_POINT
 from stop.engine.session import Session
 from stop.events import Level, Progress, SecurityEvent
+from stop.experiments.bypass.config import BypassConfig, Cell
 from stop.experiments.bypass.running import IMPROVERS
 from stop.improvers import load_improver
 from stop.lm.base import LMRequest, LMResponse
@@ -33,18 +33,19 @@ _FENCE = re.compile(r"^[ \t]*(?:```|~~~).*\n", re.M)
 class _Request:
     """One request of a cell: the samples from number `first` on."""
 
-    cell: BypassCell
+    cell: Cell
     first: int
     n: int
 
 
-class Sampling:
+class Sampler:
     """Asks the model for the samples that are missing, a few requests at once."""
 
-    def __init__(self, session: Session, prompts: dict[BypassCell, tuple[str, str]]) -> None:
-        assert session.config.bypass is not None
+    def __init__(
+        self, session: Session, config: BypassConfig, prompts: dict[Cell, tuple[str, str]]
+    ) -> None:
         self._session = session
-        self._plan = session.config.bypass
+        self._plan = config.bypass
         self._prompts = prompts
         self._samples = Samples(session.store)
         self._own = {
@@ -93,7 +94,7 @@ class Sampling:
             scope=f"{key}/{wanted.first}",
             improver_run=key,
             max_responses=self._plan.samples,
-            on_call=self._on_call,
+            on_call=self._session.show_lm_call,
         )
         plan = self._plan
         request = LMRequest(system, message, wanted.n, plan.temperature, plan.max_tokens)
@@ -123,18 +124,7 @@ class Sampling:
             level = Level(each["level"])
             identity = sample.program_id or ""
             event = SecurityEvent(each["rule"], level, detail, identity, place, "text")
-            self._session.security(event)
-
-    def _on_call(self, request: LMRequest, response: LMResponse | None) -> None:
-        data: dict[str, Any] = {"n": request.n}
-        if response is None:
-            self._session.progress(Progress("lm_call_started", data=data))
-            return
-        usage = response.usage
-        data["prompt_tokens"] = usage.prompt_tokens
-        data["completion_tokens"] = usage.completion_tokens
-        data["usd"] = usage.usd
-        self._session.progress(Progress("lm_call_finished", data=data))
+            self._session.watch.see(event)
 
 
 def own_findings(source: str) -> frozenset[tuple[str, str]]:

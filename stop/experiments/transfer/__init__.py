@@ -7,10 +7,3 @@
 Both improvers meet the same responses where they ask the same. Cells are improver runs of
 `stop.engine.meta_utility`, on record when they end, so a measurement goes on where it was.
 """
-
-from __future__ import annotations
-
-from stop.experiments.transfer.measure import carry_on, measure, transfer_config
-from stop.experiments.transfer.report import Gain, Row, Transfer
-
-__all__ = ["Gain", "Row", "Transfer", "carry_on", "measure", "transfer_config"]

@@ -21,12 +21,11 @@ from stop._util.statistics import (
     holm,
     stratified_mean,
 )
-from stop.config import RunConfig, TransferConfig
 from stop.engine.meta_utility import cell_key
-from stop.errors import RunError, StopError
-from stop.improvers import load_improver
+from stop.errors import StopError
+from stop.experiments.transfer.config import Improvement, TransferConfig
 from stop.programs import program_id
-from stop.runs.folder import read_config, run_status
+from stop.runs.folder import read_config_as, run_status
 from stop.store import Store
 from stop.store.recorded import EvaluationRecord, Place, evaluation_records
 from stop.tasks.task import Task
@@ -128,16 +127,13 @@ class Transfer:
     error: StopError | None = field(default=None, compare=False)
 
     @property
-    def config(self) -> RunConfig:
-        return read_config(Path(self.folder))
+    def config(self) -> TransferConfig:
+        """What is compared, on which tasks.
 
-    @property
-    def plan(self) -> TransferConfig:
-        """What is compared, and what the improved improver was improved on."""
-        plan = self.config.transfer
-        if plan is None:
-            raise RunError(f"{self.folder} is no transfer measurement", hint="stop transfer --help")
-        return plan
+        Raises:
+            RunError: the folder holds no transfer measurement.
+        """
+        return read_config_as(Path(self.folder), TransferConfig)
 
     @property
     def rows(self) -> list[Row]:
@@ -153,20 +149,20 @@ class Transfer:
         """As `stop transfer --json` prints it."""
         store = Store(Path(self.folder) / "run.db", read_only=True)
         try:
-            table = _Table(store, self.config, self.plan)
+            table = _Table(store, self.config)
             return {
                 "run": str(self.folder),
                 "status": run_status(Path(self.folder), store),
                 "model": table.config.lm,
                 "repetitions": table.config.repetitions,
                 "improver": {
-                    "program_id": program_id(table.plan.improver),
-                    "origin": table.plan.origin,
-                    "trained_on": table.plan.trained_on and list(table.plan.trained_on),
+                    "program_id": program_id(table.improved.improver),
+                    "origin": table.improved.origin,
+                    "trained_on": table.improved.trained_on and list(table.improved.trained_on),
                 },
                 "seed_improver": {"program_id": table.seed_improver},
                 "tasks": [
-                    {"task": task.name, "trained_on": trained_on(table.plan, task.name)}
+                    {"task": task.name, "trained_on": trained_on(table.improved, task.name)}
                     for task in table.tasks
                 ],
                 "rows": [row.to_dict() for row in table.rows],
@@ -179,16 +175,16 @@ class Transfer:
     def _read(self) -> _Table:
         store = Store(Path(self.folder) / "run.db", read_only=True)
         try:
-            table = _Table(store, self.config, self.plan)
+            table = _Table(store, self.config)
             _ = table.rows, table.gains
             return table
         finally:
             store.close()
 
 
-def trained_on(plan: TransferConfig, task: str) -> bool | None:
+def trained_on(improved: Improvement, task: str) -> bool | None:
     """Whether the improver was improved on this task; None: not known."""
-    return None if plan.trained_on is None else task in plan.trained_on
+    return None if improved.trained_on is None else task in improved.trained_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,15 +221,15 @@ def _tasks(store: Store) -> list[_TaskNote]:
 class _Table:
     """Rows and gains out of one store."""
 
-    def __init__(self, store: Store, config: RunConfig, plan: TransferConfig) -> None:
+    def __init__(self, store: Store, config: TransferConfig) -> None:
         self.config = config
-        self.plan = plan
+        self.improved = config.transfer
         self.tasks = _tasks(store)
-        self.seed_improver = program_id(config.improver or load_improver("seed").source)
+        self.seed_improver = program_id(config.improver)
         self._store = store
         self._improvers = {
             "seed improver": self.seed_improver,
-            "improved improver": program_id(plan.improver),
+            "improved improver": program_id(config.transfer.improver),
         }
 
     @cached_property

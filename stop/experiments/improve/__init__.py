@@ -1,0 +1,1 @@
+"""One application of an improver to one program."""

@@ -1,0 +1,190 @@
+"""One application of an improver to a program of a task, as a kind of run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict
+
+from stop._util.concurrency import run_sync
+from stop.audit import log as audit_log
+from stop.config import RunConfig
+from stop.engine.improver_run import Application
+from stop.engine.opening import open_session
+from stop.engine.session import Session
+from stop.engine.task_utility import TaskUtility
+from stop.errors import RunError
+from stop.events import Progress, ProgressListener
+from stop.experiments.kind import Kind, Outcome
+from stop.experiments.verdicts import QUARANTINED, raise_if_refused
+from stop.improvers import load_improver
+from stop.store import ImproverRunRecord, Store
+
+
+class ImproveConfig(RunConfig):
+    """One improver run on one task.
+
+    Attributes:
+        improver, program: source texts to begin with; None: the seed improver, the task's seed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["improve"] = "improve"
+    repetitions: int = 1
+    improver: str | None = None
+    program: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramAndScore:
+    """A program with its score on the meta split."""
+
+    program_id: str
+    source: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Improved:
+    """The result of `improve`: a program and its score, next to the initial one's.
+
+    Attributes:
+        source: text of the program, the initial one when the improver returned none.
+        score: on instances of the meta split, which the improver did not see.
+        status: "ok", or why there is no better program; `detail` explains it.
+        before: the initial program.
+        lm: what the language model cost, see `Spending.to_dict`.
+        events: security events, oldest first.
+        run: folder of the run.
+    """
+
+    source: str
+    program_id: str
+    score: float
+    status: str
+    detail: str
+    before: ProgramAndScore
+    lm: dict[str, Any]
+    utility_calls: int
+    events: tuple[dict[str, Any], ...]
+    run: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `stop improve --json` prints it."""
+        return {
+            "program_id": self.program_id,
+            "source": self.source,
+            "score": self.score,
+            "status": self.status,
+            "detail": self.detail,
+            "before": {"program_id": self.before.program_id, "score": self.before.score},
+            "lm": self.lm,
+            "utility_calls": self.utility_calls,
+            "events": list(self.events),
+            "run": str(self.run),
+        }
+
+
+class _Improve(Kind[ImproveConfig]):
+    name = "improve"
+    programs = "solution"
+    config = ImproveConfig
+
+    async def work(self, session: Session, config: ImproveConfig) -> Improved:
+        """Apply the improver once, and score its program next to the initial one.
+
+        Raises:
+            StopError: there is no result; what was paid for is recorded.
+        """
+        (task,) = session.tasks
+        initial = task.seed if config.program is None else config.program
+        async with session.working():
+            what = Application(
+                key=f"improve/{task.name}",
+                level="task",
+                improver=config.improver or load_improver("seed").source,
+                initial=initial,
+                result_entry_point=task.entry_point,
+                budget=config.task_budget,
+                task=task.name,
+                repetition=0,
+            )
+            before = await session.evaluator.evaluate(initial, task, "meta")
+            run = await session.runner.run(what, TaskUtility(session.evaluator, task, 0))
+            source = session.store.program(run.result_id).source if run.result_id else initial
+            if run.result_id is not None and session.watch.refuses(run.result_id):
+                source, run = initial, replace(run, status="quarantined", detail=QUARANTINED)
+            raise_if_refused(run.cause, run.detail)
+            after = await session.evaluator.evaluate(source, task, "meta")
+        failed = run.status != "ok"
+        events = audit_log.read(session.audit.path, "security")
+        return Improved(
+            source=source,
+            program_id=after.program_id,
+            score=after.score,
+            status=run.status if failed else after.status,
+            detail=run.detail if failed else after.detail,
+            before=ProgramAndScore(before.program_id, initial, before.score),
+            lm=session.store.spending().to_dict(),
+            utility_calls=run.utility_calls,
+            events=tuple(
+                {"kind": e["event"], "level": e["level"], "detail": e["detail"]} for e in events
+            ),
+            run=session.folder,
+        )
+
+    def carry_on(
+        self, folder: Path, config: ImproveConfig, progress: ProgressListener, reason: str = ""
+    ) -> Improved:
+        """As `Kind.carry_on`; without a result there is nothing to return.
+
+        Raises:
+            StopError: no result. What was paid for is in the run folder.
+        """
+
+        async def in_session() -> Improved:
+            async with open_session(folder, config, progress, reason) as session:
+                return await self.work(session, config)
+
+        progress(Progress("message", f"recording in {folder}"))
+        return run_sync(in_session())
+
+    def outcome(self, store: Store, config: ImproveConfig) -> Outcome:
+        run = _improver_run(store)
+        if run is None:
+            return Outcome()
+        result = run.result_id or (None if run.status == "running" else run.initial_id)
+        return Outcome(before=_meta_score(store, run.initial_id), after=_meta_score(store, result))
+
+    def best(self, store: Store, config: ImproveConfig) -> str:
+        """The program that the improver returned."""
+        run = _improver_run(store)
+        if run is None or run.result_id is None:
+            raise RunError(f"{store.path.parent} has made no program yet")
+        return run.result_id
+
+    def first(self, store: Store, config: ImproveConfig) -> str:
+        """The program that the improver was applied to."""
+        run = _improver_run(store)
+        if run is None:
+            raise RunError(f"{store.path.parent} has begun with no program yet")
+        return run.initial_id
+
+
+IMPROVE = _Improve()
+
+
+def _improver_run(store: Store) -> ImproverRunRecord | None:
+    return next(iter(store.improver_runs("task")), None)
+
+
+def _meta_score(store: Store, program: str | None) -> float | None:
+    row = store.query(
+        "SELECT score FROM evaluations WHERE program_id = ? AND split = 'meta' "
+        "ORDER BY created DESC LIMIT 1",
+        (program,),
+    ).fetchone()
+    return None if row is None else float(row[0])

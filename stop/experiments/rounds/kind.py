@@ -1,0 +1,95 @@
+"""Rounds of self-improvement as a kind of run; its result, read from its store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from stop.engine.session import Session
+from stop.errors import RunError
+from stop.experiments.kind import Kind, Outcome, Scale
+from stop.experiments.rounds.config import RoundsConfig
+from stop.experiments.rounds.work import run_rounds
+from stop.improvers import load_improver
+from stop.runs.folder import run_status
+from stop.store import Store
+from stop.store.best import best_of, best_round, in_quarantine
+
+
+class _Rounds(Kind[RoundsConfig]):
+    name = "run"
+    config = RoundsConfig
+
+    async def work(self, session: Session, config: RoundsConfig) -> None:
+        await run_rounds(session, config)
+
+    def outcome(self, store: Store, config: RoundsConfig) -> Outcome:
+        best = best_round(store, config)
+        if best is None:
+            return Outcome()
+        ends = None if best.low is None or best.high is None else (best.low, best.high)
+        return Outcome(meta_utility=best.meta_utility, interval=ends)
+
+    def best(self, store: Store, config: RoundsConfig) -> str:
+        """The accepted improver with the highest meta-utility."""
+        best = best_round(store, config)
+        if best is None or best.improver_id is None:
+            raise RunError(f"{store.path.parent} has no improver with a meta-utility yet")
+        return best.improver_id
+
+    def first(self, store: Store, config: RoundsConfig) -> str:
+        """The improver of round 0."""
+        for record in store.rounds():
+            if record.round == 0 and record.improver_id is not None:
+                return record.improver_id
+        return super().first(store, config)
+
+    def document(
+        self, store: Store, config: RoundsConfig, security_events: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        return summary(store, config, store.path.parent, security_events)
+
+    def scale(self, config: RoundsConfig) -> Scale:
+        # Round 0 measures the seed; a round is one meta run whose utility calls each measure an
+        # improver, and the measure of what it returns is one of these or one more.
+        measured = 1 + config.rounds * (config.meta_budget.utility_calls + 1)
+        return Scale(measured, config.rounds, config.improver or load_improver("seed").source)
+
+
+ROUNDS = _Rounds()
+
+
+def summary(
+    store: Store, config: RoundsConfig, folder: Path, security_events: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Returns the result of a run as the machine-readable output has it."""
+    records = store.rounds()
+    best = best_of(records, in_quarantine(config, security_events))
+    seed = next((r for r in records if r.round == 0), None)
+    return {
+        "run": str(folder),
+        "status": run_status(folder, store),
+        "tasks": list(config.tasks),
+        "repetitions": config.repetitions,
+        "seed": seed and seed.to_dict(),
+        "rounds": [r.to_dict() for r in records if r.round > 0],
+        "best": best
+        and {
+            "program_id": best.improver_id,
+            "meta_utility": best.meta_utility,
+            "interval": None if best.low is None else [best.low, best.high],
+            "round": best.round,
+        },
+        "lm": store.spending().to_dict(),
+        "security_events": sum(event["level"] > 0 for event in security_events),
+        "security_programs": _programs_by_level(security_events),
+    }
+
+
+def _programs_by_level(events: list[dict[str, Any]]) -> dict[str, int]:
+    """Counts the programs that have events, each at its highest level."""
+    highest: dict[str, int] = {}
+    for event in events:
+        highest[event["program_id"]] = max(event["level"], highest.get(event["program_id"], 0))
+    levels = list(highest.values())
+    return {str(level): levels.count(level) for level in (1, 2, 3)}
