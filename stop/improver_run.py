@@ -23,7 +23,7 @@ from stop.programs import program_id
 from stop.sandbox.base import JobOutput
 from stop.sandbox.pool import SandboxPool
 from stop.store import ImproverRunRecord, Store
-from stop.store.records import Level
+from stop.store.records import RunLevel
 
 _NOTHING = JobOutput()
 _QUARANTINED = ImproverOutcome("quarantined", "not executed any more", None, 0, 0, _NOTHING)
@@ -34,7 +34,7 @@ class Application:
     """What is applied to what. `key` names the improver run within the run, for good."""
 
     key: str
-    level: Level
+    level: RunLevel
     improver: str
     initial: str
     result_entry_point: str
