@@ -21,7 +21,7 @@ from stop.programs import program_id
 from stop.sandbox.pool import SandboxPool
 from stop.sandbox.protocol import JobOutput
 from stop.store import ImproverRunRecord, Store
-from stop.store.records import Level
+from stop.store.records import RunLevel
 from stop.tasks.evaluation import Status
 
 _NOTHING = JobOutput()
@@ -42,7 +42,7 @@ class Application:
     """
 
     key: str
-    level: Level
+    level: RunLevel
     improver: str
     initial: str
     result_entry_point: str

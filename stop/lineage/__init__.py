@@ -49,14 +49,17 @@ class Lineage:
 
         Args:
             kind: "improver" or "solution"; None: both.
-            limit: so many at the most.
-            offset: so many are left out first.
+            limit: an upper bound of their number; None: all.
+            offset: the number of programs that are left out first.
+
+        Raises:
+            RunError: there is no run in the folder, or it cannot be read (as every method does).
         """
         with closing(self._store()) as store:
             yield from self._nodes(store).all(kind, limit, offset)
 
     def count(self, kind: Kind | None = None) -> int:
-        """How many programs there are."""
+        """The number of programs, of one kind or of both."""
         with closing(self._store()) as store:
             return count_nodes(store, kind)
 
@@ -71,12 +74,12 @@ class Lineage:
             return self._nodes(store).children(store.program(program_id).id, limit)
 
     def ancestors(self, program_id: str) -> list[Node]:
-        """From the program's parent up to what the run began with."""
+        """The nodes from a program's parent up to what the run began with."""
         with closing(self._store()) as store:
             return list(self._nodes(store).ancestors(store.program(program_id).id))
 
     def path_to_best(self) -> list[Node]:
-        """From the seed improver to the accepted improver with the highest meta-utility.
+        """The nodes from the seed improver to the best one, accepted with the highest meta-utility.
 
         Raises:
             RunError: no improver has a meta-utility yet.
@@ -90,7 +93,7 @@ class Lineage:
             return [*reversed(ancestors), nodes.one(best.improver_id)]
 
     def source(self, program_id: str) -> str:
-        """A program's text, by the beginning of its id."""
+        """The text of a program, by the beginning of its id."""
         with closing(self._store()) as store:
             return store.program(program_id).source
 
@@ -101,7 +104,7 @@ class Lineage:
         return unified_diff(first.source, second.source, first.id[:10], second.id[:10])
 
     def origin(self, program_id: str) -> Origin:
-        """Which of the responses that its maker could see a program's text came from."""
+        """Finds the response that a program's text came from, of those that its maker could see."""
         with closing(self._store()) as store:
             return find_origin(store, store.program(program_id))
 
@@ -113,20 +116,18 @@ class Lineage:
         Args:
             solutions: with the solutions, or improvers only.
             origins: nodes have `match`, `lm_call`, `choice` and `similarity` as well; slow.
-            limit: so many nodes at the most.
+            limit: an upper bound of the number of nodes; None: all.
 
         Returns:
             Nodes are program ids with the fields of `Node`; edges go from parent to child, with
-            `improver_run`, `improver_id` and `round`.
+            `improver_run`, `improver_id` and `round` (None on tasks).
         """
         from stop.lineage.graph import build_graph  # noqa: PLC0415 - an extra
 
-        return build_graph(self, solutions=solutions, origins=origins, limit=limit)
-
-    def rounds_of_runs(self) -> dict[str, int]:
-        """The rounds of the improver runs that rewrote improvers, by their keys."""
         with closing(self._store()) as store:
-            return {r.key: r.round for r in store.improver_runs("meta") if r.round is not None}
+            rounds = {r.key: r.round for r in store.improver_runs("meta")}
+        nodes = self.nodes(None if solutions else "improver", limit=limit)
+        return build_graph(nodes, rounds, self.origin if origins else None)
 
     def _store(self) -> Store:
         return Store(self.folder / "run.db", read_only=True)

@@ -10,16 +10,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from difflib import Match, SequenceMatcher
+from itertools import pairwise
 
 _WORK = 8_000_000
-"""Comparisons that `difflib` may need at the most, of one diff."""
+"""Upper bound of the comparisons by `difflib` in one diff."""
 _LINES = 2_000_000
-"""Lines that are looked at, over all gaps."""
+"""Upper bound of the lines that are looked at, over all gaps."""
 _CONTEXT = 3
 
 
 def unified_diff(a: str, b: str, name_a: str, name_b: str) -> str:
-    """What changed from `a` to `b`; "" for the same text."""
+    """Returns what changed from `a` to `b` in the unified format, and "" for the same text."""
     lines_a, lines_b = a.splitlines(), b.splitlines()
     out: list[str] = []
     for group in _Matcher(lines_a, lines_b).get_grouped_opcodes(_CONTEXT):
@@ -37,11 +38,9 @@ def unified_diff(a: str, b: str, name_a: str, name_b: str) -> str:
 
 
 def _range(start: int, stop: int) -> str:
-    """As the format has it: from 1 on; an empty range names the line before it."""
+    """A range in the unified format: lines count from 1; an empty one names the line before it."""
     length = stop - start
-    if length == 1:
-        return str(start + 1)
-    return f"{start + 1 if length else start},{length}"
+    return str(start + 1) if length == 1 else f"{start + (length > 0)},{length}"
 
 
 class _Matcher(SequenceMatcher[str]):
@@ -53,39 +52,31 @@ class _Matcher(SequenceMatcher[str]):
 
     def get_matching_blocks(self) -> list[Match]:
         a, b = self._texts
-        return [*_joined(sorted(_blocks(a, b))), Match(len(a), len(b), 0)]
-
-
-def _joined(blocks: list[Match]) -> list[Match]:
-    """Without empty blocks, and adjacent ones as one."""
-    joined: list[Match] = []
-    for block in blocks:
-        if block.size == 0:
-            continue
-        if joined:
-            a, b, size = joined[-1]
-            if (a + size, b + size) == block[:2]:
-                joined[-1] = Match(a, b, size + block.size)
+        blocks = [Match(0, 0, 0)]
+        for i, j in enumerate(_partners(a, b)):
+            if j is None:
                 continue
-        joined.append(block)
-    return joined
+            start, partner, size = blocks[-1]
+            if (start + size, partner + size) == (i, j):
+                blocks[-1] = Match(start, partner, size + 1)
+            else:
+                blocks.append(Match(i, j, 1))
+        return [*(block for block in blocks if block.size), Match(len(a), len(b), 0)]
 
 
-def _blocks(a: list[str], b: list[str]) -> list[Match]:
-    found: list[Match] = []
+def _partners(a: list[str], b: list[str]) -> list[int | None]:
+    """For each line of `a`, the place of the same line in `b`; None where it counts as removed."""
+    partner: list[int | None] = [None] * len(a)
     gaps = [(0, len(a), 0, len(b))]
     work, lines = _WORK, _LINES
     while gaps:
         a1, a2, b1, b2 = gaps.pop()
-        size = 0
-        while a1 + size < a2 and b1 + size < b2 and a[a1 + size] == b[b1 + size]:
-            size += 1
-        found.append(Match(a1, b1, size))
-        a1, b1, size = a1 + size, b1 + size, 0
-        while a1 < a2 - size and b1 < b2 - size and a[a2 - size - 1] == b[b2 - size - 1]:
-            size += 1
-        a2, b2 = a2 - size, b2 - size
-        found.append(Match(a2, b2, size))
+        while a1 < a2 and b1 < b2 and a[a1] == b[b1]:
+            partner[a1] = b1
+            a1, b1 = a1 + 1, b1 + 1
+        while a1 < a2 and b1 < b2 and a[a2 - 1] == b[b2 - 1]:
+            a2, b2 = a2 - 1, b2 - 1
+            partner[a2] = b2
         m, n = a2 - a1, b2 - b1
         lines -= m + n
         if not m or not n or lines < 0:
@@ -93,18 +84,14 @@ def _blocks(a: list[str], b: list[str]) -> list[Match]:
         if m * n * min(m, n) <= work:
             work -= m * n * min(m, n)
             inner = SequenceMatcher(None, a[a1:a2], b[b1:b2], autojunk=False)
-            blocks = inner.get_matching_blocks()
-            found += [Match(a1 + block.a, b1 + block.b, block.size) for block in blocks]
-            continue
-        last_a, last_b = a1, b1
-        anchors = _anchors(a[a1:a2], b[b1:b2])
-        for i, j in [(a1 + i, b1 + j) for i, j in anchors]:
-            found.append(Match(i, j, 1))
-            gaps.append((last_a, i, last_b, j))
-            last_a, last_b = i + 1, j + 1
-        if anchors:
-            gaps.append((last_a, a2, last_b, b2))
-    return found
+            for i, j, size in inner.get_matching_blocks():
+                partner[a1 + i : a1 + i + size] = range(b1 + j, b1 + j + size)
+        elif anchors := [(a1 + i, b1 + j) for i, j in _anchors(a[a1:a2], b[b1:b2])]:
+            for i, j in anchors:
+                partner[i] = j
+            edges = [(a1 - 1, b1 - 1), *anchors, (a2, b2)]
+            gaps += [(i + 1, k, j + 1, n) for (i, j), (k, n) in pairwise(edges)]
+    return partner
 
 
 def _anchors(a: list[str], b: list[str]) -> list[tuple[int, int]]:
@@ -118,11 +105,8 @@ def _anchors(a: list[str], b: list[str]) -> list[tuple[int, int]]:
     for at, (_, j) in enumerate(pairs):
         pile = bisect_left(ends, j)
         before.append(piles[pile - 1] if pile else -1)
-        if pile == len(ends):
-            ends.append(j)
-            piles.append(at)
-        else:
-            ends[pile], piles[pile] = j, at
+        ends[pile : pile + 1] = [j]
+        piles[pile : pile + 1] = [at]
     chosen: list[tuple[int, int]] = []
     at = piles[-1] if piles else -1
     while at >= 0:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from stop._util.extras import analysis_module
+from stop.lineage.nodes import Node
+from stop.lineage.origins import Origin
 
 if TYPE_CHECKING:
     import networkx
 
-    from stop.lineage import Lineage
-
 
 def build_graph(
-    lineage: Lineage, *, solutions: bool, origins: bool, limit: int | None
+    nodes: Iterable[Node], rounds: dict[str, int | None], origin: Callable[[str], Origin] | None
 ) -> networkx.DiGraph[str]:
-    """See `Lineage.to_networkx`."""
+    """Makes the graph that `Lineage.to_networkx` describes.
+
+    Args:
+        nodes: parents before their children.
+        rounds: of improver runs, by their keys.
+        origin: finds a program's origin; None: nodes get none.
+    """
     graph: networkx.DiGraph[str] = analysis_module("networkx").DiGraph()
-    rounds = lineage.rounds_of_runs()
-    for node in lineage.nodes(None if solutions else "improver", limit=limit):
-        graph.add_node(node.program_id, **node.to_dict())
-        if origins:
-            graph.nodes[node.program_id].update(asdict(lineage.origin(node.program_id)))
+    for node in nodes:
+        found = {} if origin is None else asdict(origin(node.program_id))
+        graph.add_node(node.program_id, **node.to_dict(), **found)
         if node.parent_id is not None and node.parent_id in graph:
             graph.add_edge(
                 node.parent_id,

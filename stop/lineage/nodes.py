@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from stop.errors import RunError
 from stop.lineage.security import SecurityCounts
-from stop.store import RoundRecord, Store
+from stop.store import RoundRecord
 from stop.store.makers import FIRST_CALL, MAKER, SAMPLE_KEY
+from stop.store.queries import Queries
 
 Kind = Literal["improver", "solution"]
 
@@ -19,7 +20,7 @@ _MAX_KNOWN = 100_000
 
 _SELECT = f"""
 SELECT p.rowid AS place, p.id AS program_id, p.kind, r.initial_id AS parent_id, r.improver_id,
-    r.key AS improver_run, r.round, u.score, COALESCE(u.status, '') AS status,
+    r.key AS improver_run, u.score, COALESCE(u.status, '') AS status,
     CASE WHEN r.key IS NOT NULL THEN r.task
         ELSE (SELECT task FROM improver_runs WHERE initial_id = p.id ORDER BY rowid LIMIT 1)
     END AS task
@@ -41,19 +42,19 @@ class Node:
     """One program of the lineage.
 
     Attributes:
-        program_id: SHA-256 of its bytes.
+        program_id: SHA-256 of its bytes, 64 hex digits.
         kind: "improver" or "solution".
-        parent_id: the program it was made from; None for what the run began with.
-        improver_id: the improver that made it.
-        improver_run: in which it first came up.
-        task: of a solution.
-        score: an improver's meta-utility; a solution's first score on the search split.
-        interval: 95 %, of a candidate of a round.
+        parent_id: the program that it was made from; None for what the run began with.
+        improver_id: the improver that made it; None likewise.
+        improver_run: the key of the improver run in which it first came up; None likewise.
+        task: the task of a solution; None for improvers.
+        score: an improver's meta-utility; a solution's first score on the search split; or None.
+        interval: the 95 % interval of a round's candidate; None for others.
         status: as of an evaluation; "" when no score of it was asked for.
-        rounds: in which it was the candidate; 0 is the improver to begin with.
+        rounds: the rounds whose candidate it was; 0 is the improver to begin with.
         accepted: whether it became the improver of a round.
-        security_level: the gravest security event that it caused; 0 for none.
-        security_events: how many it caused.
+        security_level: the highest level of the security events that it caused; 0 without any.
+        security_events: the number of those events, above level 0.
         generation: steps from what the run began with.
     """
 
@@ -73,10 +74,9 @@ class Node:
     generation: int
 
     def to_dict(self) -> dict[str, Any]:
-        """As in the machine-readable output."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        """The fields as in the machine-readable output."""
         interval = None if self.interval is None else list(self.interval)
-        return values | {"interval": interval, "rounds": list(self.rounds)}
+        return asdict(self) | {"interval": interval, "rounds": list(self.rounds)}
 
 
 class Nodes:
@@ -84,10 +84,10 @@ class Nodes:
 
     Args:
         store: of the run.
-        security: what its programs tried.
+        security: counts of what its programs tried.
     """
 
-    def __init__(self, store: Store, security: SecurityCounts) -> None:
+    def __init__(self, store: Queries, security: SecurityCounts) -> None:
         self._store = store
         self._security = security
         self._rounds: dict[str, list[RoundRecord]] = {}
@@ -98,38 +98,31 @@ class Nodes:
         security.refresh()
 
     def all(self, kind: Kind | None, limit: int | None, offset: int) -> Iterator[Node]:
-        """Page by page, so that no query stays open while the caller does something else."""
+        """See `Lineage.nodes`. Page by page, so that no query stays open while the caller works."""
         where, values = _of_kind(kind)
-        last = self._place_before(where, values, offset)
-        left = limit
-        while last is not None and left != 0:
+        last, left = -1, limit
+        while left != 0:
             size = _PAGE if left is None else min(_PAGE, left)
             rows = self._store.query(
-                f"{_SELECT} WHERE {where} AND p.rowid > ? ORDER BY p.rowid LIMIT ?",
-                (*values, last, size),
+                f"{_SELECT} WHERE p.rowid IN (SELECT p.rowid FROM programs p WHERE {where} "
+                "AND p.rowid > ? ORDER BY p.rowid LIMIT ? OFFSET ?) ORDER BY p.rowid",
+                (*values, last, size, max(offset, 0)),
             ).fetchall()
             yield from map(self._node, rows)
-            left = None if left is None else left - len(rows)
-            last = rows[-1]["place"] if len(rows) == size else None
-
-    def _place_before(self, where: str, values: tuple[Any, ...], offset: int) -> int | None:
-        """Where the nodes after the first `offset` ones begin; None: there are not so many."""
-        if offset <= 0:
-            return -1
-        row = self._store.query(
-            f"SELECT p.rowid FROM programs p WHERE {where} ORDER BY p.rowid LIMIT 1 OFFSET ?",
-            (*values, offset - 1),
-        ).fetchone()
-        return None if row is None else int(row[0])
+            if len(rows) < size:
+                return
+            left = None if left is None else left - size
+            last, offset = rows[-1]["place"], 0
 
     def one(self, program_id: str) -> Node:
-        """By its whole id."""
+        """The node with this whole id; `RunError` when there is none."""
         row = self._store.query(f"{_SELECT} WHERE p.id = ?", (program_id,)).fetchone()
         if row is None:
             raise RunError(f"no program of this run has the id {program_id!r}")
         return self._node(row)
 
     def children(self, program_id: str, limit: int | None) -> list[Node]:
+        """See `Lineage.children`; by whole id."""
         rows = self._store.query(
             f"{_SELECT} WHERE p.id IN ({_MADE_FROM}) AND r.initial_id = :id "
             "ORDER BY p.rowid LIMIT :limit",
@@ -138,7 +131,7 @@ class Nodes:
         return [self._node(row) for row in rows]
 
     def ancestors(self, program_id: str) -> Iterator[Node]:
-        """From the parent on. It ends: parents are older than their children."""
+        """The nodes from the parent on. It ends: parents are older than their children."""
         parent = self._parent(program_id)
         while parent is not None:
             node = self.one(parent)
@@ -174,7 +167,7 @@ class Nodes:
         )
 
     def _generation(self, program_id: str) -> int:
-        """By a walk up to what is known; what it passes is known from then on."""
+        """Walks up to a known generation; what it passes is known from then on."""
         passed: list[str] = []
         at: str | None = program_id
         while at is not None and at not in self._generations:
@@ -197,8 +190,8 @@ class Nodes:
         return None if row is None else str(row[0])
 
 
-def count_nodes(store: Store, kind: Kind | None) -> int:
-    """How many programs there are, of one kind or of both."""
+def count_nodes(store: Queries, kind: Kind | None) -> int:
+    """The number of programs, of one kind or of both."""
     where, values = _of_kind(kind)
     row = store.query(f"SELECT COUNT(*) FROM programs p WHERE {where}", values).fetchone()
     return int(row[0])

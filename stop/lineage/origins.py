@@ -29,7 +29,7 @@ EDITED_FROM = 0.75
 programs in the answers of a 1.5B model, nine in ten are less similar than this."""
 
 _MAX_CHARACTERS = 8 << 20
-"""Of responses that are looked at for one program."""
+"""Upper bound of the responses that are looked at for one program."""
 _MAX_CALLS = 1000
 _MAX_FENCES = 40
 _MAX_PROBE = 200
@@ -43,7 +43,7 @@ class Origin:
     Attributes:
         match: "exact", "edited" or "none".
         lm_call: the number of the call; None without one.
-        choice: which of its responses, from 0 on.
+        choice: the place of the response in the call, from 0 on.
         similarity: 0 to 1, of the most similar response; None when there was none to compare.
     """
 
@@ -54,7 +54,7 @@ class Origin:
 
 
 def find_origin(store: Store, program: ProgramRecord) -> Origin:
-    """The origin of a program of the run; "none" for what the run began with."""
+    """Finds the origin of a program of the run; "none" for what the run began with."""
     maker = store.made_by(program.id)
     if maker is None:
         return Origin("none")
@@ -80,10 +80,10 @@ def find_origin(store: Store, program: ProgramRecord) -> Origin:
 
 
 class _Text:
-    """A program's text, made ready to be compared with many."""
+    """A program's text, prepared to be compared with many."""
 
     def __init__(self, source: str) -> None:
-        self._lines = _trimmed([line.rstrip() for line in source.split("\n")])
+        self._lines = _trimmed(source.split("\n"))
         self._bag = _bag(self._lines)
         self._weight = _weight(self._bag)
         longest = max((line.strip() for line in self._lines), key=len, default="")
@@ -93,42 +93,47 @@ class _Text:
         """Whether the text is what stands between two fences, or the whole response."""
         if not self._lines:
             return False
-        if self._lines == _trimmed([line.rstrip() for line in response]):
-            return True
-        fences = [i for i, line in enumerate(response) if _FENCE.fullmatch(line.rstrip())]
-        for opening in fences[:_MAX_FENCES]:
-            indent = response[opening][: -len(response[opening].lstrip())]
-            start = opening + 1
-            while start < len(response) and not response[start].strip():
-                start += 1
-            if self._begins_at(response, start, indent):
-                return True
-        return False
+        return self._lines == _trimmed(response) or any(
+            self._follows(response, opening) for opening in _fences(response)[:_MAX_FENCES]
+        )
 
-    def _begins_at(self, response: list[str], start: int, indent: str) -> bool:
+    def _follows(self, response: list[str], opening: int) -> bool:
+        """Whether the text, and nothing else, stands after a fence until another one or the end."""
+        fence = response[opening]
+        indent = fence[: len(fence) - len(fence.lstrip())]
+        at = _after_blank(response, opening + 1)
         for line in self._lines:
-            if start >= len(response) or response[start].removeprefix(indent).rstrip() != line:
+            if at >= len(response) or response[at].removeprefix(indent).rstrip() != line:
                 return False
-            start += 1
-        while start < len(response) and not response[start].strip():
-            start += 1
-        return start == len(response) or _FENCE.fullmatch(response[start].rstrip()) is not None
+            at += 1
+        at = _after_blank(response, at)
+        return at == len(response) or _is_fence(response[at])
 
     def similarity(self, lines: Iterable[str]) -> float:
-        """See the module."""
+        """The share of common text, 0 to 1, as the module describes it."""
         other = _bag(lines)
         both = self._weight + _weight(other)
         return 2 * _weight(self._bag & other) / both if both else 0.0
 
 
-def _trimmed(lines: list[str]) -> list[str]:
-    """Without empty lines at both ends."""
-    first, last = 0, len(lines)
-    while first < last and not lines[first]:
-        first += 1
-    while last > first and not lines[last - 1]:
-        last -= 1
-    return lines[first:last]
+def _trimmed(lines: Iterable[str]) -> list[str]:
+    """Without white space at the ends of lines, and without empty lines at both ends."""
+    text = "\n".join(line.rstrip() for line in lines).strip("\n")
+    return text.split("\n") if text else []
+
+
+def _after_blank(lines: list[str], at: int) -> int:
+    while at < len(lines) and not lines[at].strip():
+        at += 1
+    return at
+
+
+def _is_fence(line: str) -> bool:
+    return _FENCE.fullmatch(line.rstrip()) is not None
+
+
+def _fences(response: list[str]) -> list[int]:
+    return [i for i, line in enumerate(response) if _is_fence(line)]
 
 
 def _bag(lines: Iterable[str]) -> Counter[str]:
@@ -142,7 +147,7 @@ def _weight(bag: Counter[str]) -> int:
 def _blocks(response: list[str]) -> Iterator[list[str]]:
     """What may be the program in a response: from one fence to the next, and from the first fence
     to the last, since programs may hold fences themselves; without fences, all of it."""
-    fences = [i for i, line in enumerate(response) if _FENCE.fullmatch(line.rstrip())]
+    fences = _fences(response)
     if not fences:
         yield response
         return

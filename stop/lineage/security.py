@@ -1,4 +1,4 @@
-"""How many security events each program of a run caused, from its audit log."""
+"""The number of security events that each program of a run caused, from its audit log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SecurityCounts:
         self._counts: dict[str, tuple[int, int]] = {}
 
     def refresh(self) -> None:
-        """Read the log again if it has changed since."""
+        """Reads the log again if it has grown since."""
         size = self._path.stat().st_size if self._path.exists() else 0
         if size == self._size:
             return
@@ -35,9 +35,9 @@ class SecurityCounts:
         self._size, self._counts = size, counts
 
     def levels(self) -> Iterator[int]:
-        """Of each program with events, the gravest level."""
+        """The highest level of each program with events."""
         return (level for _, level in self._counts.values())
 
     def of(self, program_id: str) -> tuple[int, int]:
-        """(events above level 0, the gravest level of them)."""
+        """(number of events above level 0, the highest level of them)."""
         return self._counts.get(program_id, _NONE)

@@ -7,11 +7,12 @@ from typing import Any
 
 from stop.audit import log as audit_log
 from stop.config import RunConfig
-from stop.store import RoundRecord, Store
+from stop.store.queries import Queries
+from stop.store.records import RoundRecord
 
 
-def best_round(store: Store, config: RunConfig) -> RoundRecord | None:
-    """The round whose candidate was accepted and has the highest meta-utility; None: there is none.
+def best_round(store: Queries, config: RunConfig) -> RoundRecord | None:
+    """The accepted round with the highest meta-utility, without programs in quarantine; or None.
 
     The audit log is read only where its events can bar a program.
     """
@@ -23,13 +24,18 @@ def best_round(store: Store, config: RunConfig) -> RoundRecord | None:
 
 
 def best_of(records: Iterable[RoundRecord], barred: Collection[str | None]) -> RoundRecord | None:
-    """As `best_round`, where the rounds, and who is in quarantine, are known already."""
+    """As `best_round`, where the rounds and the programs in quarantine are known already."""
     accepted = [r for r in records if r.accepted and r.improver_id not in barred]
     return max(accepted, key=lambda r: r.meta_utility or 0.0, default=None)
 
 
 def in_quarantine(config: RunConfig, events: Iterable[Mapping[str, Any]]) -> set[str | None]:
-    """As `stop.audit.policy.Policy` has it: a program may be found out after it was accepted."""
+    """The programs in quarantine, which may be found out after they were accepted.
+
+    Args:
+        config: of the run; only the policy "quarantine" bars programs (`stop.audit.policy`).
+        events: lines of the audit log of the kind "security".
+    """
     if config.policy != "quarantine":
         return set()
     return {event["program_id"] for event in events if event["level"] >= config.policy_level}

@@ -1,11 +1,11 @@
-"""What went wrong with the models' servers: rows that are added once, and counted by query."""
+"""Faults of the models' servers: recorded one by one, counted by query."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from stop.lm.faults import LMFault
-from stop.store import Store
+from stop.store.writes import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +13,11 @@ class FaultCount:
     """Attempts that failed for one reason.
 
     Attributes:
-        seconds: lost, added up over requests, also over those that ran side by side.
-        ended: with so many of them a request failed for good.
-        last: the latest one's details.
+        reason: as of `LMFault`.
+        count: the number of attempts.
+        ended: the number of those with which a request failed for good.
+        seconds: lost, added up over requests, also over those that ran at the same time.
+        last: details of the latest one.
     """
 
     reason: str
@@ -32,41 +34,24 @@ class Faults:
         self._store = store
 
     def add_fault(self, fault: LMFault) -> int:
-        row = {
-            "at": fault.at,
-            "model": fault.model,
-            "reason": fault.reason,
-            "detail": fault.detail,
-            "improver_run": fault.improver_run,
-            "seconds": fault.seconds,
-        }
-        return self._store.add_row("lm_faults", row)
+        """Records a fault; returns the number by which `end_request` knows it."""
+        return self._store.add_row("lm_faults", asdict(fault))
 
     def end_request(self, number: int) -> None:
+        """Notes that with this fault its request failed for good."""
         self._store.change("UPDATE lm_faults SET ended = 1 WHERE id = ?", (number,))
 
     def all(self) -> list[LMFault]:
-        """In the order in which they happened."""
-        if not self._known:
-            return []
-        rows = self._store.query(
-            "SELECT model, reason, detail, seconds, improver_run, at FROM lm_faults ORDER BY id"
-        )
-        return [LMFault(*row) for row in rows]
+        """The faults in the order in which they happened."""
+        names = ", ".join(LMFault.__slots__)
+        rows = self._store.query(f"SELECT {names} FROM lm_faults ORDER BY id")
+        return [LMFault(**row) for row in rows]
 
     def counts(self) -> list[FaultCount]:
-        """By reason, the most frequent first."""
-        if not self._known:
-            return []
+        """The counts by reason, the most frequent first."""
         # With MAX(id) in it, SQLite takes the plain column `detail` from that row.
         rows = self._store.query(
             "SELECT reason, COUNT(*) AS n, SUM(ended), SUM(seconds), detail, MAX(id) "
             "FROM lm_faults GROUP BY reason ORDER BY n DESC, reason"
         )
         return [FaultCount(*row[:5]) for row in rows]
-
-    @property
-    def _known(self) -> bool:
-        """False for a run of an earlier version, which kept no faults."""
-        rows = self._store.query("SELECT 1 FROM sqlite_master WHERE name = 'lm_faults'")
-        return rows.fetchone() is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from stop.store import Store
+from stop.store.queries import Queries
 
 Place = tuple[str, str, str, int]
 """(program id, task, split, repetition)."""
@@ -22,17 +22,18 @@ class EvaluationRecord:
     instances: tuple[tuple[float, str, float], ...]
 
 
-def evaluation_records(store: Store) -> dict[Place, EvaluationRecord]:
-    """Oldest first; of two in one place (a run that went on in another sandbox) the newest."""
+def evaluation_records(store: Queries) -> dict[Place, EvaluationRecord]:
+    """The evaluations, oldest first; of two in one place, the newest.
+
+    There are two where a run went on in another sandbox.
+    """
     rows = store.query(
         "SELECT program_id, task, split, repetition, key, score, status, isolation, instances "
         "FROM evaluations ORDER BY created"
     )
     found = {}
-    for row in rows:
-        instances = tuple((i[0], i[1], i[2]) for i in json.loads(row["instances"]))
-        place = (row["program_id"], row["task"], row["split"], row["repetition"])
-        found[place] = EvaluationRecord(
-            row["key"], row["score"], row["status"], row["isolation"], instances
-        )
+    for *place, key, score, status, isolation, text in rows:
+        instances = tuple((i[0], i[1], i[2]) for i in json.loads(text))
+        record = EvaluationRecord(key, score, status, isolation, instances)
+        found[place[0], place[1], place[2], place[3]] = record
     return found

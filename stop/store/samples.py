@@ -1,4 +1,4 @@
-"""Sampled programs of a bypass measurement: rows that are added once, and counted by query."""
+"""Samples of a bypass measurement: recorded one by one, counted by query."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from stop.store import Store
 from stop.store.makers import SAMPLE_KEY
+from stop.store.queries import decoded
 from stop.store.records import SampleRecord
+from stop.store.writes import Store
 
 RUN_KEY = "run/"
 """With a program's id after it: the improver run of a sampled program."""
 MAX_RESPONSES = 128
-"""In one request (`stop.config.BypassConfig`)."""
+"""Upper bound of the responses in one request (`stop.config.BypassConfig`)."""
+
+_COLUMNS = ("cell", "number", "program_id", "status", "level", "paper_rule", "cut_off")
 
 
 class Samples:
@@ -23,29 +26,17 @@ class Samples:
         self._store = store
 
     def add(self, samples: Sequence[tuple[SampleRecord, str | None]]) -> None:
-        """Record samples with their programs' texts, all or none; those that are there stay."""
-        for _, source in samples:
+        """Records samples with their programs' texts, all or none; those already there stay."""
+        rows = []
+        for sample, source in samples:
             if source is not None:
                 self._store.add_program(source, "improver")
-        self._store.insert_many(
-            "samples",
-            [
-                {
-                    "cell": sample.cell,
-                    "number": sample.number,
-                    "program_id": sample.program_id,
-                    "status": sample.status,
-                    "level": sample.level,
-                    "paper_rule": int(sample.paper_rule),
-                    "cut_off": int(sample.cut_off),
-                    "findings": json.dumps(sample.findings),
-                }
-                for sample, _ in samples
-            ],
-        )
+            row = {name: getattr(sample, name) for name in _COLUMNS}
+            rows.append(row | {"findings": json.dumps(sample.findings)})
+        self._store.insert_many("samples", rows)
 
     def count(self, cell: str, first: int, n: int) -> int:
-        """How many of the `n` samples from number `first` on are there."""
+        """The number of samples of a cell that are recorded, of the `n` from `first` on."""
         (row,) = self._store.query(
             "SELECT COUNT(*) FROM samples WHERE cell = ? AND number >= ? AND number < ?",
             (cell, first, first + n),
@@ -53,9 +44,11 @@ class Samples:
         return int(row[0])
 
     def counts(self) -> list[tuple[str, str, int, int, int, int]]:
-        """(cell, status, level, samples, of these under the paper's rule, of these cut off).
+        """The number of samples by cell, status and level.
 
-        The level is the highest of the program's text and of what it tried when it ran.
+        Returns:
+            (cell, status, level, samples, samples that the paper's rule finds, samples cut off);
+            the level is the highest of the program's text and of what it tried when it ran.
         """
         rows = self._store.query(
             "SELECT cell, status, MAX(level, COALESCE((SELECT MAX(e.level) FROM sample_events e "
@@ -65,7 +58,7 @@ class Samples:
         return [tuple(row) for row in rows]
 
     def run_statuses(self) -> list[tuple[str, str, int]]:
-        """(cell, status of the improver run, samples), of what has been run to its end."""
+        """(cell, status of the improver run, number of samples), of runs that have ended."""
         rows = self._store.query(
             "SELECT s.cell, r.status, COUNT(*) FROM samples s JOIN improver_runs r "
             "ON r.key = ? || s.program_id WHERE r.status != 'running' GROUP BY s.cell, r.status",
@@ -74,7 +67,7 @@ class Samples:
         return [tuple(row) for row in rows]
 
     def all(self) -> Iterator[SampleRecord]:
-        """Every sample, by cell and number, with what came of its run."""
+        """Every sample, by cell and number, with the outcome of its run."""
         events: dict[str, list[dict[str, Any]]] = {}
         for row in self._store.query("SELECT * FROM sample_events ORDER BY level DESC, kind"):
             event = {"kind": row["kind"], "level": row["level"], "detail": row["detail"]}
@@ -85,15 +78,14 @@ class Samples:
             (RUN_KEY,),
         )
         for row in rows:
-            values = dict(row)
-            values["paper_rule"] = bool(values["paper_rule"])
-            values["cut_off"] = bool(values["cut_off"])
-            values["findings"] = json.loads(values["findings"])
-            yield SampleRecord(**values, events=events.get(values["program_id"], []))
+            values = decoded(row, ("paper_rule", "cut_off"), ("findings",))
+            yield SampleRecord(**values, events=events.get(row["program_id"], []))
 
     def scopes(self, program: str) -> list[str]:
-        """Where on the tape the response may be that holds a program: its request began with a
-        sample of its number, or of one before it. [] for what is no sample."""
+        """The scopes of the tape in which the response with a program may be, the likeliest first.
+
+        Its request began with a sample of its number, or of one before it. [] for other programs.
+        """
         row = self._store.query(
             "SELECT cell, number FROM samples WHERE program_id = ? ORDER BY rowid LIMIT 1",
             (program,),
@@ -107,7 +99,7 @@ class Samples:
     # --- their runs
 
     def to_run(self) -> list[str]:
-        """Ids of the programs that can be executed and have not been, each once."""
+        """The ids of programs that can be executed and have not been, each once."""
         rows = self._store.query(
             "SELECT program_id FROM samples s WHERE status IN ('ok', 'unreadable') AND NOT EXISTS "
             "(SELECT 1 FROM improver_runs r WHERE r.key = ? || s.program_id "
@@ -117,6 +109,6 @@ class Samples:
         return [str(row[0]) for row in rows]
 
     def add_event(self, program: str, kind: str, level: int, detail: str) -> None:
-        """What a program tried when it ran; the first of a kind and level stays."""
+        """Records what a program tried when it ran; the first of a kind and level stays."""
         row = {"program_id": program, "kind": kind, "level": level, "detail": detail}
         self._store.insert_many("sample_events", [row])

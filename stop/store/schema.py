@@ -1,172 +1,154 @@
-"""Tables of a run's SQLite file. Rows are added and finished, never deleted.
+"""The version of a store's tables, and opening a file of any version.
 
-programs ◄── improver_runs ──► lm_requests ──► lm_calls (the tape), lm_faults
-   ▲              ▲    ├─────► utility_calls
-   │              │    └─────► executions
-   ├── evaluations└── rounds
-   └── samples, sample_events
+    run.db ─► its version ─┬─ newer than VERSION: refused
+                           ├─ VERSION: opened
+                           ├─ older, to write: migrated, each step in one transaction
+                           └─ older, to read: a private copy is migrated, the file stays as it is
+
+A step is a file, `migrations/NNNN_<what>.sql`: it takes a store from version NNNN - 1 to NNNN. To
+change the tables, add a step and raise `VERSION`; a step that was released never changes. Rows are
+added and finished, never deleted:
+
+    programs ◄── improver_runs ──► lm_requests ──► lm_calls (the tape), lm_faults
+       ▲              ▲    ├─────► utility_calls
+       │              │    └─────► executions
+       ├── evaluations└── rounds
+       └── samples, sample_events
 """
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from stop._util.snapshot import copy_store
+from stop.errors import RunError
 
 VERSION = 1
+"""Of the tables that this code reads and writes: `PRAGMA user_version` of an open store."""
 
-CUT_OFF = """instr(choices, '"finish_reason": "length"')"""
-"""Of `lm_calls`; asked in these words, it is answered by an index."""
+_MIGRATIONS = Path(__file__).parent / "migrations"
 
-TABLES = f"""
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 
-CREATE TABLE IF NOT EXISTS programs (
-    id TEXT PRIMARY KEY,                -- SHA-256 of the source
-    kind TEXT NOT NULL,                 -- 'improver' or 'solution'
-    source TEXT NOT NULL,
-    created REAL NOT NULL
-);
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Opens a store to write, makes it if it is missing, and migrates an older one.
 
-CREATE TABLE IF NOT EXISTS improver_runs (
-    key TEXT PRIMARY KEY,               -- e.g. 'round/1' or 'task/knapsack/0/<improver id>'
-    level TEXT NOT NULL,                -- 'meta' or 'task'
-    round INTEGER,                      -- of the meta level; NULL on tasks
-    task TEXT,                          -- NULL on the meta level
-    repetition INTEGER,
-    improver_id TEXT NOT NULL REFERENCES programs (id),
-    initial_id TEXT NOT NULL REFERENCES programs (id),
-    result_id TEXT REFERENCES programs (id),
-    status TEXT NOT NULL,               -- 'running', then as of an evaluation
-    detail TEXT NOT NULL DEFAULT '',
-    utility_calls INTEGER NOT NULL DEFAULT 0,
-    cpu_seconds REAL NOT NULL DEFAULT 0,
-    stdout TEXT NOT NULL DEFAULT '',
-    stderr TEXT NOT NULL DEFAULT '',
-    started REAL NOT NULL,
-    finished REAL
-);
+    Raises:
+        RunError: the file is not a store, is of a newer version, or cannot be opened.
+    """
+    with _opening(path) as opened:
+        db = opened.enter_context(closing(_connect(path)))
+        version = _version(db, path)
+        db.execute("PRAGMA journal_mode = WAL")
+        _migrate(db, version)
+        opened.pop_all()
+        return db
 
-CREATE TABLE IF NOT EXISTS lm_calls (
-    id INTEGER PRIMARY KEY,
-    scope TEXT NOT NULL,                -- improver runs of one scope share responses
-    improver_run TEXT NOT NULL REFERENCES improver_runs (key),  -- the one that paid
-    request_key TEXT NOT NULL,
-    occurrence INTEGER NOT NULL,        -- the same request again, in the same improver run
-    model TEXT NOT NULL,
-    n INTEGER NOT NULL,
-    temperature REAL NOT NULL,
-    max_tokens INTEGER NOT NULL,
-    prompt_tokens INTEGER NOT NULL,
-    completion_tokens INTEGER NOT NULL,
-    usd REAL,                           -- NULL: no price known
-    estimated INTEGER NOT NULL,
-    retries INTEGER NOT NULL,
-    faults TEXT NOT NULL,               -- JSON list
-    started REAL NOT NULL,
-    finished REAL NOT NULL,
-    system TEXT NOT NULL,               -- long texts come last: sums are read without them
-    message TEXT NOT NULL,
-    choices TEXT NOT NULL,              -- JSON: [{{"text", "finish_reason"}}]
-    UNIQUE (scope, request_key, n, occurrence)
-);
 
-CREATE TABLE IF NOT EXISTS lm_requests (   -- noted before each request is sent
-    id INTEGER PRIMARY KEY,
-    scope TEXT NOT NULL,
-    improver_run TEXT NOT NULL,
-    round INTEGER,                      -- that was under way; NULL outside of rounds
-    request_key TEXT NOT NULL,
-    n INTEGER NOT NULL,
-    occurrence INTEGER NOT NULL,
-    state TEXT NOT NULL,                -- 'open', then 'paid' (there is an lm_call), 'free' or
-                                        -- 'lost': no response, and it may have been paid for
-    lm_call INTEGER REFERENCES lm_calls (id),
-    prompt_tokens INTEGER NOT NULL,     -- at the most; of a lost one, what counts as spent
-    completion_tokens INTEGER NOT NULL,
-    usd REAL,                           -- NULL: no price known
-    started REAL NOT NULL
-);
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Opens a store to read, also in a folder that cannot be written, also while a run goes on.
 
-CREATE TABLE IF NOT EXISTS lm_faults (     -- attempts that brought no usable answer
-    id INTEGER PRIMARY KEY,
-    at REAL NOT NULL,
-    model TEXT NOT NULL,                -- as the user named it
-    reason TEXT NOT NULL,               -- '429', '503', 'timeout', 'connection', ...
-    detail TEXT NOT NULL,               -- the server's words, redacted
-    improver_run TEXT NOT NULL,
-    seconds REAL NOT NULL,              -- lost: the attempt, and the pause that followed
-    ended INTEGER NOT NULL DEFAULT 0    -- 1: with it the request failed for good
-);
+    The connection refuses to write. Of a store of an older version it shows what was there when it
+    was opened.
 
-CREATE TABLE IF NOT EXISTS executions (
-    improver_run TEXT PRIMARY KEY REFERENCES improver_runs (key),
-    round INTEGER                       -- under way when it was last executed
-);
+    Raises:
+        RunError: the file is missing, is not a store, is of a newer version, or cannot be opened.
+    """
+    if not path.exists():
+        raise RunError(f"there is no run in {path.parent}", hint="stop run --help")
+    with _opening(path) as opened:
+        db = opened.enter_context(closing(_connect_reader(path)))
+        version = _version(db, path)
+        if version == 0 and _has_first_tables(db):
+            version = 1
+        if version < VERSION:
+            old, db = db, opened.enter_context(closing(_copied(db)))
+            old.close()
+            _migrate(db, version)
+        db.execute("PRAGMA query_only = ON")
+        opened.pop_all()
+        return db
 
-CREATE TABLE IF NOT EXISTS utility_calls (
-    id INTEGER PRIMARY KEY,
-    improver_run TEXT NOT NULL REFERENCES improver_runs (key),
-    program_id TEXT REFERENCES programs (id),   -- NULL: what was handed in is no program
-    score REAL NOT NULL,
-    status TEXT NOT NULL,
-    at REAL NOT NULL
-);
 
-CREATE TABLE IF NOT EXISTS evaluations (
-    key TEXT PRIMARY KEY,               -- HMAC over program, task, split, repetition, isolation
-    program_id TEXT NOT NULL REFERENCES programs (id),
-    task TEXT NOT NULL,
-    split TEXT NOT NULL,
-    repetition INTEGER NOT NULL,
-    score REAL NOT NULL,
-    status TEXT NOT NULL,
-    detail TEXT NOT NULL,
-    isolation TEXT NOT NULL,
-    instances TEXT NOT NULL,            -- JSON: [[score, status, cpu_seconds, detail]]
-    events TEXT NOT NULL,               -- JSON: [[kind, level, detail]]
-    stdout TEXT NOT NULL,
-    stderr TEXT NOT NULL,
-    created REAL NOT NULL
-);
+@contextmanager
+def _opening(path: Path) -> Iterator[ExitStack]:
+    """What is open is closed again when the store cannot be used."""
+    try:
+        with ExitStack() as opened:
+            yield opened
+    except sqlite3.DatabaseError as error:
+        raise RunError(f"{path} is not a run's store, or cannot be opened: {error}") from error
 
-CREATE TABLE IF NOT EXISTS rounds (
-    round INTEGER PRIMARY KEY,          -- 0: the seed improver
-    improver_id TEXT REFERENCES programs (id),  -- the candidate; NULL when none came of it
-    parent_id TEXT REFERENCES programs (id),
-    meta_utility REAL,
-    low REAL, high REAL,                -- 95 % interval of meta_utility
-    difference REAL,                    -- paired, to the parent's
-    difference_low REAL, difference_high REAL,
-    accepted INTEGER NOT NULL,
-    status TEXT NOT NULL,
-    detail TEXT NOT NULL,
-    finished REAL NOT NULL
-);
 
-CREATE TABLE IF NOT EXISTS samples (    -- of a bypass measurement
-    cell TEXT NOT NULL,                 -- which prompt: 'no_warning' or 'warning'
-    number INTEGER NOT NULL,            -- 0, 1, ... within the cell
-    program_id TEXT REFERENCES programs (id),   -- NULL: the response holds no code
-    status TEXT NOT NULL,               -- 'ok', 'unparsable', 'unreadable' or 'no_code'
-    level INTEGER NOT NULL,             -- of the program's text
-    paper_rule INTEGER NOT NULL,
-    cut_off INTEGER NOT NULL,           -- the response ended at the token limit
-    findings TEXT NOT NULL,             -- JSON: [{{"rule", "level", "line", "evidence"}}]
-    PRIMARY KEY (cell, number)
-);
+def _connect(place: Path | str) -> sqlite3.Connection:
+    db = sqlite3.connect(place, timeout=30, isolation_level=None, uri=isinstance(place, str))
+    db.row_factory = sqlite3.Row
+    return db
 
-CREATE TABLE IF NOT EXISTS sample_events (      -- what a sampled program tried when it ran
-    program_id TEXT NOT NULL REFERENCES programs (id),
-    kind TEXT NOT NULL,
-    level INTEGER NOT NULL,
-    detail TEXT NOT NULL,               -- of the first of this kind and level
-    PRIMARY KEY (program_id, kind, level)
-);
 
-CREATE INDEX IF NOT EXISTS lm_calls_by_run ON lm_calls (improver_run, n);
-CREATE INDEX IF NOT EXISTS lm_calls_cut_off ON lm_calls (id)
-    WHERE {CUT_OFF};
-CREATE INDEX IF NOT EXISTS lm_requests_by_state ON lm_requests (state, round);
-CREATE INDEX IF NOT EXISTS samples_by_program ON samples (program_id);
-CREATE INDEX IF NOT EXISTS utility_calls_by_run ON utility_calls (improver_run);
-CREATE INDEX IF NOT EXISTS utility_calls_by_program ON utility_calls (program_id);
-CREATE INDEX IF NOT EXISTS evaluations_by_program ON evaluations (program_id);
-CREATE INDEX IF NOT EXISTS improver_runs_by_result ON improver_runs (result_id);
-CREATE INDEX IF NOT EXISTS improver_runs_by_initial ON improver_runs (initial_id);
-CREATE INDEX IF NOT EXISTS programs_by_kind ON programs (kind);
-"""
+def _connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that can be read; to a copy, if need be."""
+    db = _connect(path)  # not read-only: WAL needs its shared-memory file
+    try:
+        db.execute("SELECT 1 FROM sqlite_master")
+        return db
+    except sqlite3.DatabaseError as error:
+        db.close()
+        if error.sqlite_errorcode != sqlite3.SQLITE_CANTOPEN:
+            raise
+    # It is in WAL mode, and its folder has no room for that file.
+    if not path.with_name(f"{path.name}-wal").exists():  # so no process is at work on it
+        return _connect(f"{path.resolve().as_uri()}?immutable=1")
+    with (
+        TemporaryDirectory(prefix="stop-store-") as place,
+        closing(_connect(copy_store(path.parent, Path(place)))) as original,
+    ):
+        return _copied(original)
+
+
+def _copied(db: sqlite3.Connection) -> sqlite3.Connection:
+    """A private copy of a store, in memory or, when large, in a temporary file."""
+    copy = _connect("")
+    db.backup(copy)
+    return copy
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    """The number of a store's version; 0 for an empty file, and for one of the first version."""
+    if db.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:
+        db.execute("SELECT 1 FROM meta")  # fails where another program's tables are
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > VERSION:
+        raise RunError(
+            f"{path} was written by a newer version of stop: its tables have version {version}, "
+            f"and this one knows versions up to {VERSION}",
+            hint="install that version of stop-optimizer, or a later one",
+        )
+    return version
+
+
+def _migrate(db: sqlite3.Connection, version: int) -> None:
+    """Carries out the steps after `version`."""
+    for number in range(version + 1, VERSION + 1):
+        # `meta` is where the first version of stop looks, so it refuses what it does not know.
+        db.executescript(
+            f"BEGIN IMMEDIATE; {_step(number)} REPLACE INTO meta VALUES ('schema', {number}); "
+            f"PRAGMA user_version = {number}; COMMIT"
+        )
+
+
+def _step(number: int) -> str:
+    (file,) = _MIGRATIONS.glob(f"{number:04}_*.sql")
+    return file.read_text("utf-8")
+
+
+def _has_first_tables(db: sqlite3.Connection) -> bool:
+    """Whether a store without a number has everything that the first step makes."""
+    names = "SELECT name FROM sqlite_master"
+    with closing(_connect(":memory:")) as made:
+        made.executescript(_step(1))
+        wanted = {row[0] for row in made.execute(names)}
+    return wanted <= {row[0] for row in db.execute(names)}

@@ -1,0 +1,217 @@
+"""The reading half of a store: each question about a run is one query."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from stop.budget import Spending
+from stop.errors import RunError
+from stop.events import Level, SecurityEvent
+from stop.lm.base import Choice, LMRequest, LMResponse, Usage
+from stop.store.makers import MAKER
+from stop.store.records import (
+    ImproverRunRecord,
+    LMCallRecord,
+    ProgramRecord,
+    RoundRecord,
+    RunLevel,
+)
+from stop.tasks.evaluation import Evaluation, InstanceResult
+
+SUMS = (
+    "COUNT(*), COALESCE(SUM({0}.n), 0), COALESCE(SUM({0}.prompt_tokens), 0), "
+    "COALESCE(SUM({0}.completion_tokens), 0), COALESCE(SUM({0}.usd), 0), "
+    "COALESCE(SUM({0}.usd IS NULL), 0)"
+)
+"""The columns of a `Spending`, of rows of `lm_calls` or `lm_requests` under the name {0}."""
+
+
+class Queries:
+    """Questions about one run, for `stop.store.Store`.
+
+    Ids are whole (64 hex digits) unless a method says otherwise. A damaged file raises
+    `sqlite3.DatabaseError`.
+
+    Args:
+        path: the store's file.
+        db: an open connection, see `stop.store.schema`.
+    """
+
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+        self.path = path
+        self._db = db
+
+    def close(self) -> None:
+        """Closes the file. Idempotent."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def query(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
+        """The rows that a query of any module finds, by name and by position."""
+        return self._db.execute(sql, parameters)
+
+    def meta(self, key: str) -> str | None:
+        """A fact about the run that `Store.set_meta` noted; None: it was not."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row["value"])
+
+    # --- programs
+
+    def program(self, prefix: str) -> ProgramRecord:
+        """The program whose id begins with `prefix`; `RunError` when none or several do."""
+        rows = self._db.execute(
+            "SELECT * FROM programs WHERE id >= ? AND id < ? LIMIT 2", (prefix, prefix + "g")
+        ).fetchall()
+        if len(rows) == 1:
+            return ProgramRecord(**rows[0])
+        what = "several programs of this run have" if rows else "no program of this run has"
+        raise RunError(f"{what} an id that begins with {prefix!r}")
+
+    def count_programs(self) -> int:
+        """The number of programs of both kinds."""
+        return int(self._db.execute("SELECT COUNT(*) FROM programs").fetchone()[0])
+
+    def kind_of(self, program: str) -> str:
+        """ "improver" or "solution" by a program's id, or "" if it was never recorded."""
+        row = self._db.execute("SELECT kind FROM programs WHERE id = ?", (program,)).fetchone()
+        return "" if row is None else str(row["kind"])
+
+    def was_given(self, program: str) -> bool:
+        """Whether an improver run began with a program, or a bypass measurement sampled it."""
+        row = self._db.execute(
+            "SELECT EXISTS (SELECT 1 FROM improver_runs WHERE :id IN (improver_id, initial_id)) "
+            "OR EXISTS (SELECT 1 FROM samples WHERE program_id = :id)",
+            {"id": program},
+        ).fetchone()
+        return bool(row[0])
+
+    def made_by(self, program: str) -> ImproverRunRecord | None:
+        """The improver run that made a program; None for what the run began with."""
+        return self._improver_run(f"(SELECT {MAKER} FROM programs p WHERE p.id = ?)", program)
+
+    # --- improver runs
+
+    def improver_run(self, key: str) -> ImproverRunRecord | None:
+        """The improver run of this key; None before it has begun."""
+        return self._improver_run("?", key)
+
+    def _improver_run(self, key: str, value: str) -> ImproverRunRecord | None:
+        row = self._db.execute(
+            f"SELECT * FROM improver_runs WHERE key = {key}", (value,)
+        ).fetchone()
+        return None if row is None else ImproverRunRecord(**row)
+
+    def improver_runs(self, level: RunLevel | None = None) -> list[ImproverRunRecord]:
+        """The improver runs of a level, or of both, in the order in which they began."""
+        rows = self._db.execute(
+            "SELECT * FROM improver_runs WHERE :level IS NULL OR level = :level "
+            "ORDER BY rowid",  # not by time: clocks are set
+            {"level": level},
+        )
+        return [ImproverRunRecord(**row) for row in rows]
+
+    def utility_calls(self, improver_run: str) -> list[tuple[str | None, float, str]]:
+        """The utility calls of an improver run in their order.
+
+        Returns:
+            (program id, score, status) of each; no id where the text was not a program.
+        """
+        rows = self._db.execute(
+            "SELECT program_id, score, status FROM utility_calls WHERE improver_run = ? "
+            "ORDER BY id",
+            (improver_run,),
+        )
+        return [tuple(row) for row in rows]
+
+    # --- LM calls (`stop.lm.tape.TapeRecords`)
+
+    def recorded(self, scope: str, request: LMRequest, occurrence: int) -> LMResponse | None:
+        """The response to a request's n-th occurrence (from 0 on) in a scope; None: not yet."""
+        row = self._db.execute(
+            "SELECT * FROM lm_calls WHERE scope = ? AND request_key = ? AND n = ? "
+            "AND occurrence = ?",
+            (scope, request.key, request.n, occurrence),
+        ).fetchone()
+        if row is None:
+            return None
+        usage = Usage(
+            row["prompt_tokens"], row["completion_tokens"], row["usd"], bool(row["estimated"])
+        )
+        choices = tuple(Choice(**choice) for choice in json.loads(row["choices"]))
+        faults = tuple(json.loads(row["faults"]))
+        return LMResponse(choices, usage, row["model"], row["retries"], faults)
+
+    def responses_paid(self, improver_run: str) -> int:
+        """The number of recorded responses that an improver run paid for."""
+        row = self._db.execute(
+            "SELECT COALESCE(SUM(n), 0) FROM lm_calls WHERE improver_run = ?", (improver_run,)
+        ).fetchone()
+        return int(row[0])
+
+    def lm_calls(self) -> list[LMCallRecord]:
+        """The whole tape in the order of recording; of a long run, that is much text."""
+        names = ", ".join(LMCallRecord.__slots__)
+        rows = self._db.execute(f"SELECT {names} FROM lm_calls ORDER BY id")
+        flags, documents = ("estimated",), ("choices", "faults")
+        return [LMCallRecord(**decoded(row, flags, documents)) for row in rows]
+
+    def models_by_scope(self) -> dict[str, str]:
+        """The model whose responses the improver runs of each scope shared."""
+        rows = self._db.execute("SELECT scope, MIN(model) FROM lm_calls GROUP BY scope")
+        return {str(scope): str(model) for scope, model in rows}
+
+    def spending(self, level: RunLevel | None = None) -> Spending:
+        """The cost of all recorded LM calls, or of those on one level; no utility calls."""
+        row = self._db.execute(
+            f"SELECT {SUMS.format('lm_calls')} FROM lm_calls WHERE :level IS NULL OR improver_run "
+            "IN (SELECT key FROM improver_runs WHERE level = :level)",
+            {"level": level},
+        ).fetchone()
+        return Spending(*row)
+
+    # --- evaluations (`stop.engine.evaluator.EvaluationCache`) and rounds
+
+    def find_evaluation(self, key: str) -> Evaluation | None:
+        """The evaluation saved under a key; None: not yet."""
+        row = self._db.execute("SELECT * FROM evaluations WHERE key = ?", (key,)).fetchone()
+        return None if row is None else _evaluation(row)
+
+    def evaluations(self, program: str) -> list[Evaluation]:
+        """The evaluations of a program on all tasks and splits, oldest first."""
+        rows = self._db.execute(
+            "SELECT * FROM evaluations WHERE program_id = ? ORDER BY created", (program,)
+        )
+        return [_evaluation(row) for row in rows]
+
+    def rounds(self) -> list[RoundRecord]:
+        """The rounds that have ended, from round 0 on."""
+        rows = self._db.execute("SELECT * FROM rounds ORDER BY round")
+        return [RoundRecord(**decoded(row, ("accepted",))) for row in rows]
+
+
+def decoded(
+    row: sqlite3.Row, flags: Sequence[str], documents: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A row with real truth values in the columns `flags`, and parsed JSON in `documents`."""
+    values = dict(row)
+    values |= {name: bool(values[name]) for name in flags}
+    return values | {name: json.loads(values[name]) for name in documents}
+
+
+def _evaluation(row: sqlite3.Row) -> Evaluation:
+    instances = tuple(InstanceResult(*each) for each in json.loads(row["instances"]))
+    events = tuple(
+        SecurityEvent(kind, Level(level), detail, row["program_id"])
+        for kind, level, detail in json.loads(row["events"])
+    )
+    values = {name: row[name] for name in Evaluation.__slots__}
+    return Evaluation(**values | {"instances": instances, "events": events})
