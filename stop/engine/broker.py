@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from stop._util.concurrency import gather_or_cancel
 from stop.audit.evidence import seen
@@ -24,7 +24,7 @@ from stop.events import SecurityEvent
 from stop.lm.base import LMRequest, LMResponse, Usage
 from stop.programs import MAX_PROGRAM_BYTES, program_id, syntax_problem
 from stop.sandbox.protocol import Answer, Guest, Job, JobOutput
-from stop.tasks.evaluation import Status
+from stop.tasks.evaluation import Cause, Status
 
 ENTRY_POINT = "improve_algorithm"
 MAX_REFUSALS = 1000
@@ -37,14 +37,6 @@ class Score:
 
     value: float
     status: Status
-
-
-Cause = Literal["", "lm_refused", "lm_budget"]
-"""What the host did to an improver run that returned no program, in the host's own knowledge:
-
-"lm_refused": the model's server refused every request that it made; "lm_budget": its budget for
-responses had no room for a request. Nothing that the guest says decides it.
-"""
 
 
 class HostUtility(Protocol):

@@ -208,6 +208,7 @@ class ImproverRunner:
             result_id=self._store.add_program(result, what.result_kind) if result else None,
             status=outcome.status,
             detail=outcome.detail,
+            cause=outcome.cause,
             utility_calls=outcome.utility_calls,
             cpu_seconds=outcome.output.cpu_seconds,
             stdout=outcome.output.stdout,

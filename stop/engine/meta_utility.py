@@ -16,12 +16,13 @@ from pathlib import Path
 from stop._util.concurrency import gather_or_cancel
 from stop._util.statistics import Cell, Estimate, stratified_mean
 from stop.budget import ImproverBudget
-from stop.engine.broker import ENTRY_POINT, Cause, Score
+from stop.engine.broker import ENTRY_POINT, Score
 from stop.engine.evaluator import Evaluator
 from stop.engine.improver_run import Application, ImproverRunner
 from stop.engine.task_utility import TaskUtility
 from stop.programs import program_id, syntax_problem
 from stop.store import ImproverRunRecord, Store
+from stop.tasks.evaluation import Cause
 from stop.tasks.task import Task
 
 

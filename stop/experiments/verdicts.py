@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stop.engine.broker import Cause
 from stop.errors import LMRequestRefused
+from stop.tasks.evaluation import Cause
 
 QUARANTINED = "what it returned tried to get around the sandbox"
 

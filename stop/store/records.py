@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from stop.tasks.evaluation import Cause
+
 RunLevel = Literal["meta", "task"]
 """What an improver run rewrites: an improver, or a program of a task."""
 
@@ -26,6 +28,7 @@ class ImproverRunRecord:
         cpu_seconds: its own CPU time.
         stdout, stderr: what it printed, cut to the sandbox's limit.
         started, finished: seconds since 1970; `finished` is None until it has ended.
+        cause: what the host did that explains a failure.
     """
 
     key: str
@@ -44,6 +47,7 @@ class ImproverRunRecord:
     stderr: str
     started: float
     finished: float | None
+    cause: Cause = ""
 
     @property
     def scope(self) -> str:

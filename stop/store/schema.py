@@ -27,7 +27,7 @@ from tempfile import TemporaryDirectory
 from stop._util.snapshot import copy_store
 from stop.errors import RunError
 
-VERSION = 1
+VERSION = 2
 """Of the tables that this code reads and writes: `PRAGMA user_version` of an open store."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -10,6 +10,13 @@ from stop.events import SecurityEvent
 
 Status = Literal["ok", "error", "timeout", "oom", "invalid", "syntax", "quarantined", "budget"]
 
+Cause = Literal["", "lm_refused", "lm_budget"]
+"""What the host did to an improver run that returned no program, in the host's own knowledge.
+
+"lm_refused": the model's server refused every request that it made; "lm_budget": its budget for
+responses had no room for a request. Nothing that the guest says decides it.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceResult:
