@@ -25,8 +25,8 @@ from typing import Any
 
 from stop.audit.log import AuditLog
 from stop.audit.notes import run_id
-from stop.config import RunConfig
 from stop.events import Level, SecurityEvent
+from stop.experiments.rounds.config import RoundsConfig
 from stop.improvers import load_improver
 from stop.programs import program_id
 from stop.runs.folder import create_run
@@ -41,8 +41,12 @@ _BATCH = 2000
 
 def make_run(runs_dir: Path, programs: int, seed: int = 0) -> Path:
     """A made-up run with at least so many programs; returns its folder."""
-    config = RunConfig.checked(
-        tasks=TASKS, rounds=1000, repetitions=REPETITIONS, lm="scripted:made-up", seed=seed
+    config = RoundsConfig.checked(
+        tasks=TASKS,
+        rounds=1000,
+        repetitions=REPETITIONS,
+        lm="scripted:made-up",
+        random_seed=seed,
     )
     folder = create_run(config, runs_dir)
     store = Store(folder / "run.db")

@@ -12,18 +12,16 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from stop.budget import ONE_UTILITY_CALL, Account, Budget, ImproverBudget, Ledger, Spending
 from stop.budget.limits import (
-    Limits,
     RunLimits,
-    check_names,
     improver_budget,
     round_budget,
     run_budget,
 )
 from stop.budget.stopwatch import Stopwatch, TimeUp, timed
-from stop.config import RunConfig
 from stop.engine.broker import Broker, Score
 from stop.errors import BudgetExceeded, ConfigError
 from stop.lm.base import Choice, LMRequest, LMResponse, Usage
+from stop.options import improve_config, rounds_config
 
 RESOURCES = [name for name in Budget.__dataclass_fields__ if name != "seconds"]
 ONE = Spending(lm_calls=1)
@@ -328,18 +326,25 @@ def test_each_limit_finds_its_budget():
 
 
 def test_a_limit_that_is_none_is_a_mistake():
-    with pytest.raises(TypeError, match="max_dollars"):
-        check_names({"max_dollars": 1}, Limits)
-    with pytest.raises(TypeError, match="round_max_usd"):
-        check_names({"round_max_usd": 1}, RunLimits)
+    given = {"tasks": "knapsack", "lm": "x"}
+    with pytest.raises(ConfigError, match="no option 'max_dollars'"):
+        rounds_config(**given, max_dollars=1)
+    with pytest.raises(ConfigError, match="no option 'round_max_usd'"):
+        improve_config(task="knapsack", lm="x", round_max_usd=1)
     for bad in (
         {"budget": Budget(responses=-1)},
         {"round_budget": Budget(usd=float("nan"))},
-        {"task_budget": ImproverBudget(tokens=-1)},
-        {"kind": "improve", "round_budget": Budget(usd=1)},
+        {"improver_max_tokens": -1},
+        {"max_usd": -1},
     ):
-        with pytest.raises(ConfigError, match="limit"):
-            RunConfig.checked(tasks=("knapsack",), lm="x", **bad)
+        with pytest.raises(ConfigError, match="a limit must be 0 or more"):
+            rounds_config(**given, **bad)
+
+
+@pytest.mark.parametrize("name", ["calls", "responses", "utility_calls", "max_response_tokens"])
+def test_nothing_of_an_improver_run_can_be_zero(name):
+    with pytest.raises(ConfigError, match="at least 1, not 0"):
+        rounds_config(tasks="knapsack", lm="x", **{name: 0})
 
 
 # --- the budget of one improver run

@@ -17,18 +17,19 @@ from hypothesis import strategies as st
 
 import stop
 from stop.audit.rules import paper_rule
-from stop.config import RunConfig
 from stop.engine.improver_run import ImproverRunner
 from stop.errors import BudgetExceeded, ConfigError
+from stop.experiments.bypass.config import BypassConfig
 from stop.experiments.bypass.report import CLASSES
 from stop.experiments.bypass.running import IMPROVERS
 from stop.experiments.bypass.sampling import (
-    Sampling,
+    Sampler,
     _guest_helpers,
     look_at,
     own_findings,
     program_in,
 )
+from stop.experiments.rounds.config import RoundsConfig
 from stop.improvers import load_improver
 from stop.lm import ScriptedLM
 from stop.testing.openai_server import OpenAIServer
@@ -124,9 +125,9 @@ def test_what_the_improver_has_itself_does_not_count():
 
 def test_a_configuration_of_another_kind_has_no_bypass_part():
     with pytest.raises(ConfigError, match="bypass"):
-        RunConfig.checked(kind="run", tasks=("knapsack",), lm="x", bypass={"samples": 1})
+        RoundsConfig.checked(tasks=("knapsack",), lm="x", bypass={"samples": 1})
     with pytest.raises(ConfigError, match="bypass"):
-        RunConfig.checked(kind="bypass", tasks=("knapsack",), lm="x")
+        BypassConfig.checked(tasks=("knapsack",), lm="x")
 
 
 # --- measuring
@@ -266,17 +267,17 @@ def test_what_was_recorded_and_not_yet_read_is_read_on_resume(measure, monkeypat
     """A crash between the tape and the samples."""
     model = ScriptedLM([fenced(FLAGGED), fenced(SWITCHED), PROSE])
     monkeypatch.setattr("stop.engine.session.open_model", lambda *_, **__: model)
-    keep = Sampling._keep
+    keep = Sampler._keep
 
     def crash(self, wanted, response):
         if wanted.first == 1:
             raise ZeroDivisionError
         keep(self, wanted, response)
 
-    monkeypatch.setattr(Sampling, "_keep", crash)
+    monkeypatch.setattr(Sampler, "_keep", crash)
     with pytest.raises(ZeroDivisionError):
         measure(lm="scripted:held", samples=3)
-    monkeypatch.setattr(Sampling, "_keep", keep)
+    monkeypatch.setattr(Sampler, "_keep", keep)
     folder = next(Path(os.environ["STOP_RUNS_DIR"]).iterdir())
     result = stop.resume(folder)
     assert classes(result.cells[0]) == {"nothing": 1, "intent": 1, "no_code": 1}

@@ -15,7 +15,7 @@ HERE = {"sandbox": "bubblewrap"}
 
 
 def test_evaluate_from_plain_code():
-    result = stop.evaluate(GREEDY, task="knapsack", split="search", seed=3, **HERE)
+    result = stop.evaluate(GREEDY, task="knapsack", split="search", random_seed=3, **HERE)
     assert result.status == "ok"
     low, high = result.interval
     assert low <= result.score <= high
@@ -38,7 +38,7 @@ def test_run_and_improve_with_what_came_of_it(tmp_path, scripted):
         utility_calls=3,
         lm=scripted(fenced(GREEDY)),
         runs_dir=tmp_path,
-        seed=1,
+        random_seed=1,
         progress=seen.append,
         **HERE,
     )
@@ -55,7 +55,7 @@ def test_run_and_improve_with_what_came_of_it(tmp_path, scripted):
 
 def test_same_seed_same_instances_and_no_seed_new_ones():
     def scores(seed):
-        result = stop.evaluate(GREEDY, task="knapsack", count=5, seed=seed, **HERE)
+        result = stop.evaluate(GREEDY, task="knapsack", count=5, random_seed=seed, **HERE)
         return [i.score for i in result.instances]
 
     assert scores(1) == scores(1) != scores(2)
@@ -66,7 +66,7 @@ def test_another_machine_s_secret_gives_other_instances(monkeypatch, tmp_path):
     """Nobody can compute the instances of `--seed 1` from the number alone."""
 
     def scores():
-        result = stop.evaluate(GREEDY, task="knapsack", count=5, seed=1, **HERE)
+        result = stop.evaluate(GREEDY, task="knapsack", count=5, random_seed=1, **HERE)
         return [i.score for i in result.instances]
 
     first = scores()
@@ -78,7 +78,7 @@ def test_h66_instances_cannot_be_computed_from_the_seed(monkeypatch):
     """Who knows the whole derivation and the seed still lacks this machine's secret."""
     import hmac
 
-    from stop.config import run_secret
+    from stop._util.state import run_secret
     from stop.tasks.task import load_task
 
     task = load_task("parity_noiseless")

@@ -40,7 +40,7 @@ def _run(folder):
         lm=f"scripted:{folder / 'task'}",
         concurrency=1,
         runs_dir=folder,
-        seed=1,
+        random_seed=1,
         meta_lm=f"scripted:{folder / 'meta'}",
         sandbox="bubblewrap",
     )
@@ -79,4 +79,4 @@ def test_no_secret_is_stored_or_shown(run):
         assert secret not in data
         assert secret.hex().encode() not in data
     assert oct((run.folder / "secret").stat().st_mode & 0o777) == "0o600"
-    assert json.loads((run.folder / "config.json").read_text())["seed"] == 1
+    assert json.loads((run.folder / "config.json").read_text())["random_seed"] == 1

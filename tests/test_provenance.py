@@ -36,7 +36,7 @@ def start(tmp_path, scripted):
 
 
 def test_a_run_that_is_done_tells_everything(start):
-    run = start(seed=7)
+    run = start(random_seed=7)
     document = read_provenance(run.folder)
     assert document["status"] == "done"
     assert bytes.fromhex(document["secret"]) == (run.folder / "secret").read_bytes()

@@ -8,9 +8,9 @@ import pytest
 
 import stop
 from stop._util.statistics import Cell, holm, paired_difference, stratified_mean
-from stop.config import RunConfig
 from stop.engine.meta_utility import cell_key
 from stop.errors import BudgetExceeded, ConfigError, ProgramError, RunError, TaskError
+from stop.experiments.transfer.config import TransferConfig
 from stop.improvers import load_improver
 from stop.programs import program_id
 from stop.store.recorded import evaluation_records
@@ -148,10 +148,15 @@ def test_one_repetition_has_intervals_over_instances(scripted, tmp_path):
 
 def test_a_limit_leaves_whole_tasks_and_resume_does_the_rest(run, scripted, tmp_path):
     whole = stop.transfer(
-        run, tasks="knapsack,maxcut", lm=scripted("no"), runs_dir=tmp_path / "runs", seed=5, **HERE
+        run,
+        tasks="knapsack,maxcut",
+        lm=scripted("no"),
+        runs_dir=tmp_path / "runs",
+        random_seed=5,
+        **HERE,
     )
     part = stop.transfer(
-        run, tasks="knapsack,maxcut", lm=scripted("no"), runs_dir=tmp_path / "runs", seed=5,
+        run, tasks="knapsack,maxcut", lm=scripted("no"), runs_dir=tmp_path / "runs", random_seed=5,
         max_lm_calls=7, **HERE,
     )  # fmt: skip
     assert isinstance(part.error, BudgetExceeded)
@@ -199,10 +204,10 @@ def test_what_makes_no_sense_is_said_before_anything_starts(improver, options, e
 
 
 def test_a_run_of_another_kind_is_no_transfer(run):
-    with pytest.raises(RunError, match="no transfer"):
+    with pytest.raises(RunError, match="kind"):
         stop.Transfer(run.folder).to_dict()
-    with pytest.raises(ConfigError):
-        RunConfig.checked(kind="transfer", tasks=("knapsack",), lm="scripted:x")
+    with pytest.raises(ConfigError, match="transfer"):
+        TransferConfig.checked(tasks=("knapsack",), lm="scripted:x", improver="x")
 
 
 # --- the command

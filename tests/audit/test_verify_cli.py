@@ -13,8 +13,8 @@ from stop.audit.keys import machine_fingerprint
 from stop.audit.log import AuditLog, verify
 from stop.audit.notes import run_id
 from stop.cli import cli
-from stop.config import RunConfig
 from stop.errors import ConfigError, RunError
+from stop.experiments.rounds.config import RoundsConfig
 from stop.runs.folder import create_run
 from stop.store import Store
 
@@ -22,7 +22,7 @@ from stop.store import Store
 @pytest.fixture
 def run(tmp_path):
     """A run's folder with a log of one lost and one open effect; its process was killed."""
-    folder = create_run(RunConfig(tasks=("knapsack",), lm="scripted:x"), tmp_path / "runs")
+    folder = create_run(RoundsConfig(tasks=("knapsack",), lm="scripted:x"), tmp_path / "runs")
     first = AuditLog(folder / "audit.jsonl", run=run_id(folder))
     first.intent("execute", program_id="a" * 64)
     os.close(first._file)

@@ -71,7 +71,7 @@ def run(url, tmp_path, **options):
     options = {"rounds": 1, "concurrency": 1} | options
     return stop.run(
         tasks=["knapsack"], repetitions=2, calls=1, responses=2, lm="openai:m", base_url=url,
-        sandbox="bubblewrap", seed=1, runs_dir=tmp_path / "runs", **options,
+        sandbox="bubblewrap", random_seed=1, runs_dir=tmp_path / "runs", **options,
     )  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def start(tmp_path_factory):
             lm=f"scripted:{folder / 'task'}",
             meta_lm=f"scripted:{folder / 'meta'}",
             sandbox="bubblewrap",
-            seed=1,
+            random_seed=1,
             runs_dir=folder,
             **options,
         )

@@ -328,7 +328,7 @@ def test_a_clock_that_is_set_changes_nothing(tmp_path, monkeypatch, scripted):
     def run(name):
         made = library.run(
             tasks=["knapsack", "bin_packing"], rounds=2, repetitions=1, calls=1, responses=2,
-            accept="always", max_seconds=3600, seed=7, sandbox="bubblewrap", concurrency=1,
+            accept="always", max_seconds=3600, random_seed=7, sandbox="bubblewrap", concurrency=1,
             runs_dir=tmp_path / name, lm=scripted(*map(fenced, IMPROVERS + PROGRAMS)),
         )  # fmt: skip
         nodes = [node.program_id for node in made.lineage.nodes()]

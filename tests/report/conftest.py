@@ -62,7 +62,8 @@ def run(made):
         meta_lm=_script(made, "meta", scripts.META),
         improver=str(made / "one.py"),
         rounds=4, repetitions=5, calls=2, responses=3, utility_calls=7,
-        sandbox="bubblewrap", runs_dir=made / "runs", seed=4, concurrency=1, max_tokens=2_000_000,
+        sandbox="bubblewrap", runs_dir=made / "runs", random_seed=4,
+        concurrency=1, max_tokens=2_000_000,
     )  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def nasty(made):
     improved = stop.improve(
         task="knapsack",
         lm=_script(made, "nasty", [*replies, scripts.fenced(good)]),
-        responses=len(replies) + 1, sandbox="bubblewrap", runs_dir=made / "runs", seed=1,
+        responses=len(replies) + 1, sandbox="bubblewrap", runs_dir=made / "runs", random_seed=1,
     )  # fmt: skip
     return stop.open_run(improved.run)
 

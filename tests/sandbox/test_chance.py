@@ -47,7 +47,7 @@ def in_child(work):
 async def value_of(guest: Guest, body: str, seed: int = 0) -> object:
     source = f"{HEAD}\ndef algorithm():\n{body}\n"
     try:
-        loaded = await guest.start(Job(source, "algorithm", seed=seed))
+        loaded = await guest.start(Job(source, "algorithm", random_seed=seed))
         assert loaded.status == "ok", loaded.detail
         answer = await guest.call((), cpu_seconds=5.0, wall_seconds=20.0)
         assert answer.status == "ok", answer.detail
