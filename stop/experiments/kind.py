@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
+from stop._util.concurrency import run_sync
 from stop.config import RunConfig
+from stop.engine.opening import open_session
 from stop.engine.session import Session
 from stop.errors import ConfigError, RunError, StopError
-from stop.events import ProgressListener
-from stop.experiments.working import work_on
+from stop.events import Progress, ProgressListener
+from stop.runs.folder import has_begun
 from stop.store import Store
 
 C = TypeVar("C", bound=RunConfig)
@@ -106,8 +108,30 @@ class Kind(ABC, Generic[C]):
         Raises:
             StopError: nothing of it could begin.
         """
-        error = work_on(folder, config, progress, lambda s: self.work(s, config), reason)
+        error: StopError | None = None
+        try:
+            self.work_in_session(folder, config, progress, reason)
+        except KeyboardInterrupt:
+            progress(Progress("message", f"what is recorded stays; to go on: stop resume {folder}"))
+            raise
+        except StopError as raised:
+            raised.run = folder
+            if not has_begun(folder):
+                raise
+            error = raised
         return self.result(folder, error)
+
+    def work_in_session(
+        self, folder: Path, config: C, progress: ProgressListener, reason: str = ""
+    ) -> Any:
+        """Open the run, do its work, and return what that returns; see `carry_on`."""
+
+        async def in_session() -> Any:
+            async with open_session(folder, config, progress, reason) as session:
+                return await self.work(session, config)
+
+        progress(Progress("message", f"recording in {folder}"))
+        return run_sync(in_session())
 
     def result(self, folder: Path, error: StopError | None) -> Any:
         """Returns the result for the library; by default the run itself (`stop.Run`)."""

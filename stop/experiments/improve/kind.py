@@ -8,15 +8,13 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from stop._util.concurrency import run_sync
 from stop.audit import log as audit_log
 from stop.config import RunConfig
 from stop.engine.improver_run import Application
-from stop.engine.opening import open_session
 from stop.engine.session import Session
 from stop.engine.task_utility import TaskUtility
 from stop.errors import RunError
-from stop.events import Progress, ProgressListener
+from stop.events import ProgressListener
 from stop.experiments.kind import Kind, Outcome
 from stop.experiments.verdicts import QUARANTINED, raise_if_refused
 from stop.improvers import load_improver
@@ -144,13 +142,8 @@ class _Improve(Kind[ImproveConfig]):
         Raises:
             StopError: no result. What was paid for is in the run folder.
         """
-
-        async def in_session() -> Improved:
-            async with open_session(folder, config, progress, reason) as session:
-                return await self.work(session, config)
-
-        progress(Progress("message", f"recording in {folder}"))
-        return run_sync(in_session())
+        result: Improved = self.work_in_session(folder, config, progress, reason)
+        return result
 
     def outcome(self, store: Store, config: ImproveConfig) -> Outcome:
         run = _improver_run(store)
