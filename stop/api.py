@@ -12,13 +12,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 from stop._util.concurrency import run_sync
 from stop._util.state import run_secret
 from stop.budget import Budget
 from stop.budget.limits import Limits, OneRunLimits, ResumeLimits, RunLimits
-from stop.config import Isolation, PolicyMode, RunConfig, SandboxChoice
+from stop.config import PolicyMode, RunConfig, SandboxChoice
 from stop.engine.evaluator import Evaluator
 from stop.events import ProgressListener, ignore_progress
 from stop.experiments import kind_of, read_config
@@ -41,10 +41,10 @@ from stop.recorded_run import Run
 from stop.runs.folder import new_run
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
-from stop.tasks.evaluation import Evaluation
+from stop.sandbox.protocol import Isolation
+from stop.tasks.evaluation import Evaluation, Split
 from stop.tasks.task import load_task
 
-Split = Literal["search", "meta", "test"]
 AnyResult = Run | Improved | Transfer | BypassRates
 
 

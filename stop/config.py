@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from stop.budget import Budget, ImproverBudget
 from stop.budget.limits import run_budget
 from stop.errors import ConfigError
+from stop.sandbox.protocol import Isolation
 
-Isolation = Literal["fork", "container"]
 PolicyMode = Literal["log", "quarantine", "halt"]
 SandboxChoice = Literal["auto", "docker", "bubblewrap"]
 

@@ -7,8 +7,11 @@ import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from stop.errors import ProgramError
+
+ProgramKind = Literal["improver", "solution"]
 
 MAX_PROGRAM_BYTES = 256 << 10
 """A program larger than this is refused: as a file with an error, from a guest with a verdict."""

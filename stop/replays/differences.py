@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Kind = Literal[
+DifferenceKind = Literal[
     "request",  # an improver asked for what is not on the tape
     "unused",  # recorded responses that nobody asked for
     "calls",  # an improver had other programs scored
@@ -33,7 +33,7 @@ class Difference:
         follows: it can be no more than a consequence of others.
     """
 
-    kind: Kind
+    kind: DifferenceKind
     detail: str
     improver_id: str = ""
     improver_run: str = ""

@@ -10,6 +10,9 @@ from stop.events import SecurityEvent
 
 Status = Literal["ok", "error", "timeout", "oom", "invalid", "syntax", "quarantined", "budget"]
 
+Split = Literal["search", "meta", "test"]
+"""Instances that an improver's utility, the meta-utility and reports score on."""
+
 Cause = Literal["", "lm_refused", "lm_budget"]
 """What the host did to an improver run that returned no program, in the host's own knowledge.
 
