@@ -40,7 +40,7 @@ def runs(tmp_path_factory):
         shutil.copytree(run.folder, folder)
         named[name] = folder
     with closing(sqlite3.connect(named["foreign"] / "run.db")) as db, db:
-        db.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
+        db.execute("PRAGMA user_version = 99")
     (named["torn"] / "run.db").write_bytes(b"no store at all")
     (named["no config"] / "config.json").write_text('{"kind": "\x1b[31m"')
     (place / "runs" / ".20990101-000000-run-0000").mkdir()
@@ -83,7 +83,7 @@ def test_what_each_kind_came_to(runs):
 
 @pytest.mark.parametrize(
     ("name", "why"),
-    [("foreign", "another version"), ("torn", "not a run's store"), ("no config", "config.json")],
+    [("foreign", "newer version"), ("torn", "not a run's store"), ("no config", "config.json")],
 )
 def test_what_cannot_be_read_is_a_line_that_says_so(runs, name, why):
     assert why in overview(runs[name]).error
