@@ -32,6 +32,7 @@ from stop.experiments.bypass.sampling import (
 from stop.experiments.rounds.config import RoundsConfig
 from stop.improvers import load_improver
 from stop.lm import ScriptedLM
+from stop.lm.recorded import read_records
 from stop.testing.openai_server import OpenAIServer
 from tests.conftest import GREEDY, fenced
 
@@ -184,9 +185,7 @@ def test_each_response_falls_into_one_class(measure):
 @pytest.mark.bubblewrap
 def test_the_prompt_is_the_seed_improver_s(measure):
     result = measure(PROSE, samples=1, cells=("no_warning", "warning"), temperature=0.3)
-    store = stop.Run(result.folder).store()
-    calls = store.lm_calls()
-    store.close()
+    calls = [record.request for record in read_records(result.folder)]
     assert len(calls) == 2
     for call, name in zip(calls, IMPROVERS.values(), strict=True):
         assert load_improver(name).source in call.message

@@ -83,7 +83,7 @@ def test_what_each_kind_came_to(runs):
 
 @pytest.mark.parametrize(
     ("name", "why"),
-    [("foreign", "a newer version"), ("torn", "not a run's store"), ("no config", "config.json")],
+    [("foreign", "newer version"), ("torn", "not a run's store"), ("no config", "config.json")],
 )
 def test_what_cannot_be_read_is_a_line_that_says_so(runs, name, why):
     assert why in overview(runs[name]).error

@@ -74,7 +74,7 @@ async def test_executed_again_it_meets_its_responses_in_order(world):
     assert [(await again.complete(ASK)).texts for _ in range(3)] == texts
     assert (await again.complete(ASK)).texts == ["reply 3"]
     assert world.ledger.spent.lm_calls == 4
-    assert len(world.store.lm_calls()) == 4
+    assert world.store.spending().lm_calls == 4
 
 
 async def test_another_improver_in_the_same_place_meets_the_same_luck(world):

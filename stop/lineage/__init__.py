@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from stop.config import RunConfig
 from stop.errors import RunError
 from stop.lineage.differences import unified_diff
-from stop.lineage.nodes import Kind, Node, Nodes, count_nodes
+from stop.lineage.nodes import Kind, Node, Nodes
 from stop.lineage.origins import Origin, find_origin
 from stop.lineage.security import SecurityCounts
 from stop.runs.folder import read_config_as
@@ -61,7 +61,7 @@ class Lineage:
     def count(self, kind: Kind | None = None) -> int:
         """The number of programs, of one kind or of both."""
         with closing(self._store()) as store:
-            return count_nodes(store, kind)
+            return store.count_programs(kind)
 
     def node(self, prefix: str) -> Node:
         """A program by the beginning of its id; `RunError` when none or several fit."""
@@ -89,8 +89,7 @@ class Lineage:
             if best is None or best.improver_id is None:
                 raise RunError(f"{self.folder} has no improver with a meta-utility yet")
             nodes = self._nodes(store)
-            ancestors = list(nodes.ancestors(best.improver_id))
-            return [*reversed(ancestors), nodes.one(best.improver_id)]
+            return [nodes.one(best.improver_id), *nodes.ancestors(best.improver_id)][::-1]
 
     def source(self, program_id: str) -> str:
         """The text of a program, by the beginning of its id."""

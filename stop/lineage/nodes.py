@@ -99,14 +99,14 @@ class Nodes:
 
     def all(self, kind: Kind | None, limit: int | None, offset: int) -> Iterator[Node]:
         """See `Lineage.nodes`. Page by page, so that no query stays open while the caller works."""
-        where, values = _of_kind(kind)
+        where = "1" if kind is None else "kind = :kind"
         last, left = -1, limit
         while left != 0:
             size = _PAGE if left is None else min(_PAGE, left)
             rows = self._store.query(
-                f"{_SELECT} WHERE p.rowid IN (SELECT p.rowid FROM programs p WHERE {where} "
-                "AND p.rowid > ? ORDER BY p.rowid LIMIT ? OFFSET ?) ORDER BY p.rowid",
-                (*values, last, size, max(offset, 0)),
+                f"{_SELECT} WHERE p.rowid IN (SELECT rowid FROM programs WHERE {where} "
+                "AND rowid > :last ORDER BY rowid LIMIT :size OFFSET :offset) ORDER BY p.rowid",
+                {"kind": kind, "last": last, "size": size, "offset": max(offset, 0)},
             ).fetchall()
             yield from map(self._node, rows)
             if len(rows) < size:
@@ -132,11 +132,10 @@ class Nodes:
 
     def ancestors(self, program_id: str) -> Iterator[Node]:
         """The nodes from the parent on. It ends: parents are older than their children."""
-        parent = self._parent(program_id)
-        while parent is not None:
-            node = self.one(parent)
+        node = self.one(program_id)
+        while node.parent_id is not None:
+            node = self.one(node.parent_id)
             yield node
-            parent = node.parent_id
 
     def _node(self, row: sqlite3.Row) -> Node:
         program, parent = row["program_id"], row["parent_id"]
@@ -172,30 +171,12 @@ class Nodes:
         at: str | None = program_id
         while at is not None and at not in self._generations:
             passed.append(at)
-            at = self._parent(at)
+            maker = self._store.made_by(at)
+            at = None if maker is None else maker.initial_id
         if len(self._generations) + len(passed) > _MAX_KNOWN:
             self._generations = {} if at is None else {at: self._generations[at]}
         generation = -1 if at is None else self._generations[at]
         for each in reversed(passed):
             generation += 1
             self._generations[each] = generation
-        return self._generations[program_id]
-
-    def _parent(self, program_id: str) -> str | None:
-        row = self._store.query(
-            "SELECT r.initial_id FROM programs p JOIN improver_runs r "
-            f"ON r.key = {MAKER} WHERE p.id = ?",
-            (program_id,),
-        ).fetchone()
-        return None if row is None else str(row[0])
-
-
-def count_nodes(store: Queries, kind: Kind | None) -> int:
-    """The number of programs, of one kind or of both."""
-    where, values = _of_kind(kind)
-    row = store.query(f"SELECT COUNT(*) FROM programs p WHERE {where}", values).fetchone()
-    return int(row[0])
-
-
-def _of_kind(kind: Kind | None) -> tuple[str, tuple[Any, ...]]:
-    return ("1", ()) if kind is None else ("p.kind = ?", (kind,))
+        return generation

@@ -8,7 +8,7 @@ The other modules each have tables or a question of their own: samples, faults, 
 recorded (evaluations), best, makers; tables.py has what people analyse.
 """
 
-from stop.store.records import ImproverRunRecord, LMCallRecord, ProgramRecord, RoundRecord
+from stop.store.records import ImproverRunRecord, ProgramRecord, RoundRecord
 from stop.store.writes import Store
 
-__all__ = ["ImproverRunRecord", "LMCallRecord", "ProgramRecord", "RoundRecord", "Store"]
+__all__ = ["ImproverRunRecord", "ProgramRecord", "RoundRecord", "Store"]

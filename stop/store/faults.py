@@ -41,12 +41,6 @@ class Faults:
         """Notes that with this fault its request failed for good."""
         self._store.change("UPDATE lm_faults SET ended = 1 WHERE id = ?", (number,))
 
-    def all(self) -> list[LMFault]:
-        """The faults in the order in which they happened."""
-        names = ", ".join(LMFault.__slots__)
-        rows = self._store.query(f"SELECT {names} FROM lm_faults ORDER BY id")
-        return [LMFault(**row) for row in rows]
-
     def counts(self) -> list[FaultCount]:
         """The counts by reason, the most frequent first."""
         # With MAX(id) in it, SQLite takes the plain column `detail` from that row.

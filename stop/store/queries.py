@@ -15,7 +15,6 @@ from stop.lm.base import Choice, LMRequest, LMResponse, Usage
 from stop.store.makers import MAKER
 from stop.store.records import (
     ImproverRunRecord,
-    LMCallRecord,
     ProgramRecord,
     RoundRecord,
     RunLevel,
@@ -76,9 +75,11 @@ class Queries:
         what = "several programs of this run have" if rows else "no program of this run has"
         raise RunError(f"{what} an id that begins with {prefix!r}")
 
-    def count_programs(self) -> int:
-        """The number of programs of both kinds."""
-        return int(self._db.execute("SELECT COUNT(*) FROM programs").fetchone()[0])
+    def count_programs(self, kind: str | None = None) -> int:
+        """The number of programs, of one kind ("improver" or "solution") or of both."""
+        where = "1" if kind is None else "kind = :kind"
+        query = f"SELECT COUNT(*) FROM programs WHERE {where}"
+        return int(self._db.execute(query, {"kind": kind}).fetchone()[0])
 
     def kind_of(self, program: str) -> str:
         """ "improver" or "solution" by a program's id, or "" if it was never recorded."""
@@ -157,19 +158,12 @@ class Queries:
         ).fetchone()
         return int(row[0])
 
-    def lm_calls(self) -> list[LMCallRecord]:
-        """The whole tape in the order of recording; of a long run, that is much text."""
-        names = ", ".join(LMCallRecord.__slots__)
-        rows = self._db.execute(f"SELECT {names} FROM lm_calls ORDER BY id")
-        flags, documents = ("estimated",), ("choices", "faults")
-        return [LMCallRecord(**decoded(row, flags, documents)) for row in rows]
-
     def models_by_scope(self) -> dict[str, str]:
         """The model whose responses the improver runs of each scope shared."""
         rows = self._db.execute("SELECT scope, MIN(model) FROM lm_calls GROUP BY scope")
         return {str(scope): str(model) for scope, model in rows}
 
-    def spending(self, level: RunLevel | None = None) -> Spending:
+    def spending(self, level: str | None = None) -> Spending:
         """The cost of all recorded LM calls, or of those on one level; no utility calls."""
         row = self._db.execute(
             f"SELECT {SUMS.format('lm_calls')} FROM lm_calls WHERE :level IS NULL OR improver_run "

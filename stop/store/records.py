@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from stop.tasks.evaluation import Cause
@@ -19,12 +19,10 @@ class ImproverRunRecord:
         key: its name within the run, e.g. "round/1" or "task/knapsack/0/<improver's id>".
         round: on the meta level of a run of rounds, else None.
         task, repetition: on the task level (repetitions count from 0), else None.
-        improver_id: the program that was applied.
-        initial_id: the program that it was given.
-        result_id: the program that it returned; None without one.
-        status: "running" until it has ended, then as of an evaluation.
-        detail: what went wrong, for people.
-        utility_calls: programs that it had scored.
+        improver_id, initial_id, result_id: the program that was applied, the one that it was given
+            and the one that it returned; no result until it has ended, or when it returned none.
+        status: "running" until it has ended, then as of an evaluation; `detail` says more.
+        utility_calls: the number of programs that it had scored.
         cpu_seconds: its own CPU time.
         stdout, stderr: what it printed, cut to the sandbox's limit.
         started, finished: seconds since 1970; `finished` is None until it has ended.
@@ -63,13 +61,11 @@ class RoundRecord:
         round: from 1 on; 0 is the improver to begin with.
         improver_id: the candidate; None when the round brought none.
         parent_id: the improver that made it; None in round 0.
-        meta_utility: the candidate's; None when it was not scored.
-        low, high: ends of the 95 % interval of `meta_utility`; None with too few scores.
-        difference: meta-utility minus the parent's, paired on the same instances.
-        difference_low, difference_high: ends of its 95 % interval.
+        meta_utility, low, high: the candidate's, with its 95 % interval; None without a score.
+        difference, difference_low, difference_high: meta-utility minus the parent's, paired on the
+            same instances, with its 95 % interval; None where nothing was compared.
         accepted: whether the candidate becomes the improver of the next round.
-        status: "ok", or why there is no candidate or no score.
-        detail: the same, for people.
+        status: "ok", or why there is no candidate or no score; `detail` says more.
         finished: seconds since 1970.
     """
 
@@ -88,20 +84,13 @@ class RoundRecord:
     finished: float
 
     def to_dict(self) -> dict[str, Any]:
-        """As in the machine-readable output."""
-        change = [self.difference_low, self.difference_high]
-        return {
-            "round": self.round,
-            "improver_id": self.improver_id,
-            "meta_utility": self.meta_utility,
-            "interval": None if self.low is None else [self.low, self.high],
-            "accepted": self.accepted,
-            "status": self.status,
-            "detail": self.detail,
-            "parent_id": self.parent_id,
-            "difference": self.difference,
-            "difference_interval": None if self.difference_low is None else change,
-        }
+        """The fields as in the machine-readable output, with each interval as a list or None."""
+        values = asdict(self)
+        del values["finished"]
+        for name, prefix in (("interval", ""), ("difference_interval", "difference_")):
+            ends = [values.pop(f"{prefix}low"), values.pop(f"{prefix}high")]
+            values[name] = None if ends[0] is None else ends
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,42 +101,6 @@ class ProgramRecord:
     kind: str
     source: str
     created: float
-
-
-@dataclass(frozen=True, slots=True)
-class LMCallRecord:
-    """One request on the tape with its responses.
-
-    Attributes:
-        id: counts up in the order of recording.
-        improver_run: the key of the improver run that paid for it.
-        n: number of responses.
-        choices: the responses: "text" and "finish_reason" of each.
-        prompt_tokens, completion_tokens: of all `n` responses together.
-        usd: its price; None where no price is known.
-        estimated: the server gave no token counts, so ours are recorded.
-        retries: how many times it was sent again.
-        faults: why, one text for each attempt that failed.
-        started, finished: seconds since 1970.
-    """
-
-    id: int
-    improver_run: str
-    model: str
-    system: str
-    message: str
-    n: int
-    temperature: float
-    max_tokens: int
-    choices: list[dict[str, str]]
-    prompt_tokens: int
-    completion_tokens: int
-    usd: float | None
-    estimated: bool
-    retries: int
-    faults: list[str]
-    started: float
-    finished: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -62,8 +63,8 @@ def open_reader(path: Path) -> sqlite3.Connection:
     with _opening(path) as opened:
         db = opened.enter_context(closing(_connect_reader(path)))
         version = _version(db, path)
-        if version == 0 and _has_first_tables(db):
-            version = 1
+        if version == 0 and _first_tables() <= _names(db):
+            version = 1  # that version did not number its files
         if version < VERSION:
             old, db = db, opened.enter_context(closing(_copied(db)))
             old.close()
@@ -145,10 +146,13 @@ def _step(number: int) -> str:
     return file.read_text("utf-8")
 
 
-def _has_first_tables(db: sqlite3.Connection) -> bool:
-    """Whether a store without a number has everything that the first step makes."""
-    names = "SELECT name FROM sqlite_master"
+@cache
+def _first_tables() -> frozenset[str]:
+    """The names of everything that the first step makes."""
     with closing(_connect(":memory:")) as made:
         made.executescript(_step(1))
-        wanted = {row[0] for row in made.execute(names)}
-    return wanted <= {row[0] for row in db.execute(names)}
+        return _names(made)
+
+
+def _names(db: sqlite3.Connection) -> frozenset[str]:
+    return frozenset(row[0] for row in db.execute("SELECT name FROM sqlite_master"))

@@ -10,15 +10,14 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from stop.audit import log as audit_log
 from stop.errors import RunError
 from stop.store.makers import FIRST_CALL, MAKER
 from stop.store.samples import Samples
-from stop.store.writes import Store
+from stop.store.writes import Row, Store, escaped
 
-Row = dict[str, Any]
+__all__ = ["TABLES", "Row", "Table"]
 
 _TYPES: dict[str, type] = {"": str, "int": int, "float": float, "bool": bool}
 
@@ -61,25 +60,20 @@ def _table(name: str, columns: str, read: Callable[[Store], Iterable[Row]]) -> T
 
 def _by_query(name: str, columns: str, source: str, **expressions: str) -> Table:
     """A table read from `source`, the end of a SELECT; a column is its name or its expression."""
-
-    def read(store: Store) -> Iterator[Row]:
-        selected = ", ".join(f"{expressions.get(c, c)} AS {c}" for c in table.columns)
-        for row in store.query(f"SELECT {selected} {source}"):
-            yield dict(row)
-
-    return (table := _table(name, columns, read))
+    names = [column.partition(":")[0] for column in columns.split()]
+    selected = ", ".join(f"{expressions.get(each, each)} AS {each}" for each in names)
+    query = f"SELECT {selected} {source}"
+    return _table(name, columns, lambda store: map(dict, store.query(query)))
 
 
 def _read_responses(store: Store) -> Iterator[Row]:
-    for row in store.query("SELECT id, improver_run, choices FROM lm_calls ORDER BY id"):
-        for number, choice in enumerate(json.loads(row["choices"])):
-            yield {
-                "lm_call": row["id"],
-                "choice": number,
-                "improver_run": row["improver_run"],
-                "finish_reason": choice.get("finish_reason", ""),
-                "text": _valid(choice["text"]),
-            }
+    for call, run, text in store.query(
+        "SELECT id, improver_run, choices FROM lm_calls ORDER BY id"
+    ):
+        for number, choice in enumerate(json.loads(text)):
+            row = {"lm_call": call, "choice": number, "improver_run": run}
+            row["finish_reason"] = choice.get("finish_reason", "")
+            yield row | {"text": escaped(choice["text"])}
 
 
 def _read_instances(store: Store) -> Iterator[Row]:
@@ -91,13 +85,8 @@ def _read_instances(store: Store) -> Iterator[Row]:
         place = dict(row)
         for number, each in enumerate(json.loads(place.pop("instances"))):
             score, status, cpu_seconds, detail = each
-            yield place | {
-                "instance": number,
-                "score": score,
-                "status": status,
-                "cpu_seconds": cpu_seconds,
-                "detail": _valid(detail),
-            }
+            result = {"score": score, "status": status, "cpu_seconds": cpu_seconds}
+            yield place | {"instance": number} | result | {"detail": escaped(detail)}
 
 
 def _read_security_events(store: Store) -> Iterator[Row]:
@@ -105,7 +94,7 @@ def _read_security_events(store: Store) -> Iterator[Row]:
     if path.exists():
         for line in audit_log.read(path, "security"):
             row = {name: line.get(name) for name in TABLES["security_events"].columns}
-            yield {k: _valid(v) if isinstance(v, str) else v for k, v in row.items()}
+            yield {k: escaped(v) if isinstance(v, str) else v for k, v in row.items()}
 
 
 def _read_samples(store: Store) -> Iterator[Row]:
@@ -113,11 +102,6 @@ def _read_samples(store: Store) -> Iterator[Row]:
     for sample in Samples(store).all():
         rules = ",".join(sorted({str(each["rule"]) for each in sample.findings}))
         yield {c: rules if c == "rules" else getattr(sample, c) for c in columns}
-
-
-def _valid(text: str) -> str:
-    """JSON can hold half a character, files cannot: it is kept in escaped form."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 _PLACE = "level round:int task repetition:int"

@@ -103,25 +103,24 @@ class Store(Queries):
         self.add_row("improver_runs", asdict(record), "OR REPLACE")
 
     def finish_improver_run(
-        self, key: str, *, status: str, detail: str, utility_calls: int, **output: Any
+        self,
+        key: str,
+        *,
+        status: str,
+        detail: str,
+        utility_calls: int,
+        result_id: str | None = None,
+        cpu_seconds: float = 0.0,
+        stdout: str = "",
+        stderr: str = "",
     ) -> None:
-        """Records how an improver run ended; see `ImproverRunRecord` for units.
-
-        Args:
-            key: of the improver run.
-            status: as of an evaluation, not "running".
-            detail: what went wrong; "" for nothing.
-            utility_calls: programs that it had scored.
-            output: `result_id`, `cpu_seconds`, `stdout` and `stderr`, if it gave any.
-        """
-        outcome = {"status": status, "detail": detail, "utility_calls": utility_calls} | output
-        outcome["finished"] = time.time()
-        changes = ", ".join(f"{name} = :{name}" for name in outcome)
-        with self._writing() as db:
-            db.execute(
-                f"UPDATE improver_runs SET {changes} WHERE key = :key",
-                _plain(outcome | {"key": key}),
-            )
+        """Records how the improver run with this key ended, see `ImproverRunRecord`."""
+        self.change(
+            "UPDATE improver_runs SET status = ?, detail = ?, utility_calls = ?, result_id = ?, "
+            "cpu_seconds = ?, stdout = ?, stderr = ?, finished = ? WHERE key = ?",
+            (status, escaped(detail), utility_calls, result_id, cpu_seconds, escaped(stdout),
+             escaped(stderr), time.time(), key),
+        )  # fmt: skip
 
     def begin_execution(self, improver_run: str, in_round: int | None) -> tuple[int, int | None]:
         """Notes that an improver run is executed, in this round of the run.
@@ -276,10 +275,9 @@ def _cost(spending: Spending) -> Row:
 
 
 def _plain(row: Row) -> Row:
-    """SQLite holds UTF-8: the rest of what a guest may send is kept in escaped form."""
-    return {
-        name: value.encode("utf-8", "backslashreplace").decode()
-        if isinstance(value, str)
-        else value
-        for name, value in row.items()
-    }
+    return {k: escaped(v) if isinstance(v, str) else v for k, v in row.items()}
+
+
+def escaped(text: str) -> str:
+    """A text as UTF-8 can hold it: halves of characters, which a guest may send, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -89,14 +89,14 @@ def outcome(folder: Path) -> tuple:
         runs = sorted(
             (r.key, r.result_id, r.status, r.utility_calls) for r in store.improver_runs()
         )
-        calls = sorted((c.improver_run, c.n, c.message) for c in store.lm_calls())
+        calls = store.query("SELECT n, message FROM lm_calls").fetchall()
         scores = sorted(
             (e.program_id, e.task, e.split, e.score)
             for r in store.improver_runs()
             if r.result_id
             for e in store.evaluations(r.result_id)
         )
-        return rounds, runs, [call[1:] for call in sorted(calls, key=lambda c: c[1:])], scores
+        return rounds, runs, sorted(map(tuple, calls)), scores
     finally:
         store.close()
 

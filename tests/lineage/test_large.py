@@ -15,6 +15,7 @@ from stop.audit.log import verify
 from stop.audit.notes import run_id
 from stop.cli import cli
 from stop.recorded_run import Run
+from stop.store.tables import TABLES
 
 PROGRAMS = 3000
 
@@ -106,13 +107,13 @@ def test_costs_are_those_of_the_calls(run):
     done = CliRunner().invoke(cli, ["costs", str(run.folder), "--json"])
     document = json.loads(done.stdout)
     with closing(run.store()) as store:
-        calls = store.lm_calls()
+        calls = list(TABLES["lm_calls"].rows(store))
+        reasons = [row["finish_reason"] for row in TABLES["responses"].rows(store)]
     assert document["models"] == {"made-up": len(calls)}
-    reasons = [c["finish_reason"] for call in calls for c in call.choices]
     assert document["cut_off_responses"] == reasons.count("length") > 0
     assert document["total"]["usd"] == pytest.approx(0.001 * len(calls))
     assert document["seconds"] == pytest.approx(
-        sum(call.finished - call.started for call in calls), abs=0.01
+        sum(call["finished"] - call["started"] for call in calls), abs=0.01
     )
 
 

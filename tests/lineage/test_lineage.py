@@ -13,6 +13,7 @@ from stop.cli import cli
 from stop.errors import RunError
 from stop.improvers import load_improver
 from stop.lineage import Origin
+from stop.lm.recorded import read_records
 from stop.programs import Program, program_id
 from tests.conftest import GREEDY, fenced
 
@@ -165,13 +166,10 @@ def test_solutions_come_from_the_task_s_seed_and_have_their_first_score(run):
 def test_the_response_that_a_text_came_from(run):
     lineage = run.lineage
     first, second, third = of_rounds(run)
-    store = run.store()
-    calls = {call.id: call for call in store.lm_calls()}
-    store.close()
-
+    calls = {record.number: record for record in read_records(run.folder)}
     origin = lineage.origin(program_id(GREEDY.strip()))
     assert (origin.match, origin.similarity) == ("exact", 1.0)
-    assert GREEDY in calls[origin.lm_call].choices[origin.choice]["text"]
+    assert GREEDY in calls[origin.lm_call].choices[origin.choice].text
     for node in (second, third):
         origin = lineage.origin(node.program_id)
         assert origin.match == "edited"
@@ -184,7 +182,7 @@ def test_the_response_that_a_text_came_from(run):
 def test_responses_that_others_paid_for_are_origins_too(run):
     """Program and scope without a call of its own: the improver met the tape."""
     store = run.store()
-    paid = {call.improver_run for call in store.lm_calls()}
+    paid = {record.improver_run for record in read_records(run.folder)}
     reused = [r for r in store.improver_runs("task") if r.key not in paid and r.result_id]
     store.close()
     assert reused
