@@ -11,7 +11,7 @@ import socket
 import time
 from typing import Any
 
-from .watch import Guest, Lines, is_running, private_bytes
+from .watch import End, Guest, Lines, is_running, private_bytes
 
 _KILL_SECONDS = 5.0
 
@@ -80,17 +80,14 @@ class Nursery:
             self._reap(guest)  # the kernel ended it, short of memory
             guest.close()
 
-    def end(self, guest: Guest) -> tuple[list[tuple[int, int, float]], bool]:
-        """Kills all processes of a guest, again until none is left.
-
-        Returns (pid, wait status, CPU seconds) of those that ended, and whether none is left.
-        """
+    def end(self, guest: Guest) -> tuple[list[End], bool]:
+        """Kills its processes, again until none is left. Returns their ends, and if none is."""
         deadline = time.monotonic() + _KILL_SECONDS
         ends, clean = [], False
         while not clean and time.monotonic() < deadline:
             guest.kill()
             answer = self._reap(guest)
-            ends += [(pid, status, cpu) for pid, status, cpu in answer["ends"]]
+            ends += [End(*end) for end in answer["ends"]]
             clean = answer["clean"]
         return ends, clean
 

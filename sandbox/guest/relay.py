@@ -22,7 +22,7 @@ from stop.sandbox import frames
 
 from .nursery import Nursery, ZygoteGone
 from .sensors import Sensors
-from .watch import Guest, Inbox, Violation, oom_kills, wipe
+from .watch import End, Guest, Inbox, Violation, oom_kills, wipe
 
 if TYPE_CHECKING:
     from stop.sandbox.base import GuestConfig
@@ -73,7 +73,7 @@ class Relay:
         self.poll.register(0, select.POLLIN)
         self.poll.register(zygote.fileno(), select.POLLIN)
         self.question: Question | None = None
-        self.ends: list[tuple[int, int, float]] = []
+        self.ends: list[End] = []
         self.clean = True
         self.looked = 0.0
         self._oom_at_start = 0
@@ -141,7 +141,7 @@ class Relay:
             "stderr": err.kept.decode("utf-8", "replace"),
             "stdout_bytes": out.seen,
             "stderr_bytes": err.seen,
-            "cpu": max([guest.cpu, *(c for pid, _, c in self.ends if pid == guest.pid)]),
+            "cpu": max([guest.cpu, *(end.cpu for end in self.ends if end.pid == guest.pid)]),
             "clean": self.clean and wiped,
             "violation": violation,
         }

@@ -20,7 +20,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from .watch import is_running
+from .watch import End, is_running
 
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101  # SECCOMP_IOCTL_NOTIF_RECV, _SEND
 _NOTICE = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, nr, arch, instruction pointer, arguments
@@ -116,10 +116,10 @@ class Sensors:
         for path in self._canaries.opened():
             self.signs.add("canary", "kernel", f"{path} was opened")
 
-    def died(self, ends: list[tuple[int, int, float]]) -> None:
-        """Looks at (pid, wait status, CPU seconds) of the guest's processes."""
-        for _, status, _ in ends:
-            if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSYS:
+    def died(self, ends: list[End]) -> None:
+        """Looks at how the guest's processes ended."""
+        for end in ends:
+            if os.WIFSIGNALED(end.status) and os.WTERMSIG(end.status) == signal.SIGSYS:
                 self.signs.add("killed", "kernel", "a system call of another processor's table")
 
     def _read_reports(self) -> None:

@@ -10,6 +10,7 @@ import itertools
 import socket
 import threading
 from collections.abc import Iterable
+from queue import SimpleQueue
 from typing import Any
 
 from stop.sandbox import frames
@@ -62,14 +63,6 @@ def disconnect() -> None:
         _connection.stop()
 
 
-class _Slot:
-    """A place for the reply to one request."""
-
-    def __init__(self) -> None:
-        self.filled = threading.Event()
-        self.value: Any = None
-
-
 class Connection:
     """Sends requests from any number of threads over one channel; replies are matched by id."""
 
@@ -77,34 +70,33 @@ class Connection:
         self._channel = channel
         self._send_lock = threading.Lock()
         self._ids = itertools.count(1)
-        self._waiting: dict[int, _Slot] = {}
+        self._waiting: dict[int, SimpleQueue[Any]] = {}
         self._stopped = False
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
-    def request(self, service: str, value: dict[str, Any]) -> Any:
-        """Returns the host's reply; waits for it."""
-        node, blobs = frames.pack(value)
-        number, slot = next(self._ids), _Slot()
-        self._waiting[number] = slot
+    def request(self, service: str, body: dict[str, Any]) -> Any:
+        """Waits for the host's reply and returns it."""
+        node, blobs = frames.pack(body)
+        number = next(self._ids)
+        reply = self._waiting[number] = SimpleQueue()
         header = {"op": "request", "id": number, "service": service, "value": node}
         with self._send_lock:
             if self._stopped:
                 raise RuntimeError("the improver has returned: its requests are not answered now")
             send(self._channel, header, blobs)
-        slot.filled.wait()
+        value = reply.get()
         del self._waiting[number]
-        return slot.value
+        return value
 
     def _listen(self) -> None:
         while True:
             header = receive(self._channel)
             if header["op"] == "halt":
                 return
-            slot = self._waiting.get(header["id"])
-            if slot is not None:
-                slot.value = header["value"]
-                slot.filled.set()
+            reply = self._waiting.get(header["id"])
+            if reply is not None:
+                reply.put(header["value"])
 
     def stop(self) -> None:
         """Ends the listening thread: the relay echoes "halt", so that it gives the channel back."""

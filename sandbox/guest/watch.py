@@ -60,6 +60,14 @@ class Output:
     seen: int = 0
 
 
+class End(NamedTuple):
+    """How a process of a guest ended: its wait status and the CPU seconds that it used."""
+
+    pid: int
+    status: int
+    cpu: float
+
+
 class Lines(NamedTuple):
     """The relay's ends of what connects it to a guest.
 
@@ -167,14 +175,14 @@ class Guest:
         finally:
             os.seteuid(0)
 
-    def cause_of_death(self, ends: list[tuple[int, int, float]], oom: bool) -> tuple[str, str]:
+    def cause_of_death(self, ends: list[End], oom: bool) -> tuple[str, str]:
         """Returns (status, detail) from how it ended.
 
         Args:
-            ends: (pid, wait status, CPU seconds) of its processes.
+            ends: of its processes.
             oom: whether the kernel killed a process here for memory.
         """
-        status = next((s for pid, s, _ in ends if pid == self.pid), 0)
+        status = next((end.status for end in ends if end.pid == self.pid), 0)
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
             if number == signal.SIGKILL and oom:
