@@ -12,6 +12,7 @@ import heapq  # noqa: F401 - programs often need it, and inherit it from here
 import json
 import os
 import socket
+import sys
 import time
 import types
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -35,6 +36,8 @@ def main(settings: dict[str, Any]) -> NoReturn:
         if name in os.environ:
             settings["environment"][name] = os.environ[name]
     config = cast("GuestConfig", types.SimpleNamespace(**settings))
+    for name in [n for n in sys.modules if n.partition(".")[0] in ("guest", "stop")]:
+        del sys.modules[name]  # so that no program finds our modules by their names
     ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX: arenas would eat threads' address space
     ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE 0: no guest may read our memory
     sensors.plant()
@@ -80,7 +83,7 @@ def _serve(
             answer = {"pid": pid, "uid": uid}
         elif order["do"] == "reap":  # it and all it started were sent SIGKILL
             answer = _reap(order["pid"], {1, relay_pid, order["spare"]})
-        if answer is not None:  # "drop" has none: closing what came with it is all
+        if answer is not None:  # "drop" has none: closing its descriptor is all it asks
             relay_socket.send(json.dumps(answer).encode())
         for fd in fds:
             os.close(fd)

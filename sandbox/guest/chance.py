@@ -142,18 +142,18 @@ def _seed(self: random.Random, a: Any = None, version: int = 2) -> None:
     _seed_random(self, a, version)
 
 
+_seed.__name__, _seed.__qualname__, _seed.__doc__ = "seed", "Random.seed", _seed_random.__doc__
+for _function in (_seed, *vars(_Entropy).values(), *vars(_Clock).values(), *vars(_Now).values()):
+    getattr(_function, "__annotations__", {}).clear()  # programs see signatures as Python's
+
+
 def install() -> None:
     """Replaces Python's own functions by those here. Only for a guest's process."""
     os.urandom = _entropy.urandom
     random._urandom = _entropy.urandom  # type: ignore[attr-defined]  # for `secrets`, thus numpy
     os.getrandom = _entropy.getrandom
-    _seed.__annotations__.clear()
-    _seed.__name__, _seed.__qualname__, _seed.__doc__ = "seed", "Random.seed", _seed_random.__doc__
     random.Random.seed = _seed  # type: ignore[method-assign]
     random.seed = random._inst.seed
-    for owner in (_Entropy, _Clock, _Now):
-        for function in vars(owner).values():
-            getattr(function, "__annotations__", {}).clear()  # programs see Python's signatures
     os.register_at_fork(before=_entropy.before_fork, after_in_child=_entropy.after_fork)
     for name in vars(_Clock):
         if hasattr(time, name) and not name.startswith("_"):

@@ -209,8 +209,6 @@ def _main(channel: socket.socket, reports: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     chance.begin(job["seed"])
     hooks.install(reports)
-    for name in [n for n in sys.modules if n.partition(".")[0] in ("guest", "stop")]:
-        del sys.modules[name]  # a program has no business with them
     entry, problem = _execute(job)
     _end_copies(job)
     if problem:

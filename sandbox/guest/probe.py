@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
 import os
 import resource
 import signal
@@ -78,8 +79,8 @@ def no_network(_question: _Question) -> str:
 
 
 def socket_families(_question: _Question) -> str:
-    made = [n for n, number in _FAMILIES.items() if _works(socket.socket, number, 3)]
-    made += [n for n, number in _FAMILIES.items() if _works(socket.socket, number, 1)]
+    pairs = itertools.product(_FAMILIES, (socket.SOCK_STREAM, socket.SOCK_RAW))
+    made = [name for name, kind in pairs if _works(socket.socket, _FAMILIES[name], kind)]
     return f"can be made: {made}" if made else ""
 
 
@@ -199,11 +200,10 @@ def host_processes_invisible(question: _Question) -> str:
 
 def supervisor_closed(_question: _Question) -> str:
     for pid in (n for n in os.listdir("/proc") if n.isdigit() and int(n) != os.getpid()):
-        for name in ("environ", "mem", "maps", "root/etc", "fd/0", "cwd/."):
-            if _works(os.stat if name != "mem" else open, f"/proc/{pid}/{name}") and (
-                name not in ("environ", "maps") or _works(open, f"/proc/{pid}/{name}")
-            ):
-                return f"/proc/{pid}/{name} is open to the guest"
+        seen = [n for n in ("environ", "mem", "maps") if _works(open, f"/proc/{pid}/{n}")]
+        seen += [n for n in ("root/etc", "fd/0", "cwd/.") if _works(os.stat, f"/proc/{pid}/{n}")]
+        if seen:
+            return f"/proc/{pid}/{seen[0]} is open to the guest"
         if _works(os.kill, int(pid), 0):
             return f"process {pid} can be signalled"
     return ""

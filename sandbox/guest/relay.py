@@ -15,8 +15,7 @@ import select
 import socket
 import sys
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stop.sandbox import frames
 
@@ -38,8 +37,7 @@ class HostGone(Exception):
     """stdin has ended: the host is dead or has finished with us."""
 
 
-@dataclass
-class Question:
+class Question(NamedTuple):
     """What the host waits for: that the program is loaded, or an answer.
 
     Attributes:

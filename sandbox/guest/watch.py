@@ -7,7 +7,6 @@ import signal
 import socket
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from stop.sandbox import frames
@@ -52,12 +51,12 @@ class Inbox:
             yield piece
 
 
-@dataclass
 class Output:
     """What a guest printed on one stream: the bytes kept and the number of bytes seen."""
 
-    kept: bytearray = field(default_factory=bytearray)
-    seen: int = 0
+    def __init__(self) -> None:
+        self.kept = bytearray()
+        self.seen = 0
 
 
 class End(NamedTuple):
@@ -88,7 +87,7 @@ class Guest:
     Attributes:
         uid: its user id where it has one of its own; None where it is the first process of a pid
             namespace.
-        pipes: what came from its stdout and stderr, in this order, by descriptor.
+        pipes: the output on its stdout and stderr, in this order, by descriptor.
         gone: its first process is dead, though others may hold the channel open.
         fate: (status, detail) when it ended while no question was pending.
         mounts: a descriptor of its mount namespace, once `hold_mounts` has taken it.

@@ -207,7 +207,7 @@ class StreamGuest:
                         task.add_done_callback(lambda done: waiting.pop(done, None))
                         del request, blobs, task
                         # It begins now: what the handler notes at once is noted, even when the
-                        # guest's answer is here already and nobody waits for the reply.
+                        # guest's answer is here already and no task waits for the reply.
                         await asyncio.sleep(0)
         except BaseExceptionGroup as errors:
             first = errors.exceptions[0]
