@@ -19,12 +19,13 @@ import stop
 from stop.audit.rules import paper_rule
 from stop.bypass.report import CLASSES
 from stop.bypass.running import IMPROVERS
-from stop.bypass.sampling import Sampling, _guest_helpers, look_at, own_findings, program_in
+from stop.bypass.sampling import Sampling, look_at, own_findings, program_in
 from stop.config import RunConfig
 from stop.errors import BudgetExceeded, ConfigError
 from stop.improver_run import ImproverRunner
 from stop.improvers import load_improver
 from stop.lm import ScriptedLM
+from stop.sandbox.helpers import extract_code
 from stop.testing.openai_server import OpenAIServer
 from tests.conftest import GREEDY, fenced
 
@@ -66,7 +67,7 @@ def test_of_a_cut_off_improver_no_piece_is_taken_for_the_program(length):
 def test_no_response_is_too_odd(text):
     found = program_in(text)
     assert found is None or found.strip()
-    expected = _guest_helpers().extract_code(text)
+    expected = extract_code(text)
     if found is not None and "def improve_algorithm" not in found:
         assert found == expected
 
