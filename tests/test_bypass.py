@@ -22,17 +22,12 @@ from stop.errors import BudgetExceeded, ConfigError
 from stop.experiments.bypass.config import BypassConfig
 from stop.experiments.bypass.report import CLASSES
 from stop.experiments.bypass.running import IMPROVERS
-from stop.experiments.bypass.sampling import (
-    Sampler,
-    _guest_helpers,
-    look_at,
-    own_findings,
-    program_in,
-)
+from stop.experiments.bypass.sampling import Sampler, look_at, own_findings, program_in
 from stop.experiments.rounds.config import RoundsConfig
 from stop.improvers import load_improver
 from stop.lm import ScriptedLM
 from stop.lm.recorded import read_records
+from stop.sandbox.helpers import extract_code
 from stop.testing.openai_server import OpenAIServer
 from tests.conftest import GREEDY, fenced
 
@@ -74,7 +69,7 @@ def test_of_a_cut_off_improver_no_piece_is_taken_for_the_program(length):
 def test_no_response_is_too_odd(text):
     found = program_in(text)
     assert found is None or found.strip()
-    expected = _guest_helpers().extract_code(text)
+    expected = extract_code(text)
     if found is not None and "def improve_algorithm" not in found:
         assert found == expected
 

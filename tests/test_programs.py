@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stop.errors import ProgramError
 from stop.programs import MAX_PROGRAM_BYTES, Program, program_id, syntax_problem
-from tests.conftest import REPOSITORY
-
-
-def _guest_module(name):
-    path = REPOSITORY / "sandbox" / "guest" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"guest_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[f"guest_{name}"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-extract_code = _guest_module("helpers").extract_code
+from stop.sandbox.helpers import extract_code
 
 
 def test_identity_is_the_bytes():

@@ -1,95 +1,102 @@
-"""First code in the sandbox: becomes process 1, the zygote, and forks the relay.
+"""Process 1 of the sandbox, the zygote: forks the relay, then guests for it.
 
-    host ──stdio── relay (process 2) ──socket── guest (the candidate, one at a time)
-                     │                            ▲
-                     └─"spawn", "reap"─► zygote (process 1) forks it
-
-The zygote imports numpy once and then only forks and reaps. It never sees a program, an input or
-an answer, so that the memory a guest inherits tells nothing of the guests before it. The relay
-talks to the host, measures, and kills. Neither holds a secret.
-
-Started as `python -c BOOTSTRAP`: the bootstrap reads the bundle of these modules from stdin,
-registers them, and calls `main`.
+It never sees a program, an input or an answer, so the memory that a guest inherits holds nothing of
+the guests before it. The relay talks to the host, measures and kills. Neither holds a secret.
 """
+
+from __future__ import annotations
 
 import ctypes
 import gc
+import heapq  # noqa: F401 - programs often need it, and inherit it from here
 import json
 import os
 import socket
+import sys
 import time
+import types
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-import child
-import relay
-import sensors
+import numpy.random  # noqa: F401 - the slow import that a fork saves
+
+from . import child, relay, sensors
+
+if TYPE_CHECKING:
+    from stop.sandbox.protocol import GuestConfig
 
 
-def main(config):
-    """Never returns. `config`: see `stop.sandbox.guest.bundle`."""
-    import numpy
-    import numpy.random  # noqa: F401
+def main(settings: dict[str, Any]) -> NoReturn:
+    """Runs the zygote until the relay ends.
 
-    for name in ("random", "math", "heapq", "itertools", "collections", "threading", "traceback"):
-        __import__(name)
-    ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX: arenas would eat threads' address space
-    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE 0: no guest may read our memory
+    Args:
+        settings: the fields of a `GuestConfig`, as JSON brought them.
+    """
+    settings["watched"] = {int(number): name for number, name in settings["watched"].items()}
     for name in ("LD_LIBRARY_PATH", "PYTHONPATH"):  # a guest may start the interpreter again
         if name in os.environ:
-            config["environment"][name] = os.environ[name]
+            settings["environment"][name] = os.environ[name]
+    config = cast("GuestConfig", types.SimpleNamespace(**settings))
+    for name in [n for n in sys.modules if n.partition(".")[0] in ("guest", "stop")]:
+        del sys.modules[name]  # so that no program finds our modules by their names
+    ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX: arenas would eat threads' address space
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE 0: no guest may read our memory
     sensors.plant()
-    config["filter"] = child.packed_filter(config["seccomp"])
+    seccomp = child.packed_filter(config.seccomp)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     relay_pid = os.fork()
     if relay_pid == 0:
         ours.close()
         try:
-            relay.main(theirs, config)
+            relay.Relay(theirs, config).serve()
         finally:
             os._exit(0)
     theirs.close()
-    _silence()
+    _release_stdio()
     gc.collect()
     gc.freeze()  # a collection in a guest must not touch, and so copy, every page of ours
-    serve(ours, relay_pid, config)
+    _serve(ours, relay_pid, config, seccomp)
 
 
-def _silence():
-    """The zygote lets go of the stdio that belongs to the relay."""
+def _release_stdio() -> None:
+    """Leaves stdin and stdout to the relay."""
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1):
         os.dup2(null, fd)
     os.close(null)
 
 
-def serve(relay_socket, relay_pid, config):
-    """Answer the relay until it is gone: then every process here ends with process 1."""
+def _serve(
+    relay_socket: socket.socket, relay_pid: int, config: GuestConfig, seccomp: bytes
+) -> NoReturn:
+    """Carries out the relay's orders until it is gone; every process ends with process 1."""
     serial = 0
     while True:
         message, fds, _, _ = socket.recv_fds(relay_socket, 1024, 4)
         if not message:
             os._exit(0)
         order = json.loads(message)
-        answer = None
+        answer: dict[str, Any] | None = None
         if order["do"] == "spawn":
             serial += 1
-            uid = config["uid_base"] + serial % 500
-            answer = {"pid": child.fork(fds, uid, config, close=[relay_socket.fileno()])}
-            answer["uid"] = uid
+            uid = config.uid_base + serial % 500
+            pid = child.fork(fds, uid, config, seccomp, close=relay_socket.fileno())
+            answer = {"pid": pid, "uid": uid}
         elif order["do"] == "reap":  # it and all it started were sent SIGKILL
             answer = _reap(order["pid"], {1, relay_pid, order["spare"]})
-        if answer is not None:  # "drop" has none: closing what came with it is all
+        if answer is not None:  # "drop" has none: closing its descriptor is all it asks
             relay_socket.send(json.dumps(answer).encode())
         for fd in fds:
             os.close(fd)
 
 
-def _reap(guest, ours, patience=1.0):
-    """Wait for `guest`, then for everything that is not ours; "clean" says that nothing is left.
+def _reap(guest: int, ours: set[int], patience: float = 1.0) -> dict[str, Any]:
+    """Waits up to `patience` seconds for the end of `guest` and of all processes not in `ours`.
 
-    "ends" are [pid, wait status, CPU seconds], the last 200.
+    Returns "ends", the last 200 as [pid, wait status, CPU seconds], and "clean", whether no
+    process is left.
     """
     deadline = time.monotonic() + patience
-    ends = []
+    ends: list[tuple[int, int, float]] = []
     wanted, flags = guest, 0
     while True:
         try:
@@ -97,7 +104,7 @@ def _reap(guest, ours, patience=1.0):
         except ChildProcessError:
             pid = 0
         if pid:
-            ends.append([pid, status, usage.ru_utime + usage.ru_stime])
+            ends.append((pid, status, usage.ru_utime + usage.ru_stime))
         wanted, flags = -1, os.WNOHANG
         if pid not in (0, guest):
             continue

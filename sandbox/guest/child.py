@@ -1,11 +1,14 @@
-"""The process that runs a candidate: confine yourself, then obey `call` frames.
+"""The process that runs a candidate: confines itself, then obeys `call` frames.
 
 Everything before `_execute` is ours; from there on the process is the adversary's, and whatever it
 sends is a claim. Limits that matter are kept by the relay, the kernel and the host.
 """
 
+from __future__ import annotations
+
 import ctypes
 import io
+import linecache
 import os
 import resource
 import signal
@@ -14,11 +17,15 @@ import struct
 import sys
 import traceback
 import types
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-import chance
-import frames
-import hooks
-import services
+from stop.sandbox import frames
+
+from . import chance, hooks, services
+
+if TYPE_CHECKING:
+    from stop.sandbox.protocol import GuestConfig
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PYTHON = ctypes.PyDLL(None, use_errno=True)  # calls that keep Python's own lock
@@ -29,43 +36,52 @@ _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND = 1, 32, 4096
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _NOTIFY, _DENY = 0x7FC00000, 0x00050001
-_OURS = ("boot", "relay", "sensors", "nursery", "watch", "child", "services", "hooks", "frames")
-"""Modules that a program has no business with: it does not find them by their names."""
 
 
-def fork(fds, uid, config, close):
-    """Fork a guest that waits for its program on fds[0]; the rest: stdout, stderr, hook's words.
+def fork(fds: Sequence[int], uid: int, config: GuestConfig, seccomp: bytes, close: int) -> int:
+    """Forks a guest that waits for its program. Returns its process id.
 
     In "namespace" mode the guest is the first process of a pid namespace of its own, with private
-    mounts; in "uid" mode it has a user id of its own. Returns its pid.
+    mounts; in "uid" mode it has a user id of its own.
+
+    Args:
+        fds: channel, stdout, stderr and the socket for reports of its hook.
+        uid: its user id in "uid" mode.
+        config: of the sandbox.
+        seccomp: its filter, from `packed_filter`.
+        close: a descriptor of the zygote that the guest must not have.
     """
-    namespaces = config["confine"] == "namespace"
+    namespaces = config.confine == "namespace"
     pid = _fork_into_pid_namespace() if namespaces else os.fork()
     if pid:
         return pid
     try:
-        for fd in close:
-            os.close(fd)
+        os.close(close)
         _wire(fds)
-        words = socket.socket(fileno=4)
-        _confine(uid, config, namespaces, words)
+        reports = socket.socket(fileno=4)
+        _confine(config, None if namespaces else uid)
+        _install_filter(seccomp, reports)
+        os.environ.clear()
+        os.environ.update(config.environment)
         _rehearse()
-        _main(socket.socket(fileno=3), words)
+        _main(socket.socket(fileno=3), reports)
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(70)
 
 
-def _fork_into_pid_namespace():
-    """`os.fork` whose child is the first process of a new pid namespace, by one system call.
+def _fork_into_pid_namespace() -> int:
+    """Acts as `os.fork`; the child is the first process of a new pid namespace.
 
-    `unshare` would do it by way of a second process, and moves our own later children as well.
-    Python is told what `os.fork` tells it. This process has one thread, so that no lock of the C
-    library is held by another.
+    `unshare` would need a second process and would also move our own later children. Python's own
+    fork handlers are called as `os.fork` calls them. This process has one thread, so no other can
+    hold a lock of the C library.
     """
     _PYTHON.PyOS_BeforeFork()
-    pid = _PYTHON.syscall(_CLONE[os.uname().machine], _CLONE_NEWPID | signal.SIGCHLD, 0, 0, 0, 0)
+    pid: int = _PYTHON.syscall(
+        _CLONE[os.uname().machine], _CLONE_NEWPID | signal.SIGCHLD, 0, 0, 0, 0
+    )
     if pid == 0:
         _PYTHON.PyOS_AfterFork_Child()
         return 0
@@ -75,66 +91,49 @@ def _fork_into_pid_namespace():
     return pid
 
 
-def _wire(fds):
-    """stdin from nowhere, stdout and stderr to the relay's pipes, channel on 3, words on 4."""
+def _wire(fds: Sequence[int]) -> None:
+    """Puts an empty stdin on 0, the relay's pipes on 1 and 2, the channel on 3, reports on 4."""
     null = os.open(os.devnull, os.O_RDONLY)
-    high = [os.dup(fd) for fd in fds]  # away from the numbers to be filled
-    os.dup2(null, 0)
-    os.dup2(high[1], 1)
-    os.dup2(high[2], 2)
-    os.dup2(high[0], 3)
-    os.dup2(high[3], 4)
+    channel, out, err, reports = (os.dup(fd) for fd in fds)  # away from the numbers to be filled
+    for target, fd in enumerate((null, out, err, channel, reports)):
+        os.dup2(fd, target)
     os.closerange(5, 1024)
     sys.stdin = io.TextIOWrapper(os.fdopen(0, "rb", closefd=False))
-    sys.stdout = io.TextIOWrapper(
-        os.fdopen(1, "wb", 0, closefd=False), "utf-8", "replace", write_through=True
-    )
-    sys.stderr = io.TextIOWrapper(
-        os.fdopen(2, "wb", 0, closefd=False), "utf-8", "replace", write_through=True
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(
+            os.fdopen(fd, "wb", 0, closefd=False), "utf-8", "replace", write_through=True
+        )
+        for fd in (1, 2)
     )
 
 
-def _check(result, what):
+def _check(result: int, what: str) -> None:
     if result != 0:
         raise OSError(ctypes.get_errno(), f"{what} failed")
 
 
-def _confine(uid, config, namespaces, words):
+def _confine(config: GuestConfig, uid: int | None) -> None:
+    """Takes from this process what a guest must not have; `uid`: None for namespaces instead."""
     os.setsid()
     _LIBC.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE 1: the zygote's 0 would lock us out of /proc/self
     with open("/proc/self/oom_score_adj", "w") as f:  # die before the relay does
         f.write("1000")
-    if namespaces:
-        _check(_LIBC.unshare(_CLONE_NEWNS | _CLONE_NEWIPC), "unshare")
-        _check(_LIBC.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "mount")
-        flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
-        for place in (b"/tmp", b"/dev/shm"):
-            size = f"size={config['tmpfs_mb']}m,nr_inodes=4096,mode=1777".encode()
-            _check(_LIBC.mount(b"tmpfs", place, b"tmpfs", flags, size), "mount tmpfs")
-        # A guest has the user id of whoever wrote what lies in /run.
-        again = _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NODEV
-        _check(_LIBC.mount(None, b"/run", None, again, None), "remount /run")
-        if _LIBC.mount(b"proc", b"/proc", b"proc", flags, None) != 0 and not config["old_proc"]:
-            raise OSError(ctypes.get_errno(), "mount proc failed")
+    if uid is None:
+        _make_private_mounts(config)
     os.chdir("/tmp")
-    limit = resource.setrlimit
-    limit(resource.RLIMIT_CORE, (0, 0))
-    limit(resource.RLIMIT_NOFILE, (256, 256))
-    limit(resource.RLIMIT_FSIZE, (config["tmpfs_mb"] << 20,) * 2)
-    limit(resource.RLIMIT_NPROC, (config["pids"],) * 2)
-    limit(resource.RLIMIT_MEMLOCK, (0, 0))
-    limit(resource.RLIMIT_MSGQUEUE, (0, 0))
-    _drop_privileges(uid, namespaces)
-    _install_filter(config["filter"], words)
-    os.environ.clear()
-    os.environ.update(config["environment"])
-
-
-def _drop_privileges(uid, namespaces):
+    for kind, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 256),
+        (resource.RLIMIT_FSIZE, config.tmpfs_mb << 20),
+        (resource.RLIMIT_NPROC, config.pids),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+    ):
+        resource.setrlimit(kind, (most, most))
     for capability in range(64):  # beyond the last one the kernel answers EINVAL
         if _LIBC.prctl(24, capability, 0, 0, 0) != 0:  # PR_CAPBSET_DROP
             break
-    if not namespaces:
+    if uid is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
@@ -144,55 +143,72 @@ def _drop_privileges(uid, namespaces):
     _check(_LIBC.prctl(38, 1, 0, 0, 0), "no_new_privs")
 
 
-def packed_filter(program):
-    """A seccomp filter out of [code, jt, jf, k] rows; denies quietly where nobody can be told."""
+def _make_private_mounts(config: GuestConfig) -> None:
+    _check(_LIBC.unshare(_CLONE_NEWNS | _CLONE_NEWIPC), "unshare")
+    _check(_LIBC.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "mount")
+    flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+    for place in (b"/tmp", b"/dev/shm"):
+        size = f"size={config.tmpfs_mb}m,nr_inodes=4096,mode=1777".encode()
+        _check(_LIBC.mount(b"tmpfs", place, b"tmpfs", flags, size), "mount tmpfs")
+    # The canaries in /run were written under the user id that a guest has as well.
+    again = _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NODEV
+    _check(_LIBC.mount(None, b"/run", None, again, None), "remount /run")
+    if _LIBC.mount(b"proc", b"/proc", b"proc", flags, None) != 0 and not config.old_proc:
+        raise OSError(ctypes.get_errno(), "mount proc failed")
+
+
+def packed_filter(rows: Iterable[Sequence[int]]) -> bytes:
+    """Packs a seccomp filter of [code, jt, jf, k] rows.
+
+    Where the kernel cannot hand calls over, those that the relay would hear of are denied quietly.
+    """
     try:
         with open("/proc/sys/kernel/seccomp/actions_avail") as f:
-            told = "user_notif" in f.read()
+            notifies = "user_notif" in f.read()
     except OSError:
-        told = False
-    rows = ((*row[:3], row[3] if told or row[3] != _NOTIFY else _DENY) for row in program)
-    return b"".join(struct.pack("=HBBI", *row) for row in rows)
+        notifies = False
+    return b"".join(
+        struct.pack("=HBBI", *row[:3], row[3] if notifies or row[3] != _NOTIFY else _DENY)
+        for row in rows
+    )
 
 
-def _install_filter(program, words):
-    """Attach the filter, and give the relay the descriptor that hears of what it denies.
+def _install_filter(seccomp: bytes, reports: socket.socket) -> None:
+    """Attaches the filter and sends the relay the descriptor that hears of what it denies.
 
-    No copy of the descriptor stays here: who holds it could allow what the filter denies.
+    No copy of the descriptor stays here: its holder could allow what the filter denies.
     """
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_uint16), ("filter", ctypes.c_char_p))
 
-    if not program:
-        words.send(b"no filter")
+    notifies = struct.pack("=I", _NOTIFY) in seccomp
+    if seccomp:
+        program = Program(len(seccomp) // 8, seccomp)
+        call = _SECCOMP[os.uname().machine]
+        # SECCOMP_SET_MODE_FILTER with SECCOMP_FILTER_FLAG_NEW_LISTENER
+        listener = _LIBC.syscall(call, 1, 8 if notifies else 0, ctypes.byref(program))
+        _check(min(listener, 0), "seccomp")
+    if not notifies:
+        reports.send(b"no filter")
         return
-    prog = Program(len(program) // 8, program)
-    call = _SECCOMP[os.uname().machine]
-    told = struct.pack("=I", _NOTIFY) in program
-    listener = _LIBC.syscall(call, 1, 8 if told else 0, ctypes.byref(prog))  # MODE_FILTER, LISTENER
-    _check(min(listener, 0), "seccomp")
-    if not told:
-        words.send(b"no filter")
-        return
-    socket.send_fds(words, [b"filter"], [listener])
+    socket.send_fds(reports, [b"filter"], [listener])
     os.close(listener)
 
 
-def _main(channel, words):
-    words.setblocking(False)
+def _main(channel: socket.socket, reports: socket.socket) -> None:
+    """Loads the program of a job and answers calls of its entry point until it is killed."""
+    reports.setblocking(False)
     job = services.receive(channel)
     job["pid"] = os.getpid()
-    soft = job["memory_bytes"] + _own_size()
-    resource.setrlimit(resource.RLIMIT_AS, (soft, soft))
+    memory = job["memory_bytes"] + _own_size()
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     cpu = int(job["total_cpu"]) + 2
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     chance.begin(job["seed"])
-    hooks.install(words)
-    for name in _OURS:
-        sys.modules.pop(name, None)
+    hooks.install(reports)
     entry, problem = _execute(job)
     _end_copies(job)
     if problem:
@@ -205,8 +221,8 @@ def _main(channel, words):
         services.send(channel, {**header, "number": call["number"]}, blobs)
 
 
-def _rehearse():
-    """Do once what a job will do, so that the pages it writes to are copied before anyone waits."""
+def _rehearse() -> None:
+    """Does once what a job will do, so that the pages it writes to are copied ahead of time."""
     chance.install()
     chance.begin(0)
     _execute({"source": "def algorithm(x):\n    return x\n", "entry": "algorithm"})
@@ -216,29 +232,30 @@ def _rehearse():
     _own_size()
 
 
-def _own_size():
+def _own_size() -> int:
     with open("/proc/self/statm") as f:
         return int(f.read().split()[0]) * resource.getpagesize()
 
 
-def _execute(job):
-    """Run the program's top level. Returns (entry point, None) or (None, what is wrong)."""
+def _execute(job: dict[str, Any]) -> tuple[Any, dict[str, str] | None]:
+    """Runs the program's top level. Returns (entry point, None) or (None, what is wrong)."""
+    source = job["source"]
     module = types.ModuleType("program")
     sys.modules["program"] = sys.modules["__main__"] = module
-    module.__dict__["__name__"] = "program"
-    import linecache  # so that tracebacks show the program's own lines
-
-    lines = job["source"].splitlines(keepends=True)
-    linecache.cache["<program>"] = (len(job["source"]), None, lines, "<program>")
+    lines = source.splitlines(keepends=True)  # so that tracebacks show the program's own
+    linecache.cache["<program>"] = (len(source), None, lines, "<program>")
     try:
-        exec(compile(job["source"], "<program>", "exec"), module.__dict__)
+        # Not under the __future__ of this module.
+        exec(compile(source, "<program>", "exec", dont_inherit=True), module.__dict__)
         return module.__dict__[job["entry"]], None
     except BaseException as error:
         return None, _describe(error)
 
 
-def _answer(entry, call, job, channel):
-    """Call the entry point; the frame to send back."""
+def _answer(
+    entry: Any, call: dict[str, Any], job: dict[str, Any], channel: socket.socket
+) -> tuple[dict[str, Any], bytes]:
+    """Calls the entry point. Returns header and blobs of the frame to send back."""
     try:
         args = call["args"]
         if job["services"]:
@@ -255,14 +272,14 @@ def _answer(entry, call, job, channel):
         services.disconnect()
 
 
-def _end_copies(job):
-    """A program may fork and come back on both sides; the first process alone may answer."""
+def _end_copies(job: dict[str, Any]) -> None:
+    """Ends a copy: a program may fork and return in both, and only the first may answer."""
     if os.getpid() != job["pid"]:
         os._exit(0)
 
 
-def _describe(error):
-    """Status and the guest's own part of the traceback."""
+def _describe(error: BaseException) -> dict[str, str]:
+    """Returns the status and the guest's own part of the traceback."""
     status = "oom" if isinstance(error, MemoryError) else "error"
     try:
         entries = [

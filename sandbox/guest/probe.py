@@ -1,17 +1,24 @@
-"""What the self-check runs as a candidate: tries what must not work, and reports how it went.
+"""The program that the self-check runs as a candidate: tries what must not work.
 
-Not part of the supervisor. `algorithm` answers {name: [good, detail]}; the host compares the names
-with those it expects, so that a check that went missing is a failure.
+Stands alone; the code around a guest does not use it. `algorithm` answers {name: [good, detail]};
+the host compares the names with those that it expects, so that a missing check is a failure. Each
+check returns what is wrong, or "".
 """
+
+from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
 import os
 import resource
 import signal
 import socket
 import stat
+from collections.abc import Callable
+from typing import Any
 
+_Question = dict[str, Any]
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SYSTEM_CALLS = {  # name: numbers on x86_64 and aarch64
     "ptrace": (101, 117),
@@ -41,8 +48,8 @@ _SYSTEM_CALLS = {  # name: numbers on x86_64 and aarch64
 _FAMILIES = {"INET": 2, "INET6": 10, "NETLINK": 16, "PACKET": 17, "ALG": 38, "VSOCK": 40}
 
 
-def algorithm(question):
-    answer = {}
+def algorithm(question: _Question) -> dict[str, list[object]]:
+    answer: dict[str, list[object]] = {}
     for check in CHECKS:
         name = check.__name__.replace("_", " ")
         try:
@@ -53,7 +60,7 @@ def algorithm(question):
     return answer
 
 
-def _works(action, *args):
+def _works(action: Callable[..., object], *args: object) -> bool:
     try:
         action(*args)
     except OSError:
@@ -61,7 +68,7 @@ def _works(action, *args):
     return True
 
 
-def no_network(_question):
+def no_network(_question: _Question) -> str:
     with open("/proc/self/net/dev") as f:
         devices = [line.split(":")[0].strip() for line in f.readlines()[2:]]
     if set(devices) - {"lo"}:
@@ -71,13 +78,13 @@ def no_network(_question):
     return "a name was resolved" if _works(socket.getaddrinfo, "example.org", 80) else ""
 
 
-def socket_families(_question):
-    made = [n for n, number in _FAMILIES.items() if _works(socket.socket, number, 3)]
-    made += [n for n, number in _FAMILIES.items() if _works(socket.socket, number, 1)]
+def socket_families(_question: _Question) -> str:
+    pairs = itertools.product(_FAMILIES, (socket.SOCK_STREAM, socket.SOCK_RAW))
+    made = [name for name, kind in pairs if _works(socket.socket, _FAMILIES[name], kind)]
     return f"can be made: {made}" if made else ""
 
 
-def read_only_root(_question):
+def read_only_root(_question: _Question) -> str:
     places = ("/", "/etc", "/opt/python", "/dev", "/proc", "/sys", "/usr", "/var")
     for place in places:
         if os.path.isdir(place) and _works(open, os.path.join(place, "stop-probe"), "w"):
@@ -85,28 +92,29 @@ def read_only_root(_question):
     return ""
 
 
-def _status():
+def _status() -> dict[str, str]:
     with open("/proc/self/status") as f:
         return dict(line.split(":\t", 1) for line in f if ":\t" in line)
 
 
-def no_capabilities(_question):
+def no_capabilities(_question: _Question) -> str:
     kinds = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
-    held = {kind: s for kind in kinds if int(s := _status()[kind].strip(), 16)}
+    status = _status()
+    held = {kind: status[kind].strip() for kind in kinds if int(status[kind], 16)}
     return f"{held}" if held else ""
 
 
-def no_new_privileges(_question):
+def no_new_privileges(_question: _Question) -> str:
     value = _status().get("NoNewPrivs", "missing").strip()
     return "" if value == "1" else f"NoNewPrivs is {value}"
 
 
-def seccomp_filter(_question):
+def seccomp_filter(_question: _Question) -> str:
     value = _status().get("Seccomp", "missing").strip()
     return "" if value == "2" else f"Seccomp is {value}"
 
 
-def system_calls_denied(_question):
+def system_calls_denied(_question: _Question) -> str:
     column = {"x86_64": 0, "aarch64": 1}[os.uname().machine]
     wrong = []
     for name, numbers in _SYSTEM_CALLS.items():
@@ -117,7 +125,7 @@ def system_calls_denied(_question):
     return ", ".join(wrong)
 
 
-def no_new_namespaces(_question):
+def no_new_namespaces(_question: _Question) -> str:
     number = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
     made = []
     for bit in (0x10000000, 0x00020000, 0x20000000, 0x40000000, 0x02000000):
@@ -130,7 +138,7 @@ def no_new_namespaces(_question):
     return f"clone allowed {made}" if made else ""
 
 
-def scratch_is_noexec(_question):
+def scratch_is_noexec(_question: _Question) -> str:
     with open("/proc/self/mounts") as f:
         mounts = {line.split()[1]: line.split()[3].split(",") for line in f}
     for place in ("/tmp", "/dev/shm"):
@@ -150,7 +158,7 @@ def scratch_is_noexec(_question):
     return "" if os.waitstatus_to_exitcode(status) == 77 else "a file in /tmp was executed"
 
 
-def scratch_is_limited(question):
+def scratch_is_limited(question: _Question) -> str:
     most = question["tmpfs_mb"] << 20
     for place in ("/tmp", "/dev/shm"):
         info = os.statvfs(place)
@@ -159,7 +167,7 @@ def scratch_is_limited(question):
     return ""
 
 
-def file_size_limit(question):
+def file_size_limit(question: _Question) -> str:
     most = question["tmpfs_mb"] << 20
     if resource.getrlimit(resource.RLIMIT_FSIZE)[1] > most:
         return "no limit is set"
@@ -174,45 +182,43 @@ def file_size_limit(question):
     return "a larger file was made"
 
 
-def host_environment_invisible(question):
+def host_environment_invisible(question: _Question) -> str:
     found = [n for n, v in os.environ.items() if question["secret"] in v or question["secret"] in n]
     return f"{found}" if found else ""
 
 
-def host_files_invisible(question):
+def host_files_invisible(question: _Question) -> str:
     places = [question["canary"], "/proc/1/root" + question["canary"], "/var/run/docker.sock"]
     seen = [place for place in places if os.path.exists(place)]
     return f"{seen}" if seen else ""
 
 
-def host_processes_invisible(question):
+def host_processes_invisible(question: _Question) -> str:
     pids = [name for name in os.listdir("/proc") if name.isdigit()]
     return f"{len(pids)} processes are seen" if len(pids) > question["pids"] else ""
 
 
-def supervisor_closed(_question):
+def supervisor_closed(_question: _Question) -> str:
     for pid in (n for n in os.listdir("/proc") if n.isdigit() and int(n) != os.getpid()):
-        for name in ("environ", "mem", "maps", "root/etc", "fd/0", "cwd/."):
-            if _works(os.stat if name != "mem" else open, f"/proc/{pid}/{name}") and (
-                name not in ("environ", "maps") or _works(open, f"/proc/{pid}/{name}")
-            ):
-                return f"/proc/{pid}/{name} is open to the guest"
+        seen = [n for n in ("environ", "mem", "maps") if _works(open, f"/proc/{pid}/{n}")]
+        seen += [n for n in ("root/etc", "fd/0", "cwd/.") if _works(os.stat, f"/proc/{pid}/{n}")]
+        if seen:
+            return f"/proc/{pid}/{seen[0]} is open to the guest"
         if _works(os.kill, int(pid), 0):
             return f"process {pid} can be signalled"
     return ""
 
 
-def kernel_knobs_closed(_question):
-    knobs = ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/self/oom_score_adj")
-    for knob in knobs[:2]:
+def kernel_knobs_closed(_question: _Question) -> str:
+    for knob in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger"):
         if _works(open, knob, "w"):
             return f"{knob} can be written to"
-    with open(knobs[2]) as f:
-        before = int(f.read())
-    return "" if before == 1000 else "it would not be the first to die when memory is short"
+    with open("/proc/self/oom_score_adj") as f:
+        first = int(f.read()) == 1000
+    return "" if first else "it would not be the first to die when memory is short"
 
 
-def no_setuid_programs(_question):
+def no_setuid_programs(_question: _Question) -> str:
     for folder, _, names in os.walk("/"):
         if folder.startswith(("/proc", "/sys")):
             continue
@@ -223,7 +229,7 @@ def no_setuid_programs(_question):
     return ""
 
 
-def no_stray_descriptors(_question):
+def no_stray_descriptors(_question: _Question) -> str:
     open_ones = sorted(int(n) for n in os.listdir("/proc/self/fd"))
     strays = [fd for fd in open_ones if fd > 4 and os.path.exists(f"/proc/self/fd/{fd}")]
     return f"{strays}" if strays else ""

@@ -1,39 +1,45 @@
-"""One running candidate as the relay sees it: its frames, what it uses, how all of it is killed."""
+"""One running candidate as the relay sees it: its frames, what it uses, how it is killed."""
+
+from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
-import frames
+from stop.sandbox import frames
 
-_TICK = os.sysconf("SC_CLK_TCK")
-_ABSURD = 1 << 30  # no frame of an honest client: its memory ends before
-_PAGE = os.sysconf("SC_PAGESIZE")
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGESIZE")
+_MAX_FRAME = 1 << 30
+"""Bytes; no honest client sends as much, because its memory ends before."""
 
 
 class Violation(Exception):
-    """The guest sent what no guest sends."""
+    """The guest sent what the code of a guest never sends."""
 
 
 class Inbox:
     """Cuts a byte stream into frames of at most `cap` bytes each."""
 
-    def __init__(self, cap):
+    def __init__(self, cap: int) -> None:
         self.cap = cap
         self._data = bytearray()
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return bool(self._data)
 
-    def feed(self, data):
+    def feed(self, data: bytes) -> None:
         self._data += data
 
-    def frames(self):
-        """Yield (header bytes, blobs) for each complete frame."""
+    def frames(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yields (header, blobs) of each complete frame; raises `Violation` for one too large."""
         size = frames.PREFIX.size
         while len(self._data) >= size:
             header, blobs = frames.PREFIX.unpack(self._data[:size])
-            if header + blobs > _ABSURD:
+            if header + blobs > _MAX_FRAME:
                 raise Violation(f"a frame of {header + blobs} bytes")
             if header + blobs > self.cap:
                 raise Violation(f"too_large: {header + blobs} bytes; at most {self.cap} are taken")
@@ -45,46 +51,75 @@ class Inbox:
             yield piece
 
 
-def private_bytes():
-    """Resident bytes of this process that it shares with no file."""
-    with open("/proc/self/statm") as f:
-        pages = f.read().split()
-    return (int(pages[1]) - int(pages[2])) * _PAGE
+class Output:
+    """What a guest printed on one stream: the bytes kept and the number of bytes seen."""
+
+    def __init__(self) -> None:
+        self.kept = bytearray()
+        self.seen = 0
+
+
+class End(NamedTuple):
+    """How a process of a guest ended: its wait status and the CPU seconds that it used."""
+
+    pid: int
+    status: int
+    cpu: float
+
+
+class Lines(NamedTuple):
+    """The relay's ends of what connects it to a guest.
+
+    Attributes:
+        channel: for frames.
+        reports: of the hook in the guest's process; see `sensors`.
+        pipes: its stdout and stderr.
+    """
+
+    channel: socket.socket
+    reports: socket.socket
+    pipes: tuple[int, int]
 
 
 class Guest:
-    """A candidate's process with everything that it starts.
+    """The processes of one candidate.
 
-    `uid` is its user id where it has one of its own, None where it is the first process of a pid
-    namespace. `fate` is (status, detail) when it ended while nobody had asked it anything.
+    Attributes:
+        uid: its user id where it has one of its own; None where it is the first process of a pid
+            namespace.
+        pipes: the output on its stdout and stderr, in this order, by descriptor.
+        gone: its first process is dead, though others may hold the channel open.
+        fate: (status, detail) when it ended while no question was pending.
+        mounts: a descriptor of its mount namespace, once `hold_mounts` has taken it.
+        cpu: CPU seconds used, as last seen.
+        charged: those of `cpu` that earlier questions have paid for.
     """
 
-    def __init__(self, pid, uid, *, channel, words, pipes, baseline):
+    def __init__(self, pid: int, uid: int | None, lines: Lines, baseline: int) -> None:
         self.pid = pid
         self.uid = uid
-        self.channel = channel
-        self.words = words  # of the hook in its process; see `sensors`
+        self.channel, self.reports = lines.channel, lines.reports
         self.inbox = Inbox(64 << 20)
         self.outbox = bytearray()
-        self.pipes = {fd: [bytearray(), 0] for fd in pipes}  # kept bytes, bytes seen
-        self.order = list(pipes)
+        self.pipes = {fd: Output() for fd in lines.pipes}
         self.memory_limit = 1 << 40
-        self.process_limit = 1 << 20
         self.alive = True
-        self.gone = False  # its first process is dead; others may hold the channel open
+        self.gone = False
         self.started = False
-        self.fate = None
-        self.mounts = None
-        self.cpu = 0.0  # used so far, as last seen
-        self.charged = 0.0  # of that, what earlier questions have paid for
+        self.fate: tuple[str, str] | None = None
+        self.mounts: int | None = None
+        self.cpu = 0.0
+        self.charged = 0.0
         self._baseline = baseline
         self._last_clock = 0.0
 
-    def usage(self, ours, passing=False):
-        """(CPU seconds, private resident bytes, processes) of the guest.
+    def usage(self, ours: Collection[int], spawning: bool) -> tuple[float, int, int]:
+        """Returns (CPU seconds, private resident bytes, processes) of the guest.
 
-        `ours` are the process ids that do not count. `passing`: a process of ours is being made
-        whose number is not known yet; children of process 1 do not count that moment.
+        Args:
+            ours: process ids that do not count.
+            spawning: a process of ours is being made whose id is not known yet; children of
+                process 1 do not count during that time.
         """
         cpu, memory, count = 0.0, 0, 0
         for name in os.listdir("/proc"):
@@ -92,8 +127,7 @@ class Guest:
                 continue
             pid = int(name)
             try:
-                with open(f"/proc/{pid}/stat", "rb") as f:
-                    fields = f.read().rpartition(b")")[2].split()
+                fields = _stat(pid)
                 with open(f"/proc/{pid}/statm", "rb") as f:
                     pages = f.read().split()
             except (FileNotFoundError, ProcessLookupError):
@@ -101,30 +135,30 @@ class Guest:
             if pid == self.pid:
                 cpu += self.clock()
                 self.gone = fields[0] == b"Z"
-            elif passing and fields[1] == b"1":
+            elif spawning and fields[1] == b"1":
                 continue
             else:
-                cpu += sum(map(int, fields[11:13])) / _TICK
-            cpu += sum(map(int, fields[13:15])) / _TICK
-            memory += max(0, (int(pages[1]) - int(pages[2])) * _PAGE - self._baseline)
+                cpu += sum(map(int, fields[11:13])) / _TICKS_PER_SECOND
+            cpu += sum(map(int, fields[13:15])) / _TICKS_PER_SECOND
+            memory += max(0, (int(pages[1]) - int(pages[2])) * _PAGE_BYTES - self._baseline)
             count += 1
         self.cpu = max(self.cpu, cpu)
         return self.cpu, memory, count
 
-    def clock(self):
-        """The precise CPU clock of the guest's first process (clock_getcpuclockid)."""
+    def clock(self) -> float:
+        """Returns the precise CPU seconds of the guest's first process (clock_getcpuclockid)."""
         try:
             self._last_clock = time.clock_gettime((~self.pid << 3) | 2)
         except OSError:
             pass  # it has just died: its last reading stands
         return self._last_clock
 
-    def kill(self):
-        """SIGKILL to all of it at once, whatever it forks meanwhile.
+    def kill(self) -> None:
+        """Sends SIGKILL to all its processes at once, whatever they fork meanwhile.
 
         A pid namespace ends with its first process. A user id is killed from under that id: the
-        kernel then passes over everything that has another. Our real id is nobody's (see `Relay`),
-        and our saved one stays 0, so that the guest cannot signal us.
+        kernel then passes over every process of another. Our real user id belongs to no guest (see
+        `Relay`) and our saved one stays 0, so the guest cannot signal us.
         """
         try:
             os.kill(self.pid, signal.SIGKILL)
@@ -140,9 +174,14 @@ class Guest:
         finally:
             os.seteuid(0)
 
-    def cause_of_death(self, ends, oom):
-        """(status, detail) from how it ended; `oom`: the kernel killed someone for memory."""
-        status = next((s for pid, s, _ in ends if pid == self.pid), 0)
+    def cause_of_death(self, ends: list[End], oom: bool) -> tuple[str, str]:
+        """Returns (status, detail) from how it ended.
+
+        Args:
+            ends: of its processes.
+            oom: whether the kernel killed a process here for memory.
+        """
+        status = next((end.status for end in ends if end.pid == self.pid), 0)
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
             if number == signal.SIGKILL and oom:
@@ -153,25 +192,46 @@ class Guest:
         code = os.waitstatus_to_exitcode(status)
         return "error", f"the process ended (exit status {code}) before it answered"
 
-    def hold_mounts(self):
-        """Keep its mount namespace past its death: taking it apart is slow, and can wait.
+    def hold_mounts(self) -> None:
+        """Keeps its mount namespace past its death: taking it apart is slow, and can wait.
 
-        Best effort: a guest that closes itself off dies as slowly as it likes to.
+        Best effort: a guest that makes this fail only dies more slowly.
         """
         try:
             self.mounts = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY)
         except OSError:
             pass
 
-    def close(self):
+    def close(self) -> None:
         for fd in self.pipes:
             os.close(fd)
         self.channel.close()
-        self.words.close()
+        self.reports.close()
 
 
-def oom_kills():
-    """Kernel OOM kills in our cgroup, where the cgroup can be read (v2, then v1), else 0."""
+def _stat(pid: int) -> list[bytes]:
+    """Returns the fields of /proc/PID/stat after the command: state, parent's pid, and so on."""
+    with open(f"/proc/{pid}/stat", "rb") as f:
+        return f.read().rpartition(b")")[2].split()
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and is not a zombie."""
+    try:
+        return _stat(pid)[0] not in (b"Z", b"X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def private_bytes() -> int:
+    """Returns the resident bytes of this process that it shares with no file."""
+    with open("/proc/self/statm") as f:
+        pages = f.read().split()
+    return (int(pages[1]) - int(pages[2])) * _PAGE_BYTES
+
+
+def oom_kills() -> int:
+    """Returns the kernel's OOM kills in our cgroup (v2, then v1); 0 where it cannot be read."""
     for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
         try:
             with open(path) as f:
@@ -183,11 +243,11 @@ def oom_kills():
     return 0
 
 
-def wipe(place):
-    """Empty a folder that a guest could write to, however deep; whether it is empty now.
+def wipe(place: str) -> bool:
+    """Empties a folder that a guest could write to, however deep. Returns whether it is empty.
 
-    Folders are taken over first (a sticky one gives up only what its owner removes), and what lies
-    deep is moved up, so that no depth of nesting costs us stack or descriptors.
+    Takes folders over first (a sticky one gives up only what its owner removes) and moves up what
+    lies deep, so that no depth of nesting costs stack or descriptors.
     """
     for _ in range(10_000):
         names = os.listdir(place)

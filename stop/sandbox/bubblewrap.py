@@ -25,8 +25,8 @@ from typing import IO
 
 from stop.errors import SandboxBroken, SandboxUnavailable
 from stop.sandbox import seccomp
-from stop.sandbox.guest import BOOTSTRAP, Gone, StreamGuest
-from stop.sandbox.image import ENVIRONMENT, PYTHON, Rootfs, build_rootfs, cache_folder
+from stop.sandbox.guest import Gone, StreamGuest, command
+from stop.sandbox.image import ENVIRONMENT, Rootfs, build_rootfs, cache_folder
 from stop.sandbox.owner import owner_is_dead, owner_mark
 from stop.sandbox.protocol import GuestConfig, GuestLimits
 
@@ -137,7 +137,7 @@ def _command(binary: Path, rootfs: Path, limits: GuestLimits) -> list[str]:
         "--remount-ro", "/dev",
         "--chdir", "/",
         *(word for pair in ENVIRONMENT.items() for word in ("--setenv", *pair)),
-        PYTHON, "-B", "-s", "-P", "-X", "utf8", "-c", BOOTSTRAP,
+        *command(),
     ]  # fmt: skip
 
 

@@ -26,8 +26,8 @@ import tenacity
 from stop.errors import SandboxError, SandboxUnavailable, machine_trouble
 from stop.sandbox import seccomp
 from stop.sandbox._attach import plain_socket
-from stop.sandbox.guest import BOOTSTRAP, Gone, StreamGuest
-from stop.sandbox.image import ENVIRONMENT, PYTHON, Rootfs, build_rootfs, tar_of
+from stop.sandbox.guest import Gone, StreamGuest, command
+from stop.sandbox.image import ENVIRONMENT, Rootfs, build_rootfs, tar_of
 from stop.sandbox.owner import owner_is_dead, owner_mark
 from stop.sandbox.protocol import GuestConfig, GuestLimits
 
@@ -114,7 +114,7 @@ class DockerSandbox:
         tmpfs = f"rw,noexec,nosuid,nodev,size={limits.tmpfs_mb}m,nr_inodes=4096,mode=1777"
         container = self._client.containers.create(
             self._image_id,
-            [PYTHON, "-B", "-s", "-P", "-X", "utf8", "-c", BOOTSTRAP],
+            list(command()),
             entrypoint=[],
             name=f"stop-{uuid.uuid4().hex[:12]}",
             hostname="sandbox",

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from stop._util.resources import resource_folder
 from stop.errors import SandboxBroken
-from stop.sandbox import frames
+from stop.sandbox import frames, helpers
+from stop.sandbox.image import PYTHON
 from stop.sandbox.protocol import (
     Answer,
     GuestConfig,
@@ -27,29 +28,11 @@ from stop.sandbox.protocol import (
     Sign,
 )
 
-BOOTSTRAP = (
-    "import sys,types,json\n"
-    "read=sys.stdin.buffer.raw.read\n"
-    "def exactly(n):\n"
-    " data=b''\n"
-    " while len(data)<n:\n"
-    "  piece=read(n-len(data))\n"
-    "  if not piece: sys.exit(0)\n"
-    "  data+=piece\n"
-    " return data\n"
-    "bundle=json.loads(exactly(int.from_bytes(exactly(4),'big')))\n"
-    "for name,text in bundle['modules']:\n"
-    " module=sys.modules[name]=types.ModuleType(name)\n"
-    " exec(compile(text,'<stop:'+name+'>','exec'),module.__dict__)\n"
-    "sys.modules['boot'].main(bundle['config'])\n"
-)
-"""Given to `python -c` in the sandbox: reads the guest's modules from stdin and starts them."""
-
 _MODULES = (
-    *("helpers", "hooks", "chance", "services", "child"),
-    *("watch", "sensors", "nursery", "relay", "boot"),
+    *("guest", "guest.hooks", "guest.chance", "guest.services", "guest.child"),
+    *("guest.watch", "guest.sensors", "guest.nursery", "guest.relay", "guest.boot"),
 )
-"""In the order of their imports."""
+"""The package `sandbox/guest`, in the order of its imports."""
 
 _MARGIN_SECONDS = 20.0
 """How much longer than its limits a guest may take before the sandbox counts as broken."""
@@ -62,17 +45,29 @@ _MAX_REQUEST_BYTES = 64 << 20
 """Requests of one guest that wait for their replies: how many (it has fewer threads), how large."""
 
 
+def _guest_file(name: str) -> str:
+    return (resource_folder("sandbox") / "guest" / f"{name}.py").read_text("utf-8")
+
+
 @cache
 def _modules() -> list[tuple[str, str]]:
-    folder = resource_folder("sandbox") / "guest"
-    texts = [("frames", Path(frames.__file__).read_text("utf-8"))]
+    """Names and texts of all modules. Of `stop` itself only what both ends need goes in."""
+    texts = [("stop", ""), ("stop.sandbox", "")]
+    for name, file in (("stop.sandbox.frames", frames.__file__), ("helpers", helpers.__file__)):
+        texts.append((name, Path(file).read_text("utf-8")))
     for name in _MODULES:
-        texts.append((name, (folder / f"{name}.py").read_text("utf-8")))
+        texts.append((name, _guest_file(name.partition(".")[2] or "__init__")))
     return texts
 
 
+@cache
+def command() -> tuple[str, ...]:
+    """Returns the words that start the guest's code in a sandbox; it reads `bundle` from stdin."""
+    return (PYTHON, "-B", "-s", "-P", "-X", "utf8", "-c", _guest_file("bootstrap"))
+
+
 def bundle(config: GuestConfig) -> bytes:
-    """The first bytes to send: the guest's modules and its configuration."""
+    """Returns the first bytes to send: the guest's modules and its configuration."""
     text = json.dumps({"modules": _modules(), "config": asdict(config)}).encode()
     return len(text).to_bytes(4, "big") + text
 
@@ -219,7 +214,7 @@ class StreamGuest:
                         task.add_done_callback(lambda done: waiting.pop(done, None))
                         del request, blobs, task
                         # It begins now: what the handler notes at once is noted, even when the
-                        # guest's answer is here already and nobody waits for the reply.
+                        # guest's answer is here already and no task waits for the reply.
                         await asyncio.sleep(0)
         except BaseExceptionGroup as errors:
             first = errors.exceptions[0]

@@ -18,7 +18,7 @@ from stop.programs import program_id
 from stop.store.queries import Queries
 from stop.store.records import ImproverRunRecord, RoundRecord
 from stop.store.schema import open_reader, open_writer
-from stop.tasks.evaluation import Evaluation
+from stop.tasks.evaluation import Cause, Evaluation
 
 Row = dict[str, Any]
 
@@ -113,13 +113,14 @@ class Store(Queries):
         cpu_seconds: float = 0.0,
         stdout: str = "",
         stderr: str = "",
+        cause: Cause = "",
     ) -> None:
         """Records how the improver run with this key ended, see `ImproverRunRecord`."""
         self.change(
             "UPDATE improver_runs SET status = ?, detail = ?, utility_calls = ?, result_id = ?, "
-            "cpu_seconds = ?, stdout = ?, stderr = ?, finished = ? WHERE key = ?",
+            "cpu_seconds = ?, stdout = ?, stderr = ?, finished = ?, cause = ? WHERE key = ?",
             (status, escaped(detail), utility_calls, result_id, cpu_seconds, escaped(stdout),
-             escaped(stderr), time.time(), key),
+             escaped(stderr), time.time(), cause, key),
         )  # fmt: skip
 
     def begin_execution(self, improver_run: str, in_round: int | None) -> tuple[int, int | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 import pytest
@@ -10,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stop.lineage.origins import EDITED_FROM, _blocks, _Text
-from tests.conftest import GREEDY, REPOSITORY, fenced
-
-sys.path.insert(0, str(REPOSITORY / "sandbox/guest"))
-from helpers import extract_code
+from stop.sandbox.helpers import extract_code
+from tests.conftest import GREEDY, fenced
 
 HUGE = 256 << 10
 lines = st.lists(

@@ -206,7 +206,7 @@ def _supervisors_cpu(guest: Guest) -> float:
             if folder.name not in inside and fields[1].decode() not in inside:
                 continue
             inside.add(folder.name)
-            if b"stdin.buffer.raw.read" in (folder / "cmdline").read_bytes():
+            if b"guest.boot" in (folder / "cmdline").read_bytes():
                 ticks += int(fields[11]) + int(fields[12])
     assert ticks
     return ticks / os.sysconf("SC_CLK_TCK")
@@ -216,8 +216,52 @@ async def test_a_silenced_hook_is_told_and_costs_nothing(guest: Guest, canaries:
     before = _supervisors_cpu(guest)
     await attack(guest, "import os, time; os.close(4); time.sleep(1.5)", seen="client")
     assert _supervisors_cpu(guest) - before < 0.5
-    silenced = "import sys; sys.modules['hooks']._LOOKS.clear()"
+    silenced = "import sys; sys.modules['guest.hooks']._HANDLERS.clear()"
     assert (await evaluate(guest, program(silenced), 0)).status == "error"
+
+
+_OURS = ("guest", "guest.child", "guest.hooks", "guest.services", "stop.sandbox.frames", "hooks")
+
+
+async def test_no_module_of_ours_is_found_by_name(guest: Guest, canaries: Canaries) -> None:
+    """But for `helpers`; neither among the loaded modules nor by an import."""
+    body = (
+        "import importlib, sys\nours = set()\nfor name, module in list(sys.modules.items()):\n"
+        "    for value in list(getattr(module, '__dict__', {}).values()):\n"
+        "        code = getattr(value, '__code__', None)\n"
+        "        if getattr(code, 'co_filename', '').startswith('<stop:'):\n"
+        "            if value.__globals__ is module.__dict__: ours.add(name)\n"
+        f"for name in {_OURS}:\n    try: importlib.import_module(name)\n"
+        "    except ModuleNotFoundError: pass\n    else: ours.add(name)\nreturn sorted(ours)"
+    )
+    assert (await attack(guest, body, head="import helpers")).value == ["helpers"]
+
+
+async def test_a_program_can_use_the_names_of_our_modules(guest: Guest, canaries: Canaries) -> None:
+    """They are then its own, and ours go on with theirs."""
+    body = (
+        "import os, sys\nfor name in ('guest', 'stop', 'stop/sandbox'):\n"
+        "    os.makedirs(f'/tmp/{name}')\n    open(f'/tmp/{name}/__init__.py', 'w').close()\n"
+        "for name in ('guest/services', 'stop/sandbox/frames'):\n"
+        "    open(f'/tmp/{name}.py', 'w').write('pack = send = lambda *_: 1 / 0')\n"
+        "sys.path.insert(0, '/tmp')\nimport guest.services, stop.sandbox.frames\n"
+        "return [stop.sandbox.frames.__file__, guest.services.__file__]"
+    )
+    answer = await attack(guest, body)
+    assert answer.value == ["/tmp/stop/sandbox/frames.py", "/tmp/guest/services.py"], answer
+
+
+async def test_the_code_around_a_program_keeps_its_text_to_itself(
+    guest: Guest, canaries: Canaries
+) -> None:
+    """No variable of a frame below the program's holds the text of a module."""
+    body = (
+        "import sys\nframe, found = sys._getframe(1), []\nwhile frame:\n"
+        "    for scope in (frame.f_globals, frame.f_locals):\n"
+        "        found += [n for n, v in scope.items() if 'def ' 'packed_filter' in repr(v)]\n"
+        "    frame = frame.f_back\nreturn found"
+    )
+    assert (await attack(guest, body)).value == []
 
 
 async def test_canaries_of_one_guest_are_not_laid_to_the_next(

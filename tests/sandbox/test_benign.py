@@ -110,6 +110,15 @@ async def test_honest_programs_run_and_raise_no_alarm(guest: Guest) -> None:
     assert not problems
 
 
+async def test_a_program_is_compiled_as_it_stands(guest: Guest) -> None:
+    """Not under a `__future__` statement of the code around it: annotations are evaluated."""
+    source = "def algorithm(x: 1 + 1):\n    return algorithm.__annotations__\n"
+    answer = await guest.start(Job(source, "algorithm"))
+    answer = await guest.call((0,), cpu_seconds=1, wall_seconds=5)
+    await guest.end()
+    assert answer.value == {"x": 2}, answer
+
+
 async def test_a_dishonest_program_would_be_noticed(guest: Guest) -> None:
     """So that the silence above means something."""
     source = (

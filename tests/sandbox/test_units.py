@@ -20,11 +20,12 @@ from hypothesis.extra import numpy as hnp
 
 from stop.errors import SandboxBroken, SandboxUnavailable
 from stop.sandbox import frames, seccomp
-from stop.sandbox.guest import _request, _verdict
+from stop.sandbox.guest import _modules, _request, _verdict
 from stop.sandbox.image import PYTHON, build_rootfs
 from stop.sandbox.owner import owner_is_dead, owner_mark
 from stop.sandbox.pool import SandboxPool
 from stop.sandbox.protocol import Answer, GuestLimits, Job, JobOutput
+from tests.conftest import REPOSITORY
 
 # --- frames
 
@@ -232,6 +233,17 @@ CONDITIONAL = (9, 41, 56, 133, 135, 157, 259)
 def test_the_filter_decides(number: int, arguments: tuple[int, ...], allowed: bool) -> None:
     assert (run_filter(number, arguments) == ALLOW) is allowed
     assert run_filter(number, arguments, arch=0x40000003) == 0x80000000  # i386: killed
+
+
+# --- the guest's code
+
+
+def test_every_module_of_the_guest_is_sent() -> None:
+    files = {path.stem for path in (REPOSITORY / "sandbox/guest").glob("*.py")}
+    sent = {name.removeprefix("guest.") for name, _ in _modules() if name.startswith("guest.")}
+    assert files - sent == {"__init__", "bootstrap", "probe"}
+    names = [name for name, _ in _modules()]
+    assert all(name.rpartition(".")[0] in {"", *names[:i]} for i, name in enumerate(names))
 
 
 # --- image

@@ -92,7 +92,10 @@ _TABLE = {
     **dict.fromkeys(_INTROSPECTION, "introspection"),
     **dict.fromkeys(_CLIENT_PARTS, "client"),
 }
-GUEST = {"services", "frames", "child", "relay", "nursery", "boot", "watch", "sensors", "hooks"}
+GUEST = {
+    *("guest", "services", "frames", "child", "relay"),
+    *("nursery", "boot", "watch", "sensors", "hooks"),
+}
 """Modules of the guest but for its helpers."""
 _DESCRIPTORS = {"os.write", "os.read", "os.fdopen", "os.sendfile", "builtins.open", "os.dup"}
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
-from stop._util.resources import resource_folder
 from stop.audit.rules import scan
 from stop.engine.broker import ENTRY_POINT
 from stop.engine.session import Session
@@ -22,6 +18,7 @@ from stop.improvers import load_improver
 from stop.lm.base import LMRequest, LMResponse
 from stop.lm.tape import TapedModel
 from stop.programs import MAX_PROGRAM_BYTES, program_id
+from stop.sandbox.helpers import extract_code
 from stop.store.records import SampleRecord
 from stop.store.samples import Samples
 
@@ -162,20 +159,9 @@ def program_in(text: str) -> str | None:
     was cut off a piece may parse, such as a prompt inside it: then the program is all that came.
     """
     text = text[:MAX_PROGRAM_BYTES]
-    code: str = _guest_helpers().extract_code(text) or ""
+    code = extract_code(text) or ""
     if _DEFINITION not in code:
         fence = _FENCE.search(text)
         rest = text[fence.end() :] if fence else ""
         code = rest if _DEFINITION in rest else code
     return code if code.strip() else None
-
-
-@cache
-def _guest_helpers() -> Any:
-    """The guest's own module, loaded from its file: our code, it only parses what it is given."""
-    path = resource_folder("sandbox") / "guest" / "helpers.py"
-    spec = importlib.util.spec_from_file_location("stop_guest_helpers", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
