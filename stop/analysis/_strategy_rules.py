@@ -222,18 +222,22 @@ def best_shot(improver: Improver) -> ast.AST | None:
 
 def caching(improver: Improver) -> ast.AST | None:
     """What was computed of a program is kept by that program, and looked up before."""
+    asked = set(_asked_by_key(improver))
     for node in improver.reading.nodes:
         if last_name(node) == "lru_cache":
             return node
-        if isinstance(node, FUNCTIONS) and any(last_name(d) == "cache" for d in node.decorator_list):
-            return node.decorator_list[0]
-    asked = set(_asked_by_key(improver))
-    for node in improver.reading.nodes:
-        if isinstance(node, ast.Assign):
+        if isinstance(node, FUNCTIONS):
+            for decorator in node.decorator_list:
+                if last_name(decorator) == "cache":
+                    return decorator
+        elif isinstance(node, ast.Assign):
             for target in node.targets:
-                if isinstance(target, ast.Subscript) and last_name(target.value) in asked:
-                    if _is_computed_of(improver, node.value, target.slice):
-                        return node
+                if (
+                    isinstance(target, ast.Subscript)
+                    and last_name(target.value) in asked
+                    and _is_computed_of(improver, node.value, target.slice)
+                ):
+                    return node
     return None
 
 

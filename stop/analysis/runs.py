@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
 from stop.recorded_run import Run, open_run
-from stop.store import Store
 
 
 class HasFolder(Protocol):
@@ -38,13 +36,3 @@ def as_runs(runs: Runs) -> dict[str, Run]:
         (name if names.count(name) == 1 else str(run.folder)): run
         for name, run in zip(names, opened, strict=True)
     }
-
-
-@contextmanager
-def opened(run: Run) -> Iterator[Store]:
-    """The store of a run, to read."""
-    store = run.store()
-    try:
-        yield store
-    finally:
-        store.close()

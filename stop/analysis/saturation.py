@@ -18,12 +18,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from stop.analysis.frames import frame
 from stop.analysis.runs import OneRun, Runs, as_run, as_runs
 from stop.analysis.scores import Scores
-from stop.extras import analysis_module
-from stop.statistics import Cell, Comparison, common_cells, compare_paired, holm
+from stop.statistics import Cell, Comparison, common_cells, compare_paired, holm, stratified_mean
 from stop.store.best import best_round
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The improver that came of a round, with the scores behind its meta-utility."""
+    """The improver that a round resulted in, with the scores behind its meta-utility."""
 
     round: int
     improver_id: str
@@ -44,7 +44,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class RoundGain:
-    """What a round brought.
+    """What a round gained.
 
     Attributes:
         round, improver_id, accepted: of its candidate.
@@ -73,7 +73,8 @@ class Saturation:
     """Where the gain of a run stops being distinguishable from noise.
 
     Attributes:
-        round: from here on; 0 when no gain at all is, None without any score.
+        round: the run is saturated from here on; 0 when no gain is distinguishable, None without
+            any score.
         best_round: of the best improver.
         last_round: with a scored candidate.
         gains: by round.
@@ -106,9 +107,15 @@ class Saturation:
 
 
 def saturation(run: OneRun) -> Saturation:
-    """Where the gain of a run stops being distinguishable from noise.
+    """Finds where the gain of a run stops being distinguishable from noise.
 
     Paired t-tests with Holm's correction; the head of this module says which.
+
+    Args:
+        run: a run of rounds; of others nothing is scored by round.
+
+    Raises:
+        RunError: the folder does not hold a run.
     """
     opened = as_run(run)
     scores = Scores(opened)
@@ -123,7 +130,7 @@ def saturation(run: OneRun) -> Saturation:
 
 
 def saturation_of(candidates: Sequence[Candidate], *, best: int | None = None) -> Saturation:
-    """As `saturation`, of scores at hand.
+    """Does what `saturation` does, with scores at hand.
 
     Args:
         candidates: by round, the first is the seed improver.
@@ -142,19 +149,12 @@ def saturation_of(candidates: Sequence[Candidate], *, best: int | None = None) -
     p_over_seed, p_over_best = _corrected(over_seed, 0), _corrected(over_best, 0)
     p_to_gain = _corrected(to_gain, len(tried))
     gains = tuple(
-        RoundGain(
-            c.round,
-            c.improver_id,
-            c.accepted,
-            over_seed.get(c.round),
-            p_over_seed.get(c.round),
-            over_best.get(c.round),
-            p_over_best.get(c.round),
-            to_gain.get(c.round),
-            p_to_gain.get(c.round),
-        )
+        RoundGain(c.round, c.improver_id, c.accepted,
+                  over_seed.get(c.round), p_over_seed.get(c.round),
+                  over_best.get(c.round), p_over_best.get(c.round),
+                  to_gain.get(c.round), p_to_gain.get(c.round))
         for c in scored
-    )
+    )  # fmt: skip
     behind = [r for r, test in to_gain.items() if is_gain(test, p_to_gain[r])]
     later = [c.round for c in accepted if c.round > max(behind, default=-1)]
     over = next((t.difference.over for t in over_seed.values() if t), "")
@@ -167,45 +167,40 @@ def is_gain(test: Comparison | None, p: float | None) -> bool:
 
 
 def gains_df(runs: Runs) -> DataFrame:
-    """What each round brought: differences with intervals, p-values before and after correction.
+    """Returns what each round gained, with intervals and p-values before and after correction.
 
-    Paired t-tests of `_n` pairs each, Holm's correction over the candidates of a run; see
-    `saturation`.
+    One row for each round with a scored candidate. Columns: round, improver_id, accepted, and for
+    each of `over_seed`, `over_best` and `still_to_gain` (see `RoundGain`) the difference under that
+    name and, with endings, its 95 % interval (`_low`, `_high`), the pairs (`_n`), the p-value of
+    the paired t-test (`_p`), and that after Holm's correction over the run's candidates
+    (`_p_holm`). What was not compared is NaN.
+
+    Args:
+        runs: one or several.
+
+    Raises:
+        RunError: a folder does not hold a run.
+        StopError: pandas is not installed.
     """
-    pandas = analysis_module("pandas")
-    rows: list[dict[str, Any]] = []
-    for label, run in as_runs(runs).items():
-        found = saturation(run)
-        rows += [
-            {
-                "run": label,
-                "round": g.round,
-                "improver_id": g.improver_id,
-                "accepted": g.accepted,
-                **_columns("over_seed", g.over_seed, g.p_over_seed),
-                **_columns("over_best", g.over_best, g.p_over_best),
-                **_columns("still_to_gain", g.still_to_gain, g.p_still_to_gain),
-            }
-            for g in found.gains
-        ]
-    kinds = {"run": "string", "round": "Int64", "improver_id": "string", "accepted": "bool"}
+    columns: dict[str, type] = {"run": str, "round": int, "improver_id": str, "accepted": bool}
     for name in ("over_seed", "over_best", "still_to_gain"):
-        kinds |= dict.fromkeys(_columns(name, None, None), "float64") | {f"{name}_n": "Int64"}
-    return pandas.DataFrame(
-        {c: pandas.Series([row[c] for row in rows], dtype=kinds[c]) for c in kinds}
-    )
+        columns |= {name: float, f"{name}_low": float, f"{name}_high": float, f"{name}_n": int,
+                    f"{name}_p": float, f"{name}_p_holm": float}  # fmt: skip
+    rows = [
+        (label, g.round, g.improver_id, g.accepted,
+         *_values(g.over_seed, g.p_over_seed), *_values(g.over_best, g.p_over_best),
+         *_values(g.still_to_gain, g.p_still_to_gain))
+        for label, run in as_runs(runs).items()
+        for g in saturation(run).gains
+    ]  # fmt: skip
+    return frame(columns, rows)
 
 
-def _columns(name: str, test: Comparison | None, p_holm: float | None) -> dict[str, float | None]:
-    change = test.difference if test else None
-    return {
-        name: change.mean if change else None,
-        f"{name}_low": change.low if change else None,
-        f"{name}_high": change.high if change else None,
-        f"{name}_n": test.n if test else None,
-        f"{name}_p": test.p if test else None,
-        f"{name}_p_holm": p_holm,
-    }
+def _values(test: Comparison | None, p_holm: float | None) -> tuple[float | None, ...]:
+    if test is None:
+        return (None,) * 6
+    change = test.difference
+    return change.mean, change.low, change.high, test.n, test.p, p_holm
 
 
 def _paired(new: Candidate, old: Candidate) -> Comparison | None:
@@ -223,7 +218,4 @@ def _best_before(accepted: Iterable[Candidate], candidate: Candidate) -> Candida
 
 
 def _mean(candidate: Candidate) -> float:
-    by_task: dict[str, list[float]] = {}
-    for cell in candidate.cells:
-        by_task.setdefault(cell.task, []).append(cell.score)
-    return sum(sum(s) / len(s) for s in by_task.values()) / len(by_task)
+    return stratified_mean(candidate.cells).mean
