@@ -12,9 +12,9 @@ SciPy is imported where it is used: it takes up to a second.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 CONFIDENCE = 0.95
 EXACT_PAIRS = 16
@@ -270,9 +270,7 @@ class _Sample:
             task: [c.score for c in group] if repeated else [s for c in group for s in c.instances]
             for task, group in by_task.items()
         }
-        mean = statistics.fmean(
-            statistics.fmean(c.score for c in group) for group in by_task.values()
-        )
+        mean = fmean(fmean(c.score for c in group) for group in by_task.values())
         return cls(mean, strata, "repetitions" if repeated else "instances", len(by_task))
 
     @property
@@ -312,7 +310,7 @@ class _Sample:
 
     def _variances(self) -> list[tuple[float, int]]:
         """Of each stratum's mean, with its degrees of freedom."""
-        return [(statistics.variance(v) / len(v), len(v) - 1) for v in self.strata.values()]
+        return [(_variance(v) / len(v), len(v) - 1) for v in self.strata.values()]
 
 
 def _differences(new: Sequence[Cell], old: Sequence[Cell]) -> list[Cell]:
@@ -327,3 +325,9 @@ def _differences(new: Sequence[Cell], old: Sequence[Cell]) -> list[Cell]:
         gain = cell.score - base.score
         differences.append(Cell(cell.task, cell.repetition, gain, instances or (gain,)))
     return differences
+
+
+def _variance(values: Sequence[float]) -> float:
+    """Exactly 0 of equal values, unlike numpy's; the standard library's is 20 times as slow."""
+    centre = fmean(values)
+    return math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1)

@@ -145,9 +145,10 @@ def _message_lists(improver: Improver) -> Iterator[str]:
         if isinstance(call, ast.Call):
             for argument in (*call.args, *(keyword.value for keyword in call.keywords)):
                 bare = _bare(argument)
-                while isinstance(bare, ast.ListComp | ast.Subscript):
-                    is_list = isinstance(bare, ast.ListComp)
-                    bare = _bare(bare.generators[0].iter if is_list else bare.value)
+                if isinstance(bare, ast.ListComp):
+                    bare = _bare(bare.generators[0].iter)
+                if isinstance(bare, ast.Subscript):
+                    bare = bare.value
                 yield last_name(bare)
 
 
