@@ -1,4 +1,4 @@
-"""What came of runs: data frames, figures, statistics. Frames and figures need an extra.
+"""Data frames, figures and statistics of recorded runs. Frames and figures need an extra.
 
     pip install 'stop-optimizer[analysis]'
 
@@ -7,8 +7,8 @@
     analysis.programs_df(["runs/a", "runs/b"]).groupby("run").score.max()
 
 Every function takes a run as `stop.run` returned it, or its folder; most take several. Nothing is
-written, and no program is executed, except by what has `evaluate` or `test` among its arguments:
-these score programs in the sandbox. docs/analysis.md has examples of all.
+written, and no program is executed, except by functions with an argument `evaluate` or `test`:
+they score programs in the sandbox. docs/analysis.md has examples of all.
 """
 
 from stop.analysis.accounts import attempts_df, logs_df, models_df
