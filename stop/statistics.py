@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 CONFIDENCE = 0.95
@@ -89,6 +89,7 @@ class Comparison:
         method: of the interval and of `p`.
         n: pairs, or, where nothing is paired, values on both sides together.
         p_sign_flip: of a paired one, by `sign_flip_test`, which does not assume normality.
+        p_holm: `p` after `corrected`; None before.
     """
 
     difference: Estimate
@@ -96,6 +97,7 @@ class Comparison:
     method: str
     n: int
     p_sign_flip: float | None = None
+    p_holm: float | None = None
 
 
 def compare_paired(new: Sequence[Cell], old: Sequence[Cell]) -> Comparison:
@@ -194,6 +196,12 @@ def holm(p_values: Sequence[float | None], *, family: int = 0) -> list[float | N
         highest = max(highest, min(1.0, (size - rank) * p))
         adjusted[i] = highest
     return adjusted
+
+
+def corrected(tests: Sequence[Comparison | None], *, family: int = 0) -> list[Comparison | None]:
+    """Returns tests with `p_holm`, corrected over all of them by `holm`; None stays None."""
+    adjusted = holm([test.p if test else None for test in tests], family=family)
+    return [test and replace(test, p_holm=p) for test, p in zip(tests, adjusted, strict=True)]
 
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:

@@ -9,6 +9,9 @@
 Every function takes a run as `stop.run` returned it, or its folder; most take several. Nothing is
 written, and no program is executed, except by functions with an argument `evaluate` or `test`:
 they score programs in the sandbox. docs/analysis.md has examples of all.
+
+Every function raises RunError where a folder does not hold a run or cannot be read, and StopError
+where the extra is not installed; further errors stand with the functions.
 """
 
 from stop.analysis.accounts import attempts_df, logs_df, models_df

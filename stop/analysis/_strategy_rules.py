@@ -38,9 +38,7 @@ class Several:
 
     def is_several(self, node: ast.expr) -> bool:
         """Whether an expression is several of the best, or something of each of them."""
-        node = _bare(node)
-        while isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp):
-            node = _bare(node.generators[0].iter)
+        node = _source(node)
         if isinstance(node, ast.Call) and called(node) in _BEST:
             return bool(node.args) and not _is_one(node.args[0])
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
@@ -49,14 +47,9 @@ class Several:
         return last_name(node) in self.names
 
     def _is_sorted(self, node: ast.expr) -> bool:
-        node = _bare(node)
-        while True:
-            if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
-                node = _bare(node.value)  # [::-1]
-            elif isinstance(node, ast.ListComp):
-                node = _bare(node.generators[0].iter)  # [program for program, score in ranked]
-            else:
-                break
+        node = _source(node)
+        while isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
+            node = _source(node.value)  # [::-1]
         if isinstance(node, ast.Call):
             return called(node) in _SORTERS
         return last_name(node) in self._sorted
@@ -103,13 +96,15 @@ class Several:
         )
 
 
-def _bare(node: ast.expr) -> ast.expr:
-    """`ranked[:3]` of `list(ranked[:3])`, of `ranked[:3] or [start]`, of `ranked[:3] if ... `."""
+def _source(node: ast.expr) -> ast.expr:
+    """What a list is made of: `a` of `list(a)`, `a or b`, `a if c else b`, `[f(x) for x in a]`."""
     while True:
         if isinstance(node, ast.BoolOp):
             node = node.values[0]
         elif isinstance(node, ast.IfExp):
             node = node.body
+        elif isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp):
+            node = node.generators[0].iter
         elif isinstance(node, ast.Call) and called(node) in _WRAPPERS and node.args:
             node = node.args[0]
         else:
@@ -144,12 +139,8 @@ def _message_lists(improver: Improver) -> Iterator[str]:
     for call in improver.asking_calls(improver.reading.nodes[0]):
         if isinstance(call, ast.Call):
             for argument in (*call.args, *(keyword.value for keyword in call.keywords)):
-                bare = _bare(argument)
-                if isinstance(bare, ast.ListComp):
-                    bare = _bare(bare.generators[0].iter)
-                if isinstance(bare, ast.Subscript):
-                    bare = bare.value
-                yield last_name(bare)
+                given = _source(argument)
+                yield last_name(given.value if isinstance(given, ast.Subscript) else given)
 
 
 def _makes_messages(improver: Improver, node: ast.AST, messages: set[str]) -> bool:

@@ -35,10 +35,6 @@ def models_df(runs: Runs) -> DataFrame:
 
     Args:
         runs: one or several.
-
-    Raises:
-        RunError: a folder does not hold a run.
-        StopError: pandas is not installed.
     """
     rows = []
     for label, run in as_runs(runs).items():
@@ -68,10 +64,6 @@ def attempts_df(runs: Runs) -> DataFrame:
 
     Args:
         runs: one or several.
-
-    Raises:
-        RunError: a folder does not hold a run.
-        StopError: pandas is not installed.
     """
     rows = []
     for label, run in as_runs(runs).items():

@@ -28,7 +28,7 @@ from stop.statistics import (
     common_cells,
     compare_paired,
     compare_unpaired,
-    holm,
+    corrected,
     rate_difference,
     rate_p_value,
     stratified_mean,
@@ -46,8 +46,8 @@ class Entry:
         what: "improver" or "solution"; "" of a bypass measurement.
         score: on the meta split, with its interval; of an improver the meta-utility.
         test: the same on the test split; None where it was not asked for.
-        gain: over the program that the run began with, in pairs.
-        p_holm: the p-value of `gain`, corrected over the candidates of a run of rounds.
+        gain: over the program that the run began with, in pairs; its `p_holm` is corrected over
+            the candidates of a run of rounds.
         test_gain: the same on the test split.
         saturation: of a run of rounds.
         rounds, accepted: of a run of rounds, without the seed improver.
@@ -64,7 +64,6 @@ class Entry:
     score: Estimate | None
     test: Estimate | None
     gain: Comparison | None
-    p_holm: float | None
     test_gain: Comparison | None
     saturation: Saturation | None
     rounds: int
@@ -72,6 +71,11 @@ class Entry:
     strategies: tuple[str, ...]
     about: dict[str, Any]
     rates: tuple[CellReport, ...] = ()
+
+    @property
+    def p_holm(self) -> float | None:
+        """The corrected p-value of `gain`."""
+        return self.gain.p_holm if self.gain else None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the entry as `stop compare --json` prints it."""
@@ -101,8 +105,8 @@ class Difference:
     Attributes:
         a, b: names of runs, or beginnings of the ids of programs in one run.
         split: "meta" or "test", the scores that are compared; "" of rates.
-        result: a minus b; None where they cannot be compared.
-        p_holm: corrected over all differences of this comparison on this split.
+        result: a minus b; None where they cannot be compared. Its `p_holm` is corrected over all
+            differences of this comparison on this split.
         tasks: the tasks that both were scored on.
         why: the reason why they are not compared in pairs, or not at all; "" for pairs.
     """
@@ -111,19 +115,22 @@ class Difference:
     b: str
     split: str
     result: Comparison | None
-    p_holm: float | None
     tasks: tuple[str, ...]
     why: str
 
+    @property
+    def p_holm(self) -> float | None:
+        """The corrected p-value of `result`."""
+        return self.result.p_holm if self.result else None
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the difference as `stop compare --json` prints it."""
-        values = None if self.result is None else _comparison(self.result)
         return {
             "a": self.a,
             "b": self.b,
             "split": self.split,
             "tasks": list(self.tasks),
-            **(values or dict.fromkeys(_COMPARED)),
+            **_comparison(self.result),
             "p_holm": self.p_holm,
             "why": self.why,
         }
@@ -142,9 +149,6 @@ class Compared:
             "entries": [entry.to_dict() for entry in self.entries],
             "differences": [difference.to_dict() for difference in self.differences],
         }
-
-
-_COMPARED = ("difference", "interval", "over", "p", "p_sign_flip", "method", "n")
 
 
 def compare_runs(runs: Runs, *, test: bool = False, sandbox: str = "auto") -> Compared:
@@ -242,10 +246,10 @@ def _compared(sides: Sequence[_Side], test: bool, sandbox: str) -> Compared:
 
 def _entry(side: _Side) -> Entry:
     meta, test = side.cells("meta"), side.cells("test")
-    gain, p_holm = _gain(side, "meta"), None
+    gain = _gain(side, "meta")
     if side.saturation is not None and gain is not None:
-        tests = {g.improver_id: g.p_over_seed for g in side.saturation.gains}
-        p_holm = tests.get(side.program or "", gain.p)
+        tests = {g.improver_id: g.over_seed for g in side.saturation.gains}
+        gain = tests.get(side.program or "") or replace(gain, p_holm=gain.p)
     with closing(side.run.store()) as store:
         rounds = [] if side.alone else [record for record in store.rounds() if record.round > 0]
     is_improver = side.program is not None and side.what == "improver"
@@ -258,7 +262,6 @@ def _entry(side: _Side) -> Entry:
         score=stratified_mean(meta) if meta else None,
         test=stratified_mean(test) if test else None,
         gain=gain,
-        p_holm=p_holm,
         test_gain=_gain(side, "test"),
         saturation=side.saturation,
         rounds=len(rounds),
@@ -301,15 +304,15 @@ def _differences(sides: Sequence[_Side], split: Split) -> list[Difference]:
 
 
 def _corrected(differences: Iterable[Difference]) -> list[Difference]:
-    """Holm's correction over the tests that were made."""
+    """The same with Holm's correction over the tests that were made."""
     found = list(differences)
-    adjusted = holm([each.result.p if each.result else None for each in found])
-    return [replace(each, p_holm=p) for each, p in zip(found, adjusted, strict=True)]
+    tests = corrected([each.result for each in found])
+    return [replace(each, result=test) for each, test in zip(found, tests, strict=True)]
 
 
 def _difference(a: _Side, b: _Side, split: Split) -> Difference:
     def made(result: Comparison | None, why: str, tasks: tuple[str, ...] = ()) -> Difference:
-        return Difference(a.label, b.label, split, result, None, tasks, why)
+        return Difference(a.label, b.label, split, result, tasks, why)
 
     if a.what != b.what:
         return made(None, f"{_article(a.what)} and {_article(b.what)}")
@@ -359,7 +362,7 @@ def _rate_differences(sides: Sequence[_Side]) -> Iterator[Difference]:
             estimate = Estimate(change, low, high, "samples")
             method = "Fisher's exact test, Newcombe's interval"
             result = Comparison(estimate, rate_p_value(new, old), method, new[1] + old[1])
-            yield Difference(a.label, b.label, "", result, None, (f"bypass {cell.cell}",), "")
+            yield Difference(a.label, b.label, "", result, (f"bypass {cell.cell}",), "")
 
 
 # --- as data
@@ -372,10 +375,14 @@ def _estimate(name: str, estimate: Estimate | None) -> dict[str, Any]:
     return {name: estimate.mean, f"{name}_interval": ends and list(ends)}
 
 
-def _comparison(test: Comparison) -> dict[str, Any]:
-    ends = test.difference.interval
-    values = (
-        test.difference.mean, ends and list(ends), test.difference.over, test.p, test.p_sign_flip,
-        test.method, test.n,
-    )  # fmt: skip
-    return dict(zip(_COMPARED, values, strict=True))
+def _comparison(test: Comparison | None) -> dict[str, Any]:
+    change = test.difference if test else None
+    return {
+        "difference": change and change.mean,
+        "interval": list(change.interval) if change and change.interval else None,
+        "over": change and change.over,
+        "p": test and test.p,
+        "p_sign_flip": test and test.p_sign_flip,
+        "method": test and test.method,
+        "n": test and test.n,
+    }

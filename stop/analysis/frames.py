@@ -1,14 +1,13 @@
 """Tidy data frames: one row for one thing, the same columns whatever the run, also without any run.
 
-Every function takes a run, its folder, or several of them; the first column is `run`, the run's
-name. The types of columns:
+`runs` is a run, its folder, or several of them; the first column is `run`, the run's name. The
+types of columns:
 
     text "string"   whole numbers "Int64"   numbers "float64"   true or false "bool"
     points in time "datetime64[ns, UTC]"; an unknown value is NA, NaN or NaT
 
 The columns of the functions in this module are those of the table of the same name that
-`stop export` writes (`stop.store.tables`, docs/output.md). Every function raises RunError where a
-folder does not hold a run or its store is damaged, and StopError where pandas is not installed.
+`stop export` writes (`stop.store.tables`, docs/output.md).
 
 Texts are what programs and models wrote: show them as text, never as markup.
 """
@@ -38,9 +37,6 @@ def programs_df(runs: Runs) -> DataFrame:
     `parent_id` to `repetition` are NA of the programs that a run began with. `score` and `status`
     are of the first utility call that named the program: on the search split for a solution, the
     meta-utility for an improver.
-
-    Args:
-        runs: one or several.
     """
     return _table_df(runs, "programs")
 
@@ -50,9 +46,6 @@ def improver_runs_df(runs: Runs) -> DataFrame:
 
     Columns: improver_run, level, round, task, repetition, improver_id, initial_id, result_id,
     status, detail, utility_calls (a number), cpu_seconds, stdout, stderr, started, finished.
-
-    Args:
-        runs: one or several.
     """
     return _table_df(runs, "improver_runs")
 
@@ -63,9 +56,6 @@ def lm_calls_df(runs: Runs) -> DataFrame:
     Columns: lm_call, improver_run, level, round, task, repetition, scope, model, system, message,
     responses (a number), temperature, max_tokens, prompt_tokens, completion_tokens, usd (US
     dollars, NaN without a price), estimated (whether tokens are), retries, started, finished.
-
-    Args:
-        runs: one or several.
     """
     return _table_df(runs, "lm_calls")
 
@@ -74,9 +64,6 @@ def responses_df(runs: Runs) -> DataFrame:
     """Returns every response of every request.
 
     Columns: lm_call, choice (from 0), improver_run, finish_reason, text.
-
-    Args:
-        runs: one or several.
     """
     return _table_df(runs, "responses")
 
@@ -86,9 +73,6 @@ def evaluations_df(runs: Runs) -> DataFrame:
 
     Columns: evaluation, program_id, task, split, repetition, score (in the task's units), status,
     detail, isolation, stdout, stderr, created.
-
-    Args:
-        runs: one or several.
     """
     return _table_df(runs, "evaluations")
 
@@ -98,9 +82,6 @@ def instances_df(runs: Runs) -> DataFrame:
 
     Columns: evaluation, program_id, task, split, repetition, instance (from 0), score, status,
     cpu_seconds, detail.
-
-    Args:
-        runs: one or several.
     """
     return _table_df(runs, "instances")
 
@@ -110,9 +91,6 @@ def utility_calls_df(runs: Runs) -> DataFrame:
 
     Columns: utility_call, improver_run, level, round, task, repetition, improver_id,
     program_id, score, status, at.
-
-    Args:
-        runs: one or several.
     """
     return _table_df(runs, "utility_calls")
 
@@ -123,9 +101,6 @@ def rounds_df(runs: Runs) -> DataFrame:
     Columns: round (0 is the seed improver), improver_id, parent_id, meta_utility, low, high,
     difference, difference_low, difference_high, accepted, status, detail, finished. Intervals are
     95 %.
-
-    Args:
-        runs: one or several.
     """
     return _table_df(runs, "rounds")
 
@@ -134,9 +109,6 @@ def security_events_df(runs: Runs) -> DataFrame:
     """Returns every security event of the audit log; levels are 1 intent, 2 attempt, 3 tampering.
 
     Columns: seq, time, level, event, source, detail, program_id, improver_run.
-
-    Args:
-        runs: one or several.
     """
     return _table_df(runs, "security_events")
 
@@ -146,9 +118,6 @@ def samples_df(runs: Runs) -> DataFrame:
 
     Columns: cell, number, program_id, status, level, reached, paper_rule, cut_off, rules,
     run_status, run_detail.
-
-    Args:
-        runs: one or several.
     """
     return _table_df(runs, "samples")
 

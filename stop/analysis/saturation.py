@@ -23,7 +23,14 @@ from typing import TYPE_CHECKING
 from stop.analysis.frames import frame
 from stop.analysis.runs import OneRun, Runs, as_run, as_runs
 from stop.analysis.scores import Scores
-from stop.statistics import Cell, Comparison, common_cells, compare_paired, holm, stratified_mean
+from stop.statistics import (
+    Cell,
+    Comparison,
+    common_cells,
+    compare_paired,
+    corrected,
+    stratified_mean,
+)
 from stop.store.best import best_round
 
 if TYPE_CHECKING:
@@ -44,28 +51,22 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class RoundGain:
-    """What a round gained.
+    """What a round gained, by paired tests with Holm's correction.
 
     Attributes:
         round, improver_id, accepted: of its candidate.
-        over_seed: paired, to the seed improver; None of round 0.
-        p_over_seed: its p-value after Holm's correction.
-        over_best: paired, to the best accepted before it; None of round 0.
-        p_over_best: its p-value after Holm's correction.
-        still_to_gain: paired, from an accepted one to the best of the run; None of the best, of
-            those after it, and of what was not accepted.
-        p_still_to_gain: its p-value after Holm's correction.
+        over_seed: over the seed improver; None of round 0.
+        over_best: over the best accepted before it; None of round 0.
+        still_to_gain: from an accepted one to the best of the run; None of the best, of those after
+            it, and of what was not accepted.
     """
 
     round: int
     improver_id: str
     accepted: bool
     over_seed: Comparison | None = None
-    p_over_seed: float | None = None
     over_best: Comparison | None = None
-    p_over_best: float | None = None
     still_to_gain: Comparison | None = None
-    p_still_to_gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +113,7 @@ def saturation(run: OneRun) -> Saturation:
     Paired t-tests with Holm's correction; the head of this module says which.
 
     Args:
-        run: a run of rounds; of others nothing is scored by round.
-
-    Raises:
-        RunError: the folder does not hold a run.
+        run: a run of rounds; in others nothing is scored by round.
     """
     opened = as_run(run)
     scores = Scores(opened)
@@ -143,27 +141,23 @@ def saturation_of(candidates: Sequence[Candidate], *, best: int | None = None) -
     accepted = [c for c in scored if c.accepted] or [seed]
     winner = next((c for c in accepted if c.round == best), None) or max(accepted, key=_mean)
     path = [c for c in accepted if c.round < winner.round]
-    over_seed = {c.round: _paired(c, seed) for c in tried}
-    over_best = {c.round: _paired(c, _best_before(accepted, c) or seed) for c in tried}
-    to_gain = {c.round: _paired(winner, c) for c in path}
-    p_over_seed, p_over_best = _corrected(over_seed, 0), _corrected(over_best, 0)
-    p_to_gain = _corrected(to_gain, len(tried))
+    over_seed = _tests({c.round: (c, seed) for c in tried})
+    over_best = _tests({c.round: (c, _best_before(accepted, c) or seed) for c in tried})
+    to_gain = _tests({c.round: (winner, c) for c in path}, family=len(tried))
     gains = tuple(
-        RoundGain(c.round, c.improver_id, c.accepted,
-                  over_seed.get(c.round), p_over_seed.get(c.round),
-                  over_best.get(c.round), p_over_best.get(c.round),
-                  to_gain.get(c.round), p_to_gain.get(c.round))
+        RoundGain(c.round, c.improver_id, c.accepted, over_seed.get(c.round),
+                  over_best.get(c.round), to_gain.get(c.round))
         for c in scored
     )  # fmt: skip
-    behind = [r for r, test in to_gain.items() if is_gain(test, p_to_gain[r])]
+    behind = [r for r, test in to_gain.items() if test is not None and _is_gain(test)]
     later = [c.round for c in accepted if c.round > max(behind, default=-1)]
     over = next((t.difference.over for t in over_seed.values() if t), "")
     return Saturation(min(later), winner.round, scored[-1].round, gains, over)
 
 
-def is_gain(test: Comparison | None, p: float | None) -> bool:
-    """Whether a difference is upwards, and significant after the correction."""
-    return test is not None and p is not None and p < SIGNIFICANT and test.difference.mean > 0
+def _is_gain(test: Comparison) -> bool:
+    p = test.p_holm
+    return p is not None and p < SIGNIFICANT and test.difference.mean > 0
 
 
 def gains_df(runs: Runs) -> DataFrame:
@@ -177,10 +171,6 @@ def gains_df(runs: Runs) -> DataFrame:
 
     Args:
         runs: one or several.
-
-    Raises:
-        RunError: a folder does not hold a run.
-        StopError: pandas is not installed.
     """
     columns: dict[str, type] = {"run": str, "round": int, "improver_id": str, "accepted": bool}
     for name in ("over_seed", "over_best", "still_to_gain"):
@@ -188,29 +178,28 @@ def gains_df(runs: Runs) -> DataFrame:
                     f"{name}_p": float, f"{name}_p_holm": float}  # fmt: skip
     rows = [
         (label, g.round, g.improver_id, g.accepted,
-         *_values(g.over_seed, g.p_over_seed), *_values(g.over_best, g.p_over_best),
-         *_values(g.still_to_gain, g.p_still_to_gain))
+         *_values(g.over_seed), *_values(g.over_best), *_values(g.still_to_gain))
         for label, run in as_runs(runs).items()
         for g in saturation(run).gains
     ]  # fmt: skip
     return frame(columns, rows)
 
 
-def _values(test: Comparison | None, p_holm: float | None) -> tuple[float | None, ...]:
+def _values(test: Comparison | None) -> tuple[float | None, ...]:
     if test is None:
         return (None,) * 6
     change = test.difference
-    return change.mean, change.low, change.high, test.n, test.p, p_holm
+    return change.mean, change.low, change.high, test.n, test.p, test.p_holm
 
 
-def _paired(new: Candidate, old: Candidate) -> Comparison | None:
-    cells = common_cells(new.cells, old.cells)
-    return compare_paired(*cells) if cells[0] else None
-
-
-def _corrected(tests: dict[int, Comparison | None], family: int) -> dict[int, float | None]:
-    p_values = holm([test.p if test else None for test in tests.values()], family=family)
-    return dict(zip(tests, p_values, strict=True))
+def _tests(
+    pairs: dict[int, tuple[Candidate, Candidate]], family: int = 0
+) -> dict[int, Comparison | None]:
+    found = []
+    for new, old in pairs.values():
+        cells = common_cells(new.cells, old.cells)
+        found.append(compare_paired(*cells) if cells[0] else None)
+    return dict(zip(pairs, corrected(found, family=family), strict=True))
 
 
 def _best_before(accepted: Iterable[Candidate], candidate: Candidate) -> Candidate | None:

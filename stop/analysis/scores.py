@@ -214,9 +214,8 @@ def splits_df(
         sandbox: as of `stop.run`.
 
     Raises:
-        RunError: a folder does not hold a run, or a program is not in it.
+        RunError: a program is not in a run.
         SandboxError, TaskError: with `evaluate`, where the host cannot score programs.
-        StopError: pandas is not installed.
     """
     given = list(programs) if programs is not None else None
     rows = []

@@ -25,10 +25,6 @@ def diversity_df(runs: Runs) -> DataFrame:
 
     Args:
         runs: one or several.
-
-    Raises:
-        RunError: a folder does not hold a run.
-        StopError: pandas is not installed.
     """
     rows = []
     for label, run in as_runs(runs).items():
@@ -53,10 +49,6 @@ def strategies_df(runs: Runs) -> DataFrame:
 
     Args:
         runs: one or several.
-
-    Raises:
-        RunError: a folder does not hold a run.
-        StopError: pandas is not installed.
     """
     rows = []
     for label, run in as_runs(runs).items():

@@ -4,8 +4,7 @@
 
 No window system and no browser is needed. People who are colour-blind can tell the colours apart
 (Okabe and Ito), and no figure relies on colours alone. Texts of programs and models are shown as
-plain ASCII. Every function raises RunError where a folder does not hold a run, and StopError where
-matplotlib or pandas is not installed.
+plain ASCII.
 """
 
 from stop.analysis.figures.cost import plot_best_so_far, plot_cost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import closing
 from itertools import accumulate
@@ -112,21 +113,20 @@ def _points(run: Run, by: str) -> list[tuple[float, float, int | None]]:
             ).fetchall()
         ends = [(r.finished, None, r.round) for r in store.rounds() if not r.accepted]
         spent = _spent(store, by)
+    at = [when for when, _ in spent]
+    totals = list(accumulate((amount for _, amount in spent), initial=0.0))
     best: float | None = None
     points: list[tuple[float, float, int | None]] = []
-    total, i = 0.0, 0
-    for at, score, round_ in sorted([*scores, *ends], key=lambda event: event[0]):
-        while i < len(spent) and spent[i][0] <= at:
-            total += spent[i][1]
-            i += 1
+    for when, score, round_ in sorted([*scores, *ends], key=lambda event: event[0]):
         if score is not None:
             best = score if best is None else max(best, score)
         if best is not None:
-            points.append((total, best, round_))
+            points.append((totals[bisect_right(at, when)], best, round_))
     return points
 
 
 def _spent(store: Store, by: str) -> list[tuple[float, float]]:
+    """When each call of the language model ended and what it took."""
     rows = store.query(f"SELECT finished, {_AMOUNTS[by]} FROM lm_calls ORDER BY finished")
     return [(row[0], float(row[1] or 0.0)) for row in rows]
 

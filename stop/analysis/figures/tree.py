@@ -179,15 +179,11 @@ def _draw_scores(
     low, high = min(scores, default=0.0), max(scores, default=1.0)
     norm = analysis_module("matplotlib.colors").Normalize(low, high if high > low else low + 1e-9)
     for node in nodes:
-        place = places[node.program_id]
         value = {"c": [node.score], "cmap": "viridis", "norm": norm}
-        empty = {"facecolor": "white"}
-        axes.scatter(
-            [place.x], [place.y], s=190 if node.program_id == best else 75,
-            marker="*" if node.program_id == best else "o", zorder=3,
-            edgecolor=BLACK if node.accepted else GREY, linewidth=1.6 if node.accepted else 0.7,
-            **(value if node.score is not None else empty),
-        )  # fmt: skip
+        look = value if node.score is not None else {"facecolor": "white"}
+        if node.program_id == best:
+            look |= {"s": 190, "marker": "*"}
+        _draw_node(axes, node, places, look)
     if not scores:
         return None
     colours = analysis_module("matplotlib.cm").ScalarMappable(norm, "viridis")
@@ -200,18 +196,23 @@ def _draw_scores(
 def _draw_levels(axes: Axes, nodes: Sequence[Node], places: dict[str, _Place], best: str) -> None:
     named: set[int] = set()
     for node in sorted(nodes, key=lambda n: n.security_level):
-        place = places[node.program_id]
         words, shade, marker = LEVELS[min(3, max(0, node.security_level))]
-        axes.scatter(
-            [place.x], [place.y], s=120 if node.program_id == best else 75, color=shade,
-            marker=marker, zorder=3, edgecolor=BLACK if node.accepted else GREY,
-            linewidth=1.6 if node.accepted else 0.7,
-            label=words if node.security_level not in named else None,
-        )  # fmt: skip
+        label = words if node.security_level not in named else None
+        size = 120 if node.program_id == best else 75
+        _draw_node(axes, node, places,
+                   {"s": size, "color": shade, "marker": marker, "label": label})  # fmt: skip
         named.add(node.security_level)
     if named:
         axes.legend(fontsize=8, frameon=False, title="highest level", loc="upper left",
                     bbox_to_anchor=(1.0, 1.0))  # fmt: skip
+
+
+def _draw_node(axes: Axes, node: Node, places: dict[str, _Place], look: dict[str, Any]) -> None:
+    """Draws a mark with a black rim for an accepted program."""
+    place = places[node.program_id]
+    rim = {"edgecolor": BLACK, "linewidth": 1.6} if node.accepted else {}
+    usual = {"s": 75, "marker": "o", "edgecolor": GREY, "linewidth": 0.7, "zorder": 3}
+    axes.scatter([place.x], [place.y], **usual | rim | look)
 
 
 def _draw_labels(axes: Axes, nodes: Sequence[Node], places: dict[str, _Place]) -> None:
