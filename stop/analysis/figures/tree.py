@@ -210,8 +210,14 @@ def _draw_levels(axes: Axes, nodes: Sequence[Node], places: dict[str, _Place], b
 def _draw_node(axes: Axes, node: Node, places: dict[str, _Place], look: dict[str, Any]) -> None:
     """Draws a mark with a black rim for an accepted program."""
     place = places[node.program_id]
-    rim = {"edgecolor": BLACK, "linewidth": 1.6} if node.accepted else {}
-    usual = {"s": 75, "marker": "o", "edgecolor": GREY, "linewidth": 0.7, "zorder": 3}
+    rim: dict[str, Any] = {"edgecolor": BLACK, "linewidth": 1.6} if node.accepted else {}
+    usual: dict[str, Any] = {
+        "s": 75,
+        "marker": "o",
+        "edgecolor": GREY,
+        "linewidth": 0.7,
+        "zorder": 3,
+    }
     axes.scatter([place.x], [place.y], **usual | rim | look)
 
 
