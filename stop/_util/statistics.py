@@ -2,20 +2,23 @@
 
 A meta-utility is a mean over tasks of means over repetitions; tasks are fixed strata, repetitions
 are the sample. Intervals of means are Student's t with the Welch-Satterthwaite degrees of freedom
-of a stratified mean (F. E. Satterthwaite, Biometrics Bulletin 2, 1946); every interval is 95 %,
-every p-value two-sided. Each function names its method and where it is from.
+of a stratified mean (F. E. Satterthwaite, Biometrics Bulletin 2, 1946), for which SciPy has no
+function; the distributions, Wilson's interval and Fisher's test are SciPy's. Every interval is
+95 %, every p-value two-sided. Each function names its method and the source of it.
+
+SciPy is imported where it is used: it takes up to a second.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import NormalDist
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
 
 CONFIDENCE = 0.95
 EXACT_PAIRS = 16
-"""Up to so many pairs all sign flips are tried, above it random ones."""
+"""Most pairs of which all sign flips are tried; of more, random ones."""
 _FLIPS, _AT_ONCE = 9_999, 1_111
 _FLIP_SEED = 1
 _TIE = 1e-12
@@ -23,10 +26,13 @@ _TIE = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean with its 95 % interval. Both ends are None when one value is all there is.
+    """A mean with its 95 % interval.
 
-    `over` says what varied: "repetitions" (model, instances and program together) or "instances"
-    (one repetition only: how the model's sampling varies is then not covered).
+    Attributes:
+        mean: in the units of the scores.
+        low, high: ends of the interval; both None when there is only one value.
+        over: what varied, "repetitions" (model, instances and program together) or "instances"
+            (one repetition only: how the model's sampling varies is then not covered).
     """
 
     mean: float
@@ -36,6 +42,7 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float] | None:
+        """Both ends, or None."""
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
@@ -50,18 +57,24 @@ class Cell:
 
 
 def stratified_mean(cells: Sequence[Cell]) -> Estimate:
-    """The mean over tasks of the means over repetitions.
+    """Returns the mean over tasks of the means over repetitions.
 
     With two or more repetitions of each task the repetitions are the sample; with one, its
     instances are, and the interval says so in `over`. Student's t, Satterthwaite (1946).
+
+    Args:
+        cells: of one program, at least one.
     """
     return _Sample.of(cells).estimate()
 
 
 def paired_difference(new: Sequence[Cell], old: Sequence[Cell]) -> Estimate:
-    """Mean of new minus old, cell by cell on the same instances.
+    """Returns the mean of new minus old, cell by cell on the same instances.
 
     The paired t interval (Student, Biometrika 6, 1908), stratified by task as `stratified_mean`.
+
+    Args:
+        new, old: with the same tasks and repetitions; see `common_cells`.
     """
     return stratified_mean(_differences(new, old))
 
@@ -72,10 +85,11 @@ class Comparison:
 
     Attributes:
         difference: new minus old.
-        p: two-sided; None where too few values are there for the method.
+        p: two-sided; None where there are too few values for the method.
         method: of the interval and of `p`.
         n: pairs, or, where nothing is paired, values on both sides together.
-        p_sign_flip: of a paired one, by `sign_flip_test`: without any assumption of normality.
+        p_sign_flip: of a paired one, by `sign_flip_test`, which does not assume normality.
+        p_holm: `p` after `corrected`; None before.
     """
 
     difference: Estimate
@@ -83,13 +97,14 @@ class Comparison:
     method: str
     n: int
     p_sign_flip: float | None = None
+    p_holm: float | None = None
 
 
 def compare_paired(new: Sequence[Cell], old: Sequence[Cell]) -> Comparison:
-    """Test of new against old on the same instances: the paired t-test, stratified by task.
+    """Tests new against old on the same instances: the paired t-test, stratified by task.
 
     `p` goes with the interval of `paired_difference`. Where all differences are equal the t-test
-    knows no error and would be certain of anything: there `p` is that of the sign flips.
+    sees no error and would be certain of anything: there `p` is that of the sign flips.
 
     Args:
         new, old: with the same tasks and repetitions; see `common_cells`.
@@ -103,9 +118,12 @@ def compare_paired(new: Sequence[Cell], old: Sequence[Cell]) -> Comparison:
 
 
 def compare_unpaired(new: Sequence[Cell], old: Sequence[Cell]) -> Comparison:
-    """Test of new against old on instances of their own: Welch's t-test, stratified by task.
+    """Tests new against old on instances of their own: Welch's t-test, stratified by task.
 
-    B. L. Welch, Biometrika 34, 1947. Both need the same tasks; variances need not be equal.
+    B. L. Welch, Biometrika 34, 1947. Variances need not be equal.
+
+    Args:
+        new, old: with the same tasks.
     """
     sides = _Sample.of(new), _Sample.of(old)
     mean = sides[0].mean - sides[1].mean
@@ -120,7 +138,7 @@ def compare_unpaired(new: Sequence[Cell], old: Sequence[Cell]) -> Comparison:
 def common_cells(
     new: Sequence[Cell], old: Sequence[Cell]
 ) -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
-    """The cells of both whose task and repetition both have, in the order of `new`."""
+    """Returns the cells of both whose task and repetition both have, in the order of `new`."""
     before = {(cell.task, cell.repetition): cell for cell in old}
     after = {(cell.task, cell.repetition): cell for cell in new}
     places = [place for place in after if place in before]
@@ -128,38 +146,47 @@ def common_cells(
 
 
 def sign_flip_test(strata: Sequence[Sequence[float]]) -> float | None:
-    """P-value of paired differences by flipping their signs; None without any.
+    """Returns the p-value of paired differences by flipping their signs; None without any.
 
     R. A. Fisher, The Design of Experiments, 1935. The statistic is the mean over strata of their
     means. Up to `EXACT_PAIRS` differences all flips are tried; above, 9,999 random ones of a fixed
     seed, counted with the one seen (B. Phipson, G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 9,
     2010). Of n pairs the smallest exact value is 2 / 2**n: below 6 pairs nothing is significant.
+
+    `scipy.stats.permutation_test` gives the same exact values, but makes each flip in Python: of
+    16 pairs it takes a second, which a run of many rounds needs for each candidate.
+
+    Args:
+        strata: the differences, by task; none of them empty.
     """
-    parts = [value / len(group) / len(strata) for group in strata for value in group]
-    if not parts:
-        return None
-    seen = abs(math.fsum(parts)) - _TIE
-    if len(parts) <= EXACT_PAIRS:
-        return _share_as_far(_all_flips(parts), seen)
     import numpy as np  # noqa: PLC0415 - slow import
 
+    parts = np.array([value / len(group) / len(strata) for group in strata for value in group])
+    if not parts.size:
+        return None
+    seen = abs(math.fsum(parts)) - _TIE
+    if parts.size <= EXACT_PAIRS:
+        sums = parts[:1]  # the first sign may stay: both sides count
+        for part in parts[1:]:
+            sums = np.concatenate((sums + part, sums - part))
+        return float((abs(sums) >= seen).mean())
     chance = np.random.default_rng(_FLIP_SEED)
     far = 1
     for _ in range(_FLIPS // _AT_ONCE):
-        signs = chance.integers(0, 2, size=(_AT_ONCE, len(parts))) * 2 - 1
-        far += int((abs(signs @ np.array(parts)) >= seen).sum())
+        signs = chance.integers(0, 2, size=(_AT_ONCE, parts.size)) * 2 - 1
+        far += int((abs(signs @ parts) >= seen).sum())
     return far / (_FLIPS + 1)
 
 
 def holm(p_values: Sequence[float | None], *, family: int = 0) -> list[float | None]:
-    """Adjusted p-values, each to be compared with 0.05: Holm's step-down correction.
+    """Returns adjusted p-values, to be compared with 0.05: Holm's step-down correction.
 
     S. Holm, Scandinavian Journal of Statistics 6, 1979. The chance that any true null hypothesis
     of the family is rejected stays below 5 %, whatever the dependence of the tests.
 
     Args:
-        p_values: of the tests, None where there was none to make; None stays None.
-        family: so many hypotheses could have been tested, where that is more than were.
+        p_values: of the tests, None where a test could not be made; None stays None.
+        family: the number of hypotheses that could have been tested, where that is more.
     """
     made = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
     size = max(family, len(made))
@@ -171,26 +198,33 @@ def holm(p_values: Sequence[float | None], *, family: int = 0) -> list[float | N
     return adjusted
 
 
+def corrected(tests: Sequence[Comparison | None], *, family: int = 0) -> list[Comparison | None]:
+    """Returns tests with `p_holm`, corrected over all of them by `holm`; None stays None."""
+    adjusted = holm([test.p if test else None for test in tests], family=family)
+    return [test and replace(test, p_holm=p) for test, p in zip(tests, adjusted, strict=True)]
+
+
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a rate (E. B. Wilson, JASA 22, 1927); (0, 1) of no trials.
+    """Returns the 95 % score interval of a rate (E. B. Wilson, JASA 22, 1927).
 
     Unlike the mean plus and minus its error it stays within 0 and 1, and is of use at 0 of n.
+
+    Args:
+        successes: 0 to `n`.
+        n: trials; (0, 1) is returned where there are none.
     """
     if n == 0:
         return 0.0, 1.0
-    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    rate, weight = successes / n, z * z / n
-    centre = (rate + weight / 2) / (1 + weight)
-    reach = z / (1 + weight) * math.sqrt(rate * (1 - rate) / n + weight / (4 * n))
-    low = 0.0 if successes == 0 else max(0.0, centre - reach)
-    high = 1.0 if successes == n else min(1.0, centre + reach)
-    return low, high
+    from scipy.stats import binomtest  # noqa: PLC0415 - slow import
+
+    ends = binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
+    return float(ends.low), float(ends.high)
 
 
 def rate_difference(
     new: tuple[int, int], old: tuple[int, int]
 ) -> tuple[float, tuple[float, float]]:
-    """The difference of two independent rates, new minus old, with its 95 % interval.
+    """Returns the difference of two independent rates, new minus old, and its 95 % interval.
 
     Newcombe's hybrid score interval, made of Wilson's (R. G. Newcombe, Statistics in Medicine 17,
     1998, method 10, without a correction of continuity). Of use at 0 of n.
@@ -209,7 +243,11 @@ def rate_difference(
 
 
 def rate_p_value(new: tuple[int, int], old: tuple[int, int]) -> float | None:
-    """P-value of two independent rates: Fisher's exact test (1935); None without trials."""
+    """Returns the p-value of two independent rates: Fisher's exact test (1935).
+
+    Args:
+        new, old: successes and trials of each; None is returned where one has no trials.
+    """
     if not new[1] or not old[1]:
         return None
     from scipy.stats import fisher_exact  # noqa: PLC0415 - slow import
@@ -218,7 +256,7 @@ def rate_p_value(new: tuple[int, int], old: tuple[int, int]) -> float | None:
     return float(fisher_exact(rows).pvalue)
 
 
-# --- what they are made of
+# --- stratified samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +278,7 @@ class _Sample:
             task: [c.score for c in group] if repeated else [s for c in group for s in c.instances]
             for task, group in by_task.items()
         }
-        mean = _mean([_mean([c.score for c in group]) for group in by_task.values()])
+        mean = fmean(fmean(c.score for c in group) for group in by_task.values())
         return cls(mean, strata, "repetitions" if repeated else "instances", len(by_task))
 
     @property
@@ -297,26 +335,7 @@ def _differences(new: Sequence[Cell], old: Sequence[Cell]) -> list[Cell]:
     return differences
 
 
-def _all_flips(parts: Sequence[float]) -> Iterator[float]:
-    """The statistic under every choice of signs; the first sign may stay, as both sides count."""
-    sums = [parts[0]]
-    for part in parts[1:]:
-        sums = [s + sign for s in sums for sign in (part, -part)]
-    return iter(sums)
-
-
-def _share_as_far(statistics: Iterator[float], seen: float) -> float:
-    count = far = 0
-    for value in statistics:
-        count += 1
-        far += abs(value) >= seen
-    return far / count
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
 def _variance(values: Sequence[float]) -> float:
-    centre = _mean(values)
+    """Exactly 0 of equal values, unlike numpy's; the standard library's is 20 times as slow."""
+    centre = fmean(values)
     return math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1)

@@ -1,4 +1,4 @@
-"""What came of runs: data frames, figures, statistics. Frames and figures need an extra.
+"""Data frames, figures and statistics of recorded runs. Frames and figures need an extra.
 
     pip install 'stop-optimizer[analysis]'
 
@@ -7,24 +7,21 @@
     analysis.programs_df(["runs/a", "runs/b"]).groupby("run").score.max()
 
 Every function takes a run as `stop.run` returned it, or its folder; most take several. Nothing is
-written, and no program is executed, except by what has `evaluate` or `test` among its arguments:
-these score programs in the sandbox. docs/analysis.md has examples of all.
+written, and no program is executed, except by functions with an argument `evaluate` or `test`:
+they score programs in the sandbox. docs/analysis.md has examples of all.
+
+Every function raises RunError where a folder does not hold a run or cannot be read, and StopError
+where the extra is not installed; further errors stand with the functions.
 """
 
 from stop.analysis.accounts import attempts_df, logs_df, models_df
 from stop.analysis.comparing import Compared, compare_programs, compare_runs
 from stop.analysis.diversity import Diversity, distance, diversity
-from stop.analysis.figures import (
-    plot_best_so_far,
-    plot_bypass,
-    plot_cost,
-    plot_diversity,
-    plot_lineage,
-    plot_rounds,
-    plot_splits,
-    plot_strategies,
-    plot_transfer,
-)
+from stop.analysis.figures.cost import plot_best_so_far, plot_cost
+from stop.analysis.figures.over_rounds import plot_diversity, plot_strategies
+from stop.analysis.figures.rates import plot_bypass, plot_transfer
+from stop.analysis.figures.rounds import plot_rounds, plot_splits
+from stop.analysis.figures.tree import plot_lineage
 from stop.analysis.frames import (
     evaluations_df,
     improver_runs_df,

@@ -1,6 +1,6 @@
-"""Who wrote the programs, what they did that they should not, and whether the log of it is whole.
+"""Data frames of a run's models, of programs with security events, and of its security log.
 
-In the words of the report (`stop.report`), as data frames.
+In the words of the report (`stop.report`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stop._util.extras import analysis_module
+from stop.analysis.frames import frame
 from stop.analysis.runs import Runs, as_runs
 from stop.audit.keys import parse_key
 from stop.audit.whole import verify_run
@@ -24,15 +24,17 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _ABOUT = 600
-_NAMES: dict[type, str] = {str: "string", int: "Int64", float: "float64", bool: "bool"}
 
 
 def models_df(runs: Runs) -> DataFrame:
-    """The models of each run by level, as the newest session of its provenance.json has them.
+    """Returns the models of each run by level, as recorded by its newest session.
 
-    `what` says what such a spec stands for, `about` who answered where somebody wrote it down,
-    `served_as` what the server called it. `usd_prompt` and `usd_completion` are US dollars for a
-    million tokens, NaN where no price is on record; with `billed` False nobody writes a bill.
+    Columns: level ("task" or "meta"), spec, what (what such a spec stands for), about (who
+    answered, NA where it is not written down), served_as (the server's name of the model), billed,
+    usd_prompt and usd_completion (US dollars for a million tokens, NaN without a price on record).
+
+    Args:
+        runs: one or several.
     """
     rows = []
     for label, run in as_runs(runs).items():
@@ -42,23 +44,26 @@ def models_df(runs: Runs) -> DataFrame:
             facts = facts if isinstance(facts, Mapping) else {}
             prices = facts.get("prices")
             prices = prices if isinstance(prices, Mapping) else {}
+            usd = _number(prices.get("prompt")), _number(prices.get("completion"))
             rows.append((label, level, one_line(spec), what(spec), _text(facts.get("about")),
                          _text(facts.get("served_as")), billed(run.config, level),
-                         _number(prices.get("prompt")),
-                         _number(prices.get("completion"))))  # fmt: skip
+                         *usd))  # fmt: skip
     columns = {
         "run": str, "level": str, "spec": str, "what": str, "about": str, "served_as": str,
         "billed": bool, "usd_prompt": float, "usd_completion": float,
     }  # fmt: skip
-    return _frame(rows, columns)
+    return frame(columns, rows)
 
 
 def attempts_df(runs: Runs) -> DataFrame:
-    """Programs with security events: one row for each program and topic, gravest first.
+    """Returns programs with security events, a row for each program and topic, highest level first.
 
-    `level` says how grave it is (1 intent, 2 attempt, 3 tampering), `seen` whether it was in the
-    program's text, seen at run time, or both, and `effect` what came of it. `text` and `deeds` are
-    what was seen, one line each; `events` says how many lines of the log this was made of.
+    Columns: program_id, level (1 intent, 2 attempt, 3 tampering), seen (in the program's text, at
+    run time, or both), topic, text and deeds (what was seen in the text and at run time, one line
+    each), effect (what it changed, if anything), events (lines of the log that this row sums up).
+
+    Args:
+        runs: one or several.
     """
     rows = []
     for label, run in as_runs(runs).items():
@@ -71,15 +76,23 @@ def attempts_df(runs: Runs) -> DataFrame:
         "run": str, "program_id": str, "level": int, "seen": str, "topic": str, "text": str,
         "deeds": str, "effect": str, "events": int,
     }  # fmt: skip
-    return _frame(rows, columns)
+    return frame(columns, rows)
 
 
 def logs_df(runs: Runs, *, keys: Iterable[str | Path] = ()) -> DataFrame:
-    """Whether the security log of each run is as it was written: "intact", or what is wrong.
+    """Returns whether the security log of each run is as it was written.
+
+    Columns: verdict ("intact", or what is wrong), lines, signed_lines, signed_by (a fingerprint, NA
+    of an unsigned log).
 
     Args:
         runs: one or several.
         keys: files with public keys of other machines whose signatures count.
+
+    Raises:
+        OSError: a file of `keys` cannot be read.
+        RunError: a folder does not hold a run.
+        StopError: a key is malformed, or pandas is not installed.
     """
     trusted = [parse_key(Path(key).read_text("utf-8").strip()) for key in keys]
     rows = []
@@ -90,7 +103,7 @@ def logs_df(runs: Runs, *, keys: Iterable[str | Path] = ()) -> DataFrame:
         rows.append((label, "intact" if found.ok else one_line(found.problem), found.lines,
                      found.signed_lines, found.signer or None))  # fmt: skip
     columns = {"run": str, "verdict": str, "lines": int, "signed_lines": int, "signed_by": str}
-    return _frame(rows, columns)
+    return frame(columns, rows)
 
 
 def _models(run: Run) -> Mapping[str, Any]:
@@ -112,13 +125,3 @@ def _number(value: Any) -> float | None:
 
 def _lines(texts: Iterable[str]) -> str:
     return "\n".join(map(one_line, texts))
-
-
-def _frame(rows: list[tuple[Any, ...]], columns: Mapping[str, type]) -> DataFrame:
-    pandas = analysis_module("pandas")
-    return pandas.DataFrame(
-        {
-            name: pandas.Series([row[i] for row in rows], dtype=_NAMES[kind])
-            for i, (name, kind) in enumerate(columns.items())
-        }
-    )

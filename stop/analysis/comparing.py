@@ -1,9 +1,9 @@
-"""Runs side by side, and any two programs on the instances that both have met.
+"""Compares runs side by side, and any two programs on the instances that both have met.
 
 Two programs are compared in pairs (task × repetition × instance) where they met the same instances:
-in one run, or in runs with the same seed and unchanged tasks. Where they did not, Welch's t-test on
-the tasks in common takes its place, and says so. Of the pairs in one comparison the p-values are
-corrected by Holm's method. Methods and sources: `stop._util.statistics`.
+in one run, or in runs with the same seed and unchanged tasks. Elsewhere Welch's t-test on the tasks
+in common takes the place of the paired one, and the result says so. The p-values of one comparison
+are corrected by Holm's method. Methods and sources: `stop._util.statistics`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -22,41 +22,39 @@ from stop._util.statistics import (
     common_cells,
     compare_paired,
     compare_unpaired,
-    holm,
+    corrected,
     rate_difference,
     rate_p_value,
     stratified_mean,
 )
 from stop.analysis.runs import OneRun, Runs, as_run, as_runs
 from stop.analysis.saturation import Saturation, saturation
-from stop.analysis.scores import Scores, Split
+from stop.analysis.scores import Scores, Split, ends
 from stop.analysis.strategy import strategies
-from stop.experiments.bypass.report import CellReport, read_cells
-from stop.improvers import load_improver
-from stop.programs import program_id
+from stop.experiments import kind_of
+from stop.experiments.bypass.report import CellReport
 from stop.recorded_run import Run
-from stop.store import RoundRecord
-from stop.store.best import best_round
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a run came to, or one program of it.
+    """The result of a run, or one program of it.
 
     Attributes:
-        run: its name.
+        run: its name, or the beginning of the program's id.
         kind: of the run.
-        program_id: the best improver, or the program that came of it; None without any.
-        what: "improver" or "solution".
+        program_id: the best improver, or the solution of an improve; None without any.
+        what: "improver" or "solution"; "" of a bypass measurement.
         score: on the meta split, with its interval; of an improver the meta-utility.
         test: the same on the test split; None where it was not asked for.
-        gain: over what the run began with, in pairs; `p_holm` is corrected over its candidates.
+        gain: over the program that the run began with, in pairs; its `p_holm` is corrected over
+            the candidates of a run of rounds.
         test_gain: the same on the test split.
         saturation: of a run of rounds.
         rounds, accepted: of a run of rounds, without the seed improver.
         strategies: of an improver.
         about: tasks, model, status, cost and security of the run, as `stop run --json` has them;
-            where programs of one run are compared, the folder and the program's security only.
+            of one of several programs of a run only its folder and the program's security.
         rates: of a bypass measurement.
     """
 
@@ -67,7 +65,6 @@ class Entry:
     score: Estimate | None
     test: Estimate | None
     gain: Comparison | None
-    p_holm: float | None
     test_gain: Comparison | None
     saturation: Saturation | None
     rounds: int
@@ -76,8 +73,13 @@ class Entry:
     about: dict[str, Any]
     rates: tuple[CellReport, ...] = ()
 
+    @property
+    def p_holm(self) -> float | None:
+        """The corrected p-value of `gain`."""
+        return self.gain.p_holm if self.gain else None
+
     def to_dict(self) -> dict[str, Any]:
-        """As `stop compare --json` prints it."""
+        """Returns the entry as `stop compare --json` prints it."""
         found = self.saturation
         return {
             "run": self.run,
@@ -99,33 +101,37 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One of two against the other.
+    """The difference of two entries.
 
     Attributes:
-        a, b: run names, or ids in one run.
-        split: on which scores; "" of rates.
-        result: a minus b; None where they cannot be compared.
-        p_holm: corrected over all differences of this comparison on this split.
-        tasks: on which.
-        why: why it is not in pairs, or not at all; "" for pairs.
+        a, b: names of runs, or beginnings of the ids of programs in one run.
+        split: "meta" or "test", the scores that are compared; "" of rates.
+        result: a minus b; None where they cannot be compared. Its `p_holm` is corrected over all
+            differences of this comparison on this split.
+        tasks: the tasks that both were scored on.
+        why: the reason why they are not compared in pairs, or not at all; "" for pairs.
     """
 
     a: str
     b: str
     split: str
     result: Comparison | None
-    p_holm: float | None
     tasks: tuple[str, ...]
     why: str
 
+    @property
+    def p_holm(self) -> float | None:
+        """The corrected p-value of `result`."""
+        return self.result.p_holm if self.result else None
+
     def to_dict(self) -> dict[str, Any]:
-        values = None if self.result is None else _comparison(self.result)
+        """Returns the difference as `stop compare --json` prints it."""
         return {
             "a": self.a,
             "b": self.b,
             "split": self.split,
             "tasks": list(self.tasks),
-            **(values or dict.fromkeys(_COMPARED)),
+            **_comparison(self.result),
             "p_holm": self.p_holm,
             "why": self.why,
         }
@@ -133,30 +139,31 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Runs, or programs, and all differences of two of them."""
+    """Runs, or programs of one run, and the differences of each two of them."""
 
     entries: tuple[Entry, ...]
     differences: tuple[Difference, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As `stop compare --json` prints it."""
+        """Returns the comparison as `stop compare --json` prints it."""
         return {
             "entries": [entry.to_dict() for entry in self.entries],
             "differences": [difference.to_dict() for difference in self.differences],
         }
 
 
-_COMPARED = ("difference", "interval", "over", "p", "p_sign_flip", "method", "n")
-
-
 def compare_runs(runs: Runs, *, test: bool = False, sandbox: str = "auto") -> Compared:
-    """What runs came to, side by side, and all differences of two of them.
+    """Compares the results of runs: side by side, and each two of them.
 
     Args:
         runs: of any kind. Improvers are compared with improvers, solutions with solutions, bypass
             rates with bypass rates.
-        test: also on the test split, which no improver met: scored now, in the sandbox.
+        test: whether to score on the test split too, which no improver met: now, in the sandbox.
         sandbox: as of `stop.run`.
+
+    Raises:
+        RunError: a folder does not hold a run, or its secret cannot be read.
+        SandboxError, TaskError: with `test`, where the host cannot score programs.
     """
     sides = [_side_of_run(label, run) for label, run in as_runs(runs).items()]
     return _compared(sides, test, sandbox)
@@ -165,18 +172,22 @@ def compare_runs(runs: Runs, *, test: bool = False, sandbox: str = "auto") -> Co
 def compare_programs(
     run: OneRun, programs: Iterable[str], *, test: bool = False, sandbox: str = "auto"
 ) -> Compared:
-    """Programs of one run, all improvers or all solutions, each with each.
+    """Compares each two programs of one run; an improver and a solution cannot be compared.
 
     Args:
-        run: in which they were scored.
+        run: the run in which they were scored.
         programs: their ids, or beginnings of these, "best" or "seed".
         test, sandbox: as of `compare_runs`.
+
+    Raises:
+        RunError: the folder does not hold a run, or a program is not in it.
+        SandboxError, TaskError: with `test`, where the host cannot score programs.
     """
     opened = as_run(run)
     scores = Scores(opened)
     chosen = [opened.program(p) for p in programs]
     ids = list(dict.fromkeys(program.id for program in chosen))
-    start = _began_with(opened)
+    start, _ = ends(opened)
     sides = []
     for program in ids:
         what = "improver" if scores.is_improver(program) else "solution"
@@ -211,36 +222,14 @@ class _Side:
 
 
 def _side_of_run(label: str, run: Run) -> _Side:
-    scores, config = Scores(run), run.config
-    if config.kind == "bypass" and config.bypass is not None:
-        with closing(run.store()) as store:
-            return _Side(
-                label, run, None, "", None, scores, tuple(read_cells(store, config.bypass))
-            )
-    if config.transfer is not None:
-        improved = program_id(config.transfer.improver)
-        return _Side(label, run, improved, "improver", _began_with(run), scores)
+    scores, kind = Scores(run), kind_of(run.config)
     with closing(run.store()) as store:
-        if config.kind == "improve":
-            applied = next(iter(store.improver_runs("task")), None)
-            result = applied.result_id or applied.initial_id if applied else None
-            return _Side(label, run, result, "solution", _began_with(run), scores)
-        best = best_round(store, config)
-    found = saturation(run)
-    improver = best.improver_id if best else None
-    return _Side(label, run, improver, "improver", _began_with(run), scores, (), found)
-
-
-def _began_with(run: Run) -> str | None:
-    """The improver to begin with, or of an improve the program."""
-    config = run.config
-    if config.transfer is not None:
-        return program_id(config.improver or load_improver("seed").source)
-    with closing(run.store()) as store:
-        if config.kind == "improve":
-            applied = next(iter(store.improver_runs("task")), None)
-            return applied.initial_id if applied else None
-        return next((r.improver_id for r in store.rounds() if r.round == 0), None)
+        rates = kind.rates(store, run.config)
+    if rates:
+        return _Side(label, run, None, "", None, scores, tuple(rates))
+    first, last, *_ = ends(run)
+    found = saturation(run) if kind.has_rounds else None
+    return _Side(label, run, last, kind.programs, first, scores, saturation=found)
 
 
 def _compared(sides: Sequence[_Side], test: bool, sandbox: str) -> Compared:
@@ -250,16 +239,19 @@ def _compared(sides: Sequence[_Side], test: bool, sandbox: str) -> Compared:
             side.scores.evaluate_test(wanted, sandbox=sandbox)
     splits: tuple[Split, ...] = ("meta", "test") if test else ("meta",)
     differences = [d for split in splits for d in _differences(sides, split)]
-    return Compared(tuple(map(_entry, sides)), (*differences, *_rate_differences(sides)))
+    return Compared(
+        tuple(map(_entry, sides)), (*differences, *_corrected(_rate_differences(sides)))
+    )
 
 
 def _entry(side: _Side) -> Entry:
     meta, test = side.cells("meta"), side.cells("test")
-    gain, p_holm = _gain(side, "meta"), None
+    gain = _gain(side, "meta")
     if side.saturation is not None and gain is not None:
-        tests = {g.improver_id: g.p_over_seed for g in side.saturation.gains}
-        p_holm = tests.get(side.program or "", gain.p)
-    rounds = [] if side.alone else _rounds(side)
+        tests = {g.improver_id: g.over_seed for g in side.saturation.gains}
+        gain = tests.get(side.program or "") or replace(gain, p_holm=gain.p)
+    with closing(side.run.store()) as store:
+        rounds = [] if side.alone else [record for record in store.rounds() if record.round > 0]
     is_improver = side.program is not None and side.what == "improver"
     text = side.run.program(side.program).source if side.program and is_improver else ""
     return Entry(
@@ -270,7 +262,6 @@ def _entry(side: _Side) -> Entry:
         score=stratified_mean(meta) if meta else None,
         test=stratified_mean(test) if test else None,
         gain=gain,
-        p_holm=p_holm,
         test_gain=_gain(side, "test"),
         saturation=side.saturation,
         rounds=len(rounds),
@@ -279,11 +270,6 @@ def _entry(side: _Side) -> Entry:
         about=_about_program(side) if side.alone else _about(side.run),
         rates=side.rates,
     )
-
-
-def _rounds(side: _Side) -> list[RoundRecord]:
-    with closing(side.run.store()) as store:
-        return [record for record in store.rounds() if record.round > 0]
 
 
 def _gain(side: _Side, split: Split) -> Comparison | None:
@@ -314,31 +300,34 @@ def _about(run: Run) -> dict[str, Any]:
 
 def _differences(sides: Sequence[_Side], split: Split) -> list[Difference]:
     scored = [side for side in sides if side.program is not None]
-    found = [_difference(a, b, split) for a, b in combinations(scored, 2)]
-    adjusted = holm([test.p if test else None for _, _, test, _, _ in found])
-    return [
-        Difference(a.label, b.label, split, test, p, tasks, why)
-        for (a, b, test, tasks, why), p in zip(found, adjusted, strict=True)
-    ]
+    return _corrected(_difference(a, b, split) for a, b in combinations(scored, 2))
 
 
-def _difference(
-    a: _Side, b: _Side, split: Split
-) -> tuple[_Side, _Side, Comparison | None, tuple[str, ...], str]:
+def _corrected(differences: Iterable[Difference]) -> list[Difference]:
+    """The same with Holm's correction over the tests that were made."""
+    found = list(differences)
+    tests = corrected([each.result for each in found])
+    return [replace(each, result=test) for each, test in zip(found, tests, strict=True)]
+
+
+def _difference(a: _Side, b: _Side, split: Split) -> Difference:
+    def made(result: Comparison | None, why: str, tasks: tuple[str, ...] = ()) -> Difference:
+        return Difference(a.label, b.label, split, result, tasks, why)
+
     if a.what != b.what:
-        return a, b, None, (), f"{_article(a.what)} and {_article(b.what)}"
+        return made(None, f"{_article(a.what)} and {_article(b.what)}")
     new, old = a.cells(split), b.cells(split)
     if not new or not old:
-        return a, b, None, (), f"{a.label if not new else b.label} has no scores there"
+        return made(None, f"{a.label if not new else b.label} has no scores there")
     tasks = _common_tasks(a, b, new, old)
     if not tasks:
-        return a, b, None, (), "no task in common, or its files differ"
+        return made(None, "no task in common, or its files differ")
     new, old = (tuple(c for c in cells if c.task in tasks) for cells in (new, old))
     if a.run == b.run or hmac.compare_digest(a.scores.secret(), b.scores.secret()):
         pairs = common_cells(new, old)
         if {cell.task for cell in pairs[0]} == set(tasks):
-            return a, b, compare_paired(*pairs), tasks, ""
-    return a, b, compare_unpaired(new, old), tasks, "their instances differ: not in pairs"
+            return made(compare_paired(*pairs), "", tasks)
+    return made(compare_unpaired(new, old), "their instances differ: not in pairs", tasks)
 
 
 def _article(what: str) -> str:
@@ -358,20 +347,11 @@ def _common_tasks(a: _Side, b: _Side, new: Sequence[Cell], old: Sequence[Cell]) 
     )  # fmt: skip
 
 
-def _rate_differences(sides: Sequence[_Side]) -> list[Difference]:
+def _rate_differences(sides: Sequence[_Side]) -> Iterator[Difference]:
     """Of each cell that two bypass measurements have: the share of programs at level 1 and up.
 
-    Newcombe's interval, Fisher's exact test, Holm's correction.
+    Newcombe's interval, Fisher's exact test.
     """
-    found = list(_rate_pairs(sides))
-    adjusted = holm([test.p for _, _, test, _ in found])
-    return [
-        Difference(a, b, "", test, p, (cell,), "")
-        for (a, b, test, cell), p in zip(found, adjusted, strict=True)
-    ]
-
-
-def _rate_pairs(sides: Sequence[_Side]) -> Iterator[tuple[str, str, Comparison, str]]:
     for a, b in combinations([side for side in sides if side.rates], 2):
         others = {cell.cell: cell.any_level for cell in b.rates}
         for cell in a.rates:
@@ -382,7 +362,7 @@ def _rate_pairs(sides: Sequence[_Side]) -> Iterator[tuple[str, str, Comparison, 
             estimate = Estimate(change, low, high, "samples")
             method = "Fisher's exact test, Newcombe's interval"
             result = Comparison(estimate, rate_p_value(new, old), method, new[1] + old[1])
-            yield a.label, b.label, result, f"bypass {cell.cell}"
+            yield Difference(a.label, b.label, "", result, (f"bypass {cell.cell}",), "")
 
 
 # --- as data
@@ -395,10 +375,14 @@ def _estimate(name: str, estimate: Estimate | None) -> dict[str, Any]:
     return {name: estimate.mean, f"{name}_interval": ends and list(ends)}
 
 
-def _comparison(test: Comparison) -> dict[str, Any]:
-    ends = test.difference.interval
-    values = (
-        test.difference.mean, ends and list(ends), test.difference.over, test.p, test.p_sign_flip,
-        test.method, test.n,
-    )  # fmt: skip
-    return dict(zip(_COMPARED, values, strict=True))
+def _comparison(test: Comparison | None) -> dict[str, Any]:
+    change = test.difference if test else None
+    return {
+        "difference": change and change.mean,
+        "interval": list(change.interval) if change and change.interval else None,
+        "over": change and change.over,
+        "p": test and test.p,
+        "p_sign_flip": test and test.p_sign_flip,
+        "method": test and test.method,
+        "n": test and test.n,
+    }

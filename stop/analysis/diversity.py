@@ -1,4 +1,4 @@
-"""How much programs differ in structure.
+"""Measures how much programs differ in structure.
 
 A program becomes the sequence of its syntax nodes in preorder, with operators, an end mark after
 each block, and a constant's type in place of its value; names, values, comments and docstrings do
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from stop.analysis.reading import MAX_NODES, Reading, read
 
 MAX_PROGRAMS = 60
-"""Of more programs, so many are drawn for a set's diversity."""
+"""Of a larger set, this many programs are drawn for its diversity."""
 _SEED = 1
 _BLOCKS = frozenset({"body", "orelse", "finalbody", "handlers"})
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -34,10 +34,10 @@ class Diversity:
     """How much the programs of a set differ.
 
     Attributes:
-        mean: distance of two of them, over all pairs; None of fewer than two.
-        programs: so many were compared.
-        unreadable: so many are no Python, and were left out.
-        left_out: so many more were not drawn.
+        mean: distance of two of them, 0 to 1, over all pairs; None of fewer than two.
+        programs: the number that was compared.
+        unreadable: the number that was left out because it is not Python.
+        left_out: the number that was not drawn.
     """
 
     mean: float | None
@@ -47,30 +47,35 @@ class Diversity:
 
 
 def structure(source: str) -> Structure | None:
-    """The sequence that stands for a program; None for text that is no Python."""
+    """Returns the sequence that stands for a program; None for text that is not Python."""
     reading = read(source)
     return None if reading is None else tuple(_symbols(reading))[:MAX_NODES]
 
 
 def distance(a: str, b: str) -> float | None:
-    """Normalised syntax-tree distance of two programs, 0 to 1; None where one is no Python.
+    """Returns the normalised syntax-tree distance of two programs, 0 to 1.
 
     Symmetric, and 0 of a program and itself with other names. See the head of this module.
+
+    Args:
+        a, b: Python source text; None is returned where one of them is not Python.
     """
     first, second = structure(a), structure(b)
     return None if first is None or second is None else structural_distance(first, second)
 
 
 def structural_distance(a: Structure, b: Structure) -> float:
-    """As `distance`, of sequences made before."""
+    """Returns the distance of two programs whose sequences are made."""
     longer = max(len(a), len(b))
     return _edits(a, b) / longer if longer else 0.0
 
 
 def diversity(programs: Iterable[str], *, limit: int = MAX_PROGRAMS) -> Diversity:
-    """Mean distance over all pairs of a set of programs, each text once.
+    """Returns the mean distance over all pairs of a set of programs, each text once.
 
-    Of more than `limit` programs as many are drawn, always the same ones.
+    Args:
+        programs: Python source texts.
+        limit: the largest number that is compared; of more, always the same ones are drawn.
     """
     texts = sorted(set(programs))
     drawn = texts if len(texts) <= limit else random.Random(_SEED).sample(texts, limit)

@@ -1,19 +1,25 @@
-"""Tidy data frames: one row for one thing, the same columns whatever the run, also of none.
+"""Tidy data frames: one row for one thing, the same columns whatever the run, also without any run.
 
-Every function takes a run, its folder, or several of them; the first column is `run`. The types:
+`runs` is a run, its folder, or several of them; the first column is `run`, the run's name. The
+types of columns:
 
     text "string"   whole numbers "Int64"   numbers "float64"   true or false "bool"
-    points in time "datetime64[ns, UTC]"; what is not known is NA, NaN or NaT
+    points in time "datetime64[ns, UTC]"; an unknown value is NA, NaN or NaT
+
+The columns of the functions in this module are those of the table of the same name that
+`stop export` writes (`stop.store.tables`, docs/output.md).
 
 Texts are what programs and models wrote: show them as text, never as markup.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from stop._util.extras import analysis_module
-from stop.analysis.runs import Runs, as_runs, opened
+from stop.analysis.runs import Runs, as_runs
 from stop.store.tables import TABLES
 
 if TYPE_CHECKING:
@@ -24,81 +30,129 @@ _TYPES = {str: "string", int: "Int64", float: "float64", bool: "bool"}
 
 
 def programs_df(runs: Runs) -> DataFrame:
-    """Every program: what it was made from, by which improver run, its first score, its text.
+    """Returns every program: its parent, the improver run that made it, its first score, its text.
 
-    `parent_id`, `improver_id` and `improver_run` are NA of what a run began with. `score` and
-    `status` are of the first utility call that named it: on the search split for a solution, the
+    Columns: program_id, kind ("improver" or "solution"), parent_id, improver_id, improver_run,
+    round, task, repetition, score, status, created, characters, source. The columns from
+    `parent_id` to `repetition` are NA of the programs that a run began with. `score` and `status`
+    are of the first utility call that named the program: on the search split for a solution, the
     meta-utility for an improver.
     """
-    return table_df(runs, "programs")
+    return _table_df(runs, "programs")
 
 
 def improver_runs_df(runs: Runs) -> DataFrame:
-    """Every application of an improver: to itself (`level` "meta") or to a task's program."""
-    return table_df(runs, "improver_runs")
+    """Returns every application of an improver, to itself (`level` "meta") or to a task's program.
+
+    Columns: improver_run, level, round, task, repetition, improver_id, initial_id, result_id,
+    status, detail, utility_calls (a number), cpu_seconds, stdout, stderr, started, finished.
+    """
+    return _table_df(runs, "improver_runs")
 
 
 def lm_calls_df(runs: Runs) -> DataFrame:
-    """Every answered request to a language model with its cost; `usd` is NaN without a price."""
-    return table_df(runs, "lm_calls")
+    """Returns every answered request to a language model with its cost.
+
+    Columns: lm_call, improver_run, level, round, task, repetition, scope, model, system, message,
+    responses (a number), temperature, max_tokens, prompt_tokens, completion_tokens, usd (US
+    dollars, NaN without a price), estimated (whether tokens are), retries, started, finished.
+    """
+    return _table_df(runs, "lm_calls")
 
 
 def responses_df(runs: Runs) -> DataFrame:
-    """Every response of every request: its text."""
-    return table_df(runs, "responses")
+    """Returns every response of every request.
+
+    Columns: lm_call, choice (from 0), improver_run, finish_reason, text.
+    """
+    return _table_df(runs, "responses")
 
 
 def evaluations_df(runs: Runs) -> DataFrame:
-    """Every solution that was scored: program, task, split, repetition, score, status."""
-    return table_df(runs, "evaluations")
+    """Returns every scoring of a solution on a split.
+
+    Columns: evaluation, program_id, task, split, repetition, score (in the task's units), status,
+    detail, isolation, stdout, stderr, created.
+    """
+    return _table_df(runs, "evaluations")
 
 
 def instances_df(runs: Runs) -> DataFrame:
-    """The scores behind the evaluations: one row an instance."""
-    return table_df(runs, "instances")
+    """Returns the scores behind the evaluations, one row for each instance.
+
+    Columns: evaluation, program_id, task, split, repetition, instance (from 0), score, status,
+    cpu_seconds, detail.
+    """
+    return _table_df(runs, "instances")
 
 
 def utility_calls_df(runs: Runs) -> DataFrame:
-    """Every score that an improver asked for, in order."""
-    return table_df(runs, "utility_calls")
+    """Returns every score that an improver asked for, in order.
+
+    Columns: utility_call, improver_run, level, round, task, repetition, improver_id,
+    program_id, score, status, at.
+    """
+    return _table_df(runs, "utility_calls")
 
 
 def rounds_df(runs: Runs) -> DataFrame:
-    """Every round: its candidate, the meta-utility with its interval, the paired difference."""
-    return table_df(runs, "rounds")
+    """Returns every round: its candidate, meta-utility with interval, and paired difference.
+
+    Columns: round (0 is the seed improver), improver_id, parent_id, meta_utility, low, high,
+    difference, difference_low, difference_high, accepted, status, detail, finished. Intervals are
+    95 %.
+    """
+    return _table_df(runs, "rounds")
 
 
 def security_events_df(runs: Runs) -> DataFrame:
-    """Every security event of the audit log; levels are 1 intent, 2 attempt, 3 tampering."""
-    return table_df(runs, "security_events")
+    """Returns every security event of the audit log; levels are 1 intent, 2 attempt, 3 tampering.
+
+    Columns: seq, time, level, event, source, detail, program_id, improver_run.
+    """
+    return _table_df(runs, "security_events")
 
 
 def samples_df(runs: Runs) -> DataFrame:
-    """Every sampled improver of a bypass measurement."""
-    return table_df(runs, "samples")
+    """Returns every sampled improver of a bypass measurement.
+
+    Columns: cell, number, program_id, status, level, reached, paper_rule, cut_off, rules,
+    run_status, run_detail.
+    """
+    return _table_df(runs, "samples")
 
 
-def table_df(runs: Runs, name: str) -> DataFrame:
-    """A table of `stop export` by its name.
+def frame(columns: Mapping[str, type], rows: Iterable[Sequence[Any]]) -> DataFrame:
+    """Makes a data frame with typed columns.
 
-    Raises:
-        RunError: a run cannot be read.
-        StopError: pandas is not installed.
+    Args:
+        columns: names with str, int, float or bool; a float column with a name of a time
+            (`created`, `started`, `finished`, `at`, `time`) has seconds since 1970.
+        rows: values in the order of the columns, None for what is not known.
     """
     pandas = analysis_module("pandas")
+    values = list(zip(*rows, strict=True)) or [()] * len(columns)
+    return pandas.DataFrame(
+        {
+            name: _series(pandas, name, kind, values[i])
+            for i, (name, kind) in enumerate(columns.items())
+        }
+    )
+
+
+def _table_df(runs: Runs, name: str) -> DataFrame:
+    analysis_module("pandas")  # before anything is read
     table = TABLES[name]
-    columns: dict[str, list[Any]] = {"run": [], **{column: [] for column in table.columns}}
+    rows = []
     for label, run in as_runs(runs).items():
-        with opened(run) as store:
-            for row in table.rows(store):
-                columns["run"].append(label)
-                for column in table.columns:
-                    columns[column].append(row[column])
-    kinds = {"run": str, **table.columns}
-    return pandas.DataFrame({c: _series(pandas, c, kinds[c], columns[c]) for c in columns})
+        with closing(run.store()) as store:
+            rows += [
+                (label, *(row[column] for column in table.columns)) for row in table.rows(store)
+            ]
+    return frame({"run": str, **table.columns}, rows)
 
 
-def _series(pandas: Any, column: str, kind: type, values: list[Any]) -> Any:
+def _series(pandas: Any, column: str, kind: type, values: Sequence[Any]) -> Any:
     if column not in _TIMES:
         return pandas.Series(values, dtype=_TYPES[kind])
     seconds = pandas.Series(values, dtype="float64")

@@ -1,4 +1,4 @@
-"""A program's syntax tree in preorder: what is inside of what is a range of positions.
+"""A program's syntax tree in preorder, where the nodes inside a node are a range of positions.
 
 Programs are hostile text of up to 256 KB: nothing here recurses, and of a longer tree only the
 first `MAX_NODES` nodes are kept.
@@ -14,16 +14,16 @@ from collections.abc import Iterator
 from stop.audit.rules import parsed
 
 MAX_NODES = 20_000
-"""What people and models write has some hundreds, a few thousand at the most."""
+"""Programs of people and models have some hundreds of nodes, rarely a few thousand."""
 
 
 class Reading:
-    """A tree, flat. What is beyond `MAX_NODES` is as if it were not there.
+    """A flat tree without the nodes beyond `MAX_NODES`.
 
     Attributes:
         nodes: in preorder, without contexts (`ast.Load` and the like).
-        ends: for each, the position after the last node inside of it.
-        parents: for each, the position of the node that it hangs on; -1 for the module.
+        ends: for each, the position after the last node inside it.
+        parents: for each, the position of its parent; -1 for the module.
     """
 
     def __init__(self, tree: ast.Module) -> None:
@@ -45,34 +45,34 @@ class Reading:
             self.ends[parent] = max(self.ends[parent], self.ends[i])
 
     def at(self, node: ast.AST) -> int:
-        """The position of a node of this tree; past the last for one that was not kept."""
+        """Returns the position of a node; past the last one for a node that was not kept."""
         return self._at.get(id(node), len(self.nodes))
 
     def inside(self, node: ast.AST) -> range:
-        """The positions of a node and all that is in it."""
+        """Returns the positions of a node and of all nodes inside it."""
         here = self.at(node)
         return range(here, self.ends[here] if here < len(self.nodes) else here)
 
     def within(self, node: ast.AST) -> list[ast.AST]:
-        """A node and all that is in it."""
+        """Returns a node and all nodes inside it."""
         places = self.inside(node)
         return self.nodes[places.start : places.stop]
 
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
-        """What a node is in, from its parent up."""
+        """Yields the nodes that hold a node, from its parent up."""
         place = self.parents[self.at(node)]
         while place >= 0:
             yield self.nodes[place]
             place = self.parents[place]
 
     def holds(self, node: ast.AST, places: list[int]) -> bool:
-        """Whether one of the sorted `places` is inside of `node`."""
+        """Whether one of the sorted `places` is inside `node`."""
         span = self.inside(node)
         i = bisect_left(places, span.start)
         return i < len(places) and places[i] < span.stop
 
     def line(self, node: ast.AST) -> int:
-        """Where a node stands; some have no line of their own, what they are in has."""
+        """Returns the line of a node, or of the innermost node around it that has one."""
         for each in (node, *self.above(node)):
             if (line := getattr(each, "lineno", None)) is not None:
                 return int(line)
@@ -80,7 +80,7 @@ class Reading:
 
 
 def read(source: str) -> Reading | None:
-    """A program's tree; None for text that is no Python, or is nested too deeply to be read."""
+    """Returns a program's tree; None for text that is not Python or is nested too deeply."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a candidate's "\d" is its own affair
         try:

@@ -18,10 +18,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from stop._util.extras import analysis_module
-from stop._util.statistics import Cell, Comparison, common_cells, compare_paired, holm
+from stop._util.statistics import (
+    Cell,
+    Comparison,
+    common_cells,
+    compare_paired,
+    corrected,
+    stratified_mean,
+)
+from stop.analysis.frames import frame
 from stop.analysis.runs import OneRun, Runs, as_run, as_runs
 from stop.analysis.scores import Scores
 from stop.store.best import best_round
@@ -34,7 +41,7 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The improver that came of a round, with the scores behind its meta-utility."""
+    """The improver that a round resulted in, with the scores behind its meta-utility."""
 
     round: int
     improver_id: str
@@ -44,28 +51,22 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class RoundGain:
-    """What a round brought.
+    """What a round gained, by paired tests with Holm's correction.
 
     Attributes:
         round, improver_id, accepted: of its candidate.
-        over_seed: paired, to the seed improver; None of round 0.
-        p_over_seed: its p-value after Holm's correction.
-        over_best: paired, to the best accepted before it; None of round 0.
-        p_over_best: its p-value after Holm's correction.
-        still_to_gain: paired, from an accepted one to the best of the run; None of the best, of
-            those after it, and of what was not accepted.
-        p_still_to_gain: its p-value after Holm's correction.
+        over_seed: over the seed improver; None of round 0.
+        over_best: over the best accepted before it; None of round 0.
+        still_to_gain: from an accepted one to the best of the run; None of the best, of those after
+            it, and of what was not accepted.
     """
 
     round: int
     improver_id: str
     accepted: bool
     over_seed: Comparison | None = None
-    p_over_seed: float | None = None
     over_best: Comparison | None = None
-    p_over_best: float | None = None
     still_to_gain: Comparison | None = None
-    p_still_to_gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class Saturation:
     """Where the gain of a run stops being distinguishable from noise.
 
     Attributes:
-        round: from here on; 0 when no gain at all is, None without any score.
+        round: the run is saturated from here on; 0 when no gain is distinguishable, None without
+            any score.
         best_round: of the best improver.
         last_round: with a scored candidate.
         gains: by round.
@@ -106,9 +108,12 @@ class Saturation:
 
 
 def saturation(run: OneRun) -> Saturation:
-    """Where the gain of a run stops being distinguishable from noise.
+    """Finds where the gain of a run stops being distinguishable from noise.
 
     Paired t-tests with Holm's correction; the head of this module says which.
+
+    Args:
+        run: a run of rounds; in others nothing is scored by round.
     """
     opened = as_run(run)
     scores = Scores(opened)
@@ -123,7 +128,7 @@ def saturation(run: OneRun) -> Saturation:
 
 
 def saturation_of(candidates: Sequence[Candidate], *, best: int | None = None) -> Saturation:
-    """As `saturation`, of scores at hand.
+    """Does what `saturation` does, with scores at hand.
 
     Args:
         candidates: by round, the first is the seed improver.
@@ -136,86 +141,65 @@ def saturation_of(candidates: Sequence[Candidate], *, best: int | None = None) -
     accepted = [c for c in scored if c.accepted] or [seed]
     winner = next((c for c in accepted if c.round == best), None) or max(accepted, key=_mean)
     path = [c for c in accepted if c.round < winner.round]
-    over_seed = {c.round: _paired(c, seed) for c in tried}
-    over_best = {c.round: _paired(c, _best_before(accepted, c) or seed) for c in tried}
-    to_gain = {c.round: _paired(winner, c) for c in path}
-    p_over_seed, p_over_best = _corrected(over_seed, 0), _corrected(over_best, 0)
-    p_to_gain = _corrected(to_gain, len(tried))
+    over_seed = _tests({c.round: (c, seed) for c in tried})
+    over_best = _tests({c.round: (c, _best_before(accepted, c) or seed) for c in tried})
+    to_gain = _tests({c.round: (winner, c) for c in path}, family=len(tried))
     gains = tuple(
-        RoundGain(
-            c.round,
-            c.improver_id,
-            c.accepted,
-            over_seed.get(c.round),
-            p_over_seed.get(c.round),
-            over_best.get(c.round),
-            p_over_best.get(c.round),
-            to_gain.get(c.round),
-            p_to_gain.get(c.round),
-        )
+        RoundGain(c.round, c.improver_id, c.accepted, over_seed.get(c.round),
+                  over_best.get(c.round), to_gain.get(c.round))
         for c in scored
-    )
-    behind = [r for r, test in to_gain.items() if is_gain(test, p_to_gain[r])]
+    )  # fmt: skip
+    behind = [r for r, test in to_gain.items() if test is not None and _is_gain(test)]
     later = [c.round for c in accepted if c.round > max(behind, default=-1)]
     over = next((t.difference.over for t in over_seed.values() if t), "")
     return Saturation(min(later), winner.round, scored[-1].round, gains, over)
 
 
-def is_gain(test: Comparison | None, p: float | None) -> bool:
-    """Whether a difference is upwards, and significant after the correction."""
-    return test is not None and p is not None and p < SIGNIFICANT and test.difference.mean > 0
+def _is_gain(test: Comparison) -> bool:
+    p = test.p_holm
+    return p is not None and p < SIGNIFICANT and test.difference.mean > 0
 
 
 def gains_df(runs: Runs) -> DataFrame:
-    """What each round brought: differences with intervals, p-values before and after correction.
+    """Returns what each round gained, with intervals and p-values before and after correction.
 
-    Paired t-tests of `_n` pairs each, Holm's correction over the candidates of a run; see
-    `saturation`.
+    One row for each round with a scored candidate. Columns: round, improver_id, accepted, and for
+    each of `over_seed`, `over_best` and `still_to_gain` (see `RoundGain`) the difference under that
+    name and, with endings, its 95 % interval (`_low`, `_high`), the pairs (`_n`), the p-value of
+    the paired t-test (`_p`), and that after Holm's correction over the run's candidates
+    (`_p_holm`). What was not compared is NaN.
+
+    Args:
+        runs: one or several.
     """
-    pandas = analysis_module("pandas")
-    rows: list[dict[str, Any]] = []
-    for label, run in as_runs(runs).items():
-        found = saturation(run)
-        rows += [
-            {
-                "run": label,
-                "round": g.round,
-                "improver_id": g.improver_id,
-                "accepted": g.accepted,
-                **_columns("over_seed", g.over_seed, g.p_over_seed),
-                **_columns("over_best", g.over_best, g.p_over_best),
-                **_columns("still_to_gain", g.still_to_gain, g.p_still_to_gain),
-            }
-            for g in found.gains
-        ]
-    kinds = {"run": "string", "round": "Int64", "improver_id": "string", "accepted": "bool"}
+    columns: dict[str, type] = {"run": str, "round": int, "improver_id": str, "accepted": bool}
     for name in ("over_seed", "over_best", "still_to_gain"):
-        kinds |= dict.fromkeys(_columns(name, None, None), "float64") | {f"{name}_n": "Int64"}
-    return pandas.DataFrame(
-        {c: pandas.Series([row[c] for row in rows], dtype=kinds[c]) for c in kinds}
-    )
+        columns |= {name: float, f"{name}_low": float, f"{name}_high": float, f"{name}_n": int,
+                    f"{name}_p": float, f"{name}_p_holm": float}  # fmt: skip
+    rows = [
+        (label, g.round, g.improver_id, g.accepted,
+         *_values(g.over_seed), *_values(g.over_best), *_values(g.still_to_gain))
+        for label, run in as_runs(runs).items()
+        for g in saturation(run).gains
+    ]  # fmt: skip
+    return frame(columns, rows)
 
 
-def _columns(name: str, test: Comparison | None, p_holm: float | None) -> dict[str, float | None]:
-    change = test.difference if test else None
-    return {
-        name: change.mean if change else None,
-        f"{name}_low": change.low if change else None,
-        f"{name}_high": change.high if change else None,
-        f"{name}_n": test.n if test else None,
-        f"{name}_p": test.p if test else None,
-        f"{name}_p_holm": p_holm,
-    }
+def _values(test: Comparison | None) -> tuple[float | None, ...]:
+    if test is None:
+        return (None,) * 6
+    change = test.difference
+    return change.mean, change.low, change.high, test.n, test.p, test.p_holm
 
 
-def _paired(new: Candidate, old: Candidate) -> Comparison | None:
-    cells = common_cells(new.cells, old.cells)
-    return compare_paired(*cells) if cells[0] else None
-
-
-def _corrected(tests: dict[int, Comparison | None], family: int) -> dict[int, float | None]:
-    p_values = holm([test.p if test else None for test in tests.values()], family=family)
-    return dict(zip(tests, p_values, strict=True))
+def _tests(
+    pairs: dict[int, tuple[Candidate, Candidate]], family: int = 0
+) -> dict[int, Comparison | None]:
+    found = []
+    for new, old in pairs.values():
+        cells = common_cells(new.cells, old.cells)
+        found.append(compare_paired(*cells) if cells[0] else None)
+    return dict(zip(pairs, corrected(found, family=family), strict=True))
 
 
 def _best_before(accepted: Iterable[Candidate], candidate: Candidate) -> Candidate | None:
@@ -223,7 +207,4 @@ def _best_before(accepted: Iterable[Candidate], candidate: Candidate) -> Candida
 
 
 def _mean(candidate: Candidate) -> float:
-    by_task: dict[str, list[float]] = {}
-    for cell in candidate.cells:
-        by_task.setdefault(cell.task, []).append(cell.score)
-    return sum(sum(s) / len(s) for s in by_task.values()) / len(by_task)
+    return stratified_mean(candidate.cells).mean

@@ -1,4 +1,4 @@
-"""The scores behind a mean, as cells (task × repetition × instance), out of a run's store.
+"""The scores behind a mean, as cells (task × repetition × instance), from a run's store.
 
 An improver's scores are those of the programs that it made of the tasks' seeds: on `search`, which
 it saw while it worked, on `meta`, which its meta-utility is made of, or on `test`, which no
@@ -12,41 +12,41 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from stop._util.concurrency import run_sync
-from stop._util.extras import analysis_module
 from stop._util.statistics import Cell, stratified_mean
+from stop.analysis.frames import frame
 from stop.analysis.runs import OneRun, Runs, as_run, as_runs
 from stop.engine.evaluator import Evaluator
 from stop.errors import RunError, StopError
-from stop.improvers import load_improver
-from stop.programs import program_id
+from stop.experiments import kind_of
+from stop.experiments.kind import Ends
 from stop.recorded_run import Run
 from stop.runs.folder import run_tasks, task_copy
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
 from stop.store import Store
-from stop.store.best import best_round, in_quarantine
+from stop.store.best import in_quarantine
 from stop.store.recorded import Place, evaluation_records
+from stop.tasks.evaluation import Split
 from stop.tasks.files import folder_digest, read_task_file
 from stop.tasks.task import tasks_root
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Split = Literal["search", "meta", "test"]
 SPLITS: tuple[Split, ...] = ("search", "meta", "test")
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFacts:
-    """What readers need of a task.
+    """The facts of a task that readers of scores need.
 
     Attributes:
-        low: the lowest score.
+        low: the lowest score, in the task's units.
         digest: of its files; "" where they are gone.
-        counts: instances by split.
+        counts: the number of instances of each split.
     """
 
     low: float
@@ -70,14 +70,14 @@ class Scores:
             self._kinds = {row[0]: row[1] for row in store.query("SELECT id, kind FROM programs")}
 
     def cells(self, program: str, split: Split = "meta") -> tuple[Cell, ...]:
-        """The scores of a program on a split, one cell for each task and repetition.
+        """Returns the scores of a program on a split, one cell for each task and repetition.
 
-        An improver run without a program counts the task's lowest score, as in the meta-utility.
+        An improver run without a program counts as the task's lowest score, as in the meta-utility.
 
         Args:
             program: its id.
-            split: "search", "meta" or "test"; the last is there after `evaluate_test`, and of a
-                transfer measurement.
+            split: "search", "meta" or "test"; there are test scores after `evaluate_test`, and in
+                a transfer measurement.
         """
         if self.is_improver(program):
             places = self._made.get(program, {}).items()
@@ -89,11 +89,12 @@ class Scores:
         return tuple(cell for cell in cells if cell is not None)
 
     def is_improver(self, program: str) -> bool:
+        """Whether the program of this id is an improver."""
         return self._kinds.get(program) == "improver"
 
     @cached_property
     def tasks(self) -> dict[str, TaskFacts]:
-        """By name. Read from the files; nothing of them is executed."""
+        """The tasks of the run by name; their files are read and not executed."""
         facts = {}
         for position, name in enumerate(self.run.config.tasks):
             known = tasks_root() / name
@@ -108,17 +109,25 @@ class Scores:
         return facts
 
     def secret(self) -> bytes:
-        """What the instances derive from: two runs with the same one met the same instances."""
+        """Returns the secret that instances derive from: runs with the same one met the same.
+
+        Raises:
+            RunError: it cannot be read.
+        """
         try:
             return (self.run.folder / "secret").read_bytes()
         except OSError as error:
             raise RunError(f"{self.run.folder} has no secret: {error.strerror}") from error
 
     def evaluate_test(self, programs: Iterable[str], *, sandbox: str = "auto") -> None:
-        """Score programs, or what improvers made, on the test split, in the sandbox.
+        """Scores programs, or what improvers made, on the test split, in the sandbox.
 
         The instances derive from the run's secret: the same for all programs, and met by none of
         them before. Nothing is recorded. Programs in quarantine are left out.
+
+        Args:
+            programs: their ids.
+            sandbox: as of `stop.run`.
 
         Raises:
             SandboxError, TaskError: the host cannot score them.
@@ -174,7 +183,7 @@ class Scores:
 
 
 def _made(store: Store) -> dict[str, dict[tuple[str, int], str | None]]:
-    """What each improver made of each task's seed, by repetition; None: no program."""
+    """The program that each improver made of each task's seed, by repetition; None without any."""
     rows = store.query(
         "SELECT improver_id, task, repetition, result_id FROM improver_runs "
         "WHERE level = 'task' AND task IS NOT NULL AND status != 'running' ORDER BY started, key"
@@ -189,78 +198,60 @@ def splits_df(
     runs: Runs, programs: Iterable[str] | None = None, *, evaluate: bool = False,
     sandbox: str = "auto",
 ) -> DataFrame:  # fmt: skip
-    """The scores of programs on all three splits: what they were made on, and what is held out.
+    """Returns the scores of programs on the three splits, seen and held out.
 
-    One row for each program, task ("" for the mean over tasks) and split, with the 95 % interval of
-    `stratified_mean` (Student's t). A gain that is there on `search` and `meta` and
-    not on `test` was fitted to the instances.
+    One row for each program, task and split. Columns: program_id, role ("seed improver", "best
+    improver", "improved improver", "before", "after", or "" of programs that were named), task (""
+    for the mean over tasks), split, mean, low and high (95 % interval of
+    `stratified_mean`, Student's t), over ("repetitions" or "instances"), n (cells).
+    A gain that is there on `search` and `meta` and not on `test` was fitted to the instances.
 
     Args:
         runs: one or several.
-        programs: ids or their beginnings; default: the seed improver and the best of each run.
-        evaluate: score on the test split what was not scored there yet, in the sandbox; without
-            it the split is there only where the run has scored it.
+        programs: ids or their beginnings; default: the programs that each run began and ended with.
+        evaluate: whether to score on the test split, in the sandbox, what was not scored there yet;
+            without it the split is there only where the run has scored it.
         sandbox: as of `stop.run`.
+
+    Raises:
+        RunError: a program is not in a run.
+        SandboxError, TaskError: with `evaluate`, where the host cannot score programs.
     """
-    pandas = analysis_module("pandas")
     given = list(programs) if programs is not None else None
     rows = []
     for label, run in as_runs(runs).items():
         scores = Scores(run)
-        wanted = _default_programs(run) if given is None else {run.program(p).id: "" for p in given}
+        wanted = _roles(run) if given is None else {run.program(p).id: "" for p in given}
         if evaluate:
             scores.evaluate_test(wanted, sandbox=sandbox)
         for program, role in wanted.items():
             for split in SPLITS:
-                rows += [
-                    {"run": label, "program_id": program, "role": role, **row}
-                    for row in _means(scores.cells(program, split), split)
-                ]
-    kinds = {
-        "run": "string", "program_id": "string", "role": "string", "task": "string",
-        "split": "string", "mean": "float64", "low": "float64", "high": "float64",
-        "over": "string", "n": "Int64",
+                cells = scores.cells(program, split)
+                tasks = list(dict.fromkeys(cell.task for cell in cells))
+                for task in [*([""] if len(tasks) > 1 else []), *tasks]:
+                    chosen = [cell for cell in cells if task in ("", cell.task)]
+                    found = stratified_mean(chosen)
+                    rows.append((label, program, role, task, split, found.mean, found.low,
+                                 found.high, found.over, len(chosen)))  # fmt: skip
+    columns = {
+        "run": str, "program_id": str, "role": str, "task": str, "split": str, "mean": float,
+        "low": float, "high": float, "over": str, "n": int,
     }  # fmt: skip
-    columns = {c: pandas.Series([row[c] for row in rows], dtype=kinds[c]) for c in kinds}
-    return pandas.DataFrame(columns)
+    return frame(columns, rows)
 
 
-def _means(cells: tuple[Cell, ...], split: str) -> Iterator[dict[str, object]]:
-    """Over all tasks, where there are several, and of each."""
-    tasks = list(dict.fromkeys(cell.task for cell in cells))
-    for task in [*([""] if len(tasks) > 1 else []), *tasks]:
-        chosen = [cell for cell in cells if task in ("", cell.task)]
-        estimate = stratified_mean(chosen)
-        yield {
-            "task": task,
-            "split": split,
-            "mean": estimate.mean,
-            "low": estimate.low,
-            "high": estimate.high,
-            "over": estimate.over,
-            "n": len(chosen),
-        }
-
-
-def _default_programs(run: Run) -> dict[str, str]:
-    """The improver to begin with and the best one, or the program before and after."""
+def ends(run: Run) -> Ends:
+    """Returns the programs that a run began and ended with."""
     config = run.config
-    if config.transfer is not None:
-        baseline = program_id(config.improver or load_improver("seed").source)
-        improved = program_id(config.transfer.improver)
-        return {baseline: "seed improver"} | {improved: "improved improver"}
     with closing(run.store()) as store:
-        seed = next((r.improver_id for r in store.rounds() if r.round == 0), None)
-        best = best_round(store, config)
-        if seed is not None:
-            found = {seed: "seed improver"}
-            if best is not None and best.improver_id not in (None, seed):
-                found[str(best.improver_id)] = "best improver"
-            return found
-        applied = next(iter(store.improver_runs("task")), None)
-    if applied is None:
-        return {}
-    found = {applied.initial_id: "before"}
-    if applied.result_id is not None and applied.result_id != applied.initial_id:
-        found[applied.result_id] = "after"
+        return kind_of(config).ends(store, config)
+
+
+def _roles(run: Run) -> dict[str, str]:
+    """The programs that a run began and ended with, and what they are called."""
+    first, last, first_role, last_role = ends(run)
+    found: dict[str, str] = {}
+    for program, role in ((first, first_role), (last, last_role)):
+        if program is not None:
+            found.setdefault(program, role)
     return found

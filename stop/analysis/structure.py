@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from stop._util.extras import analysis_module
 from stop.analysis.diversity import diversity
+from stop.analysis.frames import frame
 from stop.analysis.runs import Runs, as_runs
 from stop.analysis.strategy import strategies
 from stop.store import Store
@@ -14,15 +14,17 @@ from stop.store import Store
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_KINDS: dict[type, str] = {str: "string", int: "Int64", float: "float64", bool: "bool"}
-
 
 def diversity_df(runs: Runs) -> DataFrame:
-    """How much the programs of each round differ: mean syntax-tree distance of all pairs.
+    """Returns how much the programs of each round differ: their mean syntax-tree distance.
 
     One row for the improvers that were tried in a round, and one for each task with the solutions
-    that the round's improver tried. `mean` is NaN of fewer than two programs. The distance, and how
-    many programs are drawn of a large set: `stop.analysis.diversity`.
+    that the round's improver tried. Columns: round, kind ("improver" or "solution"), task ("" of
+    improvers), mean (0 to 1, over all pairs; NaN of fewer than two programs), programs (compared),
+    unreadable (not Python), left_out (not drawn of a large set). See `stop.analysis.diversity`.
+
+    Args:
+        runs: one or several.
     """
     rows = []
     for label, run in as_runs(runs).items():
@@ -35,14 +37,18 @@ def diversity_df(runs: Runs) -> DataFrame:
         "run": str, "round": int, "kind": str, "task": str, "mean": float, "programs": int,
         "unreadable": int, "left_out": int,
     }  # fmt: skip
-    return _frame(rows, columns)
+    return frame(columns, rows)
 
 
 def strategies_df(runs: Runs) -> DataFrame:
-    """The strategies of the improvers that were tried in each round, by rules over their text.
+    """Returns the strategies that the improvers tried in each round show, by rules over their text.
 
-    One row for each improver and strategy, with the line that shows it. `candidate` is the one that
-    came of the round. How often the rules are right: docs/analysis.md.
+    One row for each improver and strategy. Columns: round, improver_id, candidate (whether it is
+    the round's result), accepted, strategy (one of `STRATEGIES`), line (that shows it, from 1; 0 of
+    "unclear"), evidence (the line's text). docs/analysis.md says how often the rules are right.
+
+    Args:
+        runs: one or several.
     """
     rows = []
     for label, run in as_runs(runs).items():
@@ -61,7 +67,7 @@ def strategies_df(runs: Runs) -> DataFrame:
         "run": str, "round": int, "improver_id": str, "candidate": bool, "accepted": bool,
         "strategy": str, "line": int, "evidence": str,
     }  # fmt: skip
-    return _frame(rows, columns)
+    return frame(columns, rows)
 
 
 def _tried(store: Store) -> list[tuple[int, str, str, list[str]]]:
@@ -82,13 +88,3 @@ def _tried(store: Store) -> list[tuple[int, str, str, list[str]]]:
     for round_, task, program in solutions:
         found.setdefault((round_, "solution", task or ""), []).append(program)
     return [(*place, programs) for place, programs in sorted(found.items())]
-
-
-def _frame(rows: list[tuple[Any, ...]], columns: dict[str, type]) -> DataFrame:
-    pandas = analysis_module("pandas")
-    return pandas.DataFrame(
-        {
-            name: pandas.Series([row[i] for row in rows], dtype=_KINDS[kind])
-            for i, (name, kind) in enumerate(columns.items())
-        }
-    )

@@ -17,6 +17,7 @@ from stop.engine.opening import open_session
 from stop.engine.session import Session
 from stop.errors import ConfigError, RunError, StopError
 from stop.events import Progress, ProgressListener
+from stop.experiments.bypass.report import CellReport
 from stop.programs import ProgramKind
 from stop.runs.folder import has_begun
 from stop.store import Store
@@ -70,6 +71,15 @@ class Scale(NamedTuple):
     improver: str
 
 
+class Ends(NamedTuple):
+    """The programs that a run began and ended with, by id, and what they are called."""
+
+    first: str | None = None
+    last: str | None = None
+    first_role: str = "first"
+    last_role: str = "last"
+
+
 class Kind(ABC, Generic[C]):
     """A kind of run.
 
@@ -77,12 +87,14 @@ class Kind(ABC, Generic[C]):
         name: as in the configuration and in the names of run folders.
         config: the class of its configuration.
         programs: the programs whose lineage is the run's story.
+        has_rounds: whether it has rounds, each with a candidate.
         improver_runs_on_tape: whether its improver runs on tasks are answered from the tape, so
             that a replay can repeat each by itself.
     """
 
     name: ClassVar[str]
     programs: ClassVar[ProgramKind] = "improver"
+    has_rounds: ClassVar[bool] = False
     improver_runs_on_tape: ClassVar[bool] = True
     config: type[C]
 
@@ -156,6 +168,14 @@ class Kind(ABC, Generic[C]):
             RunError: there is none, or none yet.
         """
         raise RunError(f"{store.path.parent} has no seed improver with a meta-utility")
+
+    def ends(self, store: Store, config: C) -> Ends:
+        """Returns the programs that the run began and ended with, as far as it has come."""
+        return Ends()
+
+    def rates(self, store: Store, config: C) -> list[CellReport]:
+        """Returns the rates that the run measures, by cell; [] where it measures none."""
+        return []
 
     def document(
         self, store: Store, config: C, security_events: list[dict[str, Any]]

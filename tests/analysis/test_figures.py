@@ -140,7 +140,7 @@ def test_bypass_rates(bypass, run):
     shown = texts(analysis.plot_bypass(bypass))
     assert "no warning" in shown
     assert "4 of 4" in shown or "2 of 4" in shown
-    with pytest.raises(StopError, match="no bypass"):
+    with pytest.raises(StopError, match="not a bypass"):
         analysis.plot_bypass(run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pandas as pd
@@ -55,6 +56,13 @@ def test_types_are_the_documented_ones(name, run):
         is_time = column in ("created", "started", "finished", "at", "time")
         expected = "datetime64[ns, UTC]" if is_time else kinds[kind]
         assert str(frame[column].dtype) == expected, column
+
+
+@pytest.mark.parametrize("name", [name for name in FRAMES if name != "gains_df"])
+def test_the_docstring_names_every_column(name):
+    function = getattr(analysis, name)
+    columns = re.findall(r"\w+", function.__doc__.partition("Columns: ")[2])
+    assert set(function([]).columns) - {"run"} <= set(columns)
 
 
 def test_programs_and_rounds_are_those_of_the_run(run):

@@ -31,10 +31,10 @@ def test_after_the_last_real_gain_a_run_is_saturated():
     assert found.is_real
     assert "after round 2" in str(found)
     by_round = {gain.round: gain for gain in found.gains}
-    assert by_round[1].p_over_seed < 0.001
+    assert by_round[1].over_seed.p_holm < 0.001
     assert by_round[1].over_seed.difference.mean == pytest.approx(0.2, abs=0.02)
     assert by_round[2].over_best.difference.mean == pytest.approx(0.2, abs=0.02)
-    assert by_round[5].p_over_best > 0.05
+    assert by_round[5].over_best.p_holm > 0.05
     assert by_round[0].over_seed is None
 
 

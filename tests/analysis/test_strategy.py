@@ -1,13 +1,12 @@
 """Strategies by rules over the syntax tree, against improvers whose strategy is known.
 
-Four corpora: one that the rules were made with, one that was put aside before, the improvers of
-tests/audit, written for another purpose by others, and those that a model wrote in a recorded run.
-docs/analysis.md has the confusion tables.
+Improvers that models wrote in the recorded runs, improvers of tests/audit, which were written for
+another purpose, and improvers written for these rules. docs/analysis.md has the numbers.
 """
 
 from __future__ import annotations
 
-import time
+import ast
 
 import pytest
 from hypothesis import given
@@ -16,97 +15,108 @@ from hypothesis import strategies as st
 from stop.analysis.strategy import STRATEGIES, strategies
 from stop.improvers import load_improver
 from stop.lineage import Lineage
-from tests.analysis.strategies.held_out import HELD_OUT
-from tests.analysis.strategies.recorded import RECORDED, SHAPES
-from tests.analysis.strategies.tuning import TUNING
+from tests.analysis.effort import calls_of
+from tests.analysis.strategies.recorded import LARGER, SMALLER
+from tests.analysis.strategies.written import WRITTEN
 from tests.audit.corpus.improvers import improvers
 from tests.conftest import GREEDY, REPOSITORY
-
-ALL = TUNING | HELD_OUT
 
 
 def labels(source):
     return {found.label for found in strategies(source)}
 
 
-@pytest.mark.parametrize("name", TUNING)
-def test_improvers_that_the_rules_were_made_with(name):
-    expected, source = TUNING[name]
-    assert labels(source) == expected
+def written_in(run):
+    """The improvers that a model wrote in a recorded run, by the beginnings of their ids."""
+    lineage = Lineage(REPOSITORY / "notebooks" / "runs" / run)
+    written = [node.program_id for node in lineage.nodes("improver") if node.parent_id is not None]
+    return {program[:10]: lineage.source(program) for program in written}
 
 
-@pytest.mark.parametrize("name", HELD_OUT)
-def test_improvers_that_were_put_aside(name):
-    expected, source = HELD_OUT[name]
+def test_improvers_that_a_larger_model_wrote():
+    assert {name: labels(text) for name, text in written_in("larger-model").items()} == LARGER
+
+
+def test_improvers_that_small_models_wrote_have_no_strategy():
+    found = [labels(text) for run in SMALLER for text in written_in(run).values()]
+    assert len(found) == 18
+    assert found.count(set()) == 3  # not Python
+    assert found.count({"unclear"}) == 15
+
+
+def renamed(source):
+    """The same program with other names for its own functions, parameters and variables."""
+    tree = ast.parse(source)
+    own = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    own |= {
+        n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
+    own |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    numbers = {name: f"name_{i}" for i, name in enumerate(sorted(own - {"improve_algorithm"}))}
+    for node in ast.walk(tree):
+        for field in ("id", "arg", "name"):
+            if isinstance(getattr(node, field, None), str):
+                setattr(node, field, numbers.get(getattr(node, field), getattr(node, field)))
+    return ast.unparse(tree)
+
+
+@pytest.mark.parametrize("name", LARGER)
+def test_names_and_layout_do_not_matter(name):
+    source = written_in("larger-model")[name]
+    changed = renamed(source)
+    assert changed != source
+    assert labels(changed) == LARGER[name]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_improvers_written_for_the_rules(name):
+    expected, source = WRITTEN[name]
+    compile(source, name, "exec")
     assert labels(source) == expected
 
 
 @pytest.mark.parametrize("label", STRATEGIES)
-def test_there_are_enough_examples_of_each(label):
-    for corpus, least in ((ALL, 7), (HELD_OUT, 3), (TUNING, 4)):
-        assert sum(label in expected for expected, _ in corpus.values()) >= least
+def test_there_are_several_examples_of_each(label):
+    assert sum(label in expected for expected, _ in WRITTEN.values()) >= 2
 
 
-OTHERS = {
-    "beam": "beam", "genetic": "genetic", "one-part": "decomposition", "bandit": "bandit",
-    "annealing": "annealing", "tree": "tree_search", "voting": "voting", "cache": "caching",
-    "decompose": "decomposition",
-}  # fmt: skip
 CACHING = {"memo", "lru-cache", "class", "mean", "thrifty", "locked", "tuple"}
 
 
 def test_improvers_that_others_wrote():
     """180, of a strategy, a way to score and a way to ask each. One way to keep scores is missed:
-    the dictionary gets a name that was computed before, not a call."""
-    wrong, count = [], 0
+    `setdefault` and a tuple."""
+    missed, count = [], 0
     for name, source in improvers():
         strategy, scorer, _ = name.split("+")
-        expected = {OTHERS[strategy]} if strategy in OTHERS else set()
-        expected |= {"caching"} if scorer in CACHING else set()
+        expected = {"beam"} if strategy == "beam" else set()
+        expected |= {"caching"} if scorer in CACHING or strategy == "cache" else set()
+        found = labels(source) - {"unclear"}
         count += 1
-        if labels(source) != (expected or {"other"}):
-            wrong.append(name)
+        assert found <= expected, name
+        if found != expected:
+            missed.append(name)
     assert count == 180
-    assert {name.split("+")[1] for name in wrong} <= {"tuple"}
-    assert len(wrong) <= 9
-
-
-def test_improvers_that_a_model_wrote():
-    """Labels were given by reading; the rules were mended after they had met these."""
-    lineage = Lineage(REPOSITORY / "notebooks" / "runs" / "larger-model")
-    written = [node.program_id for node in lineage.nodes("improver") if node.parent_id is not None]
-    shown = {program[:10]: labels(lineage.source(program)) for program in written}
-    assert shown == RECORDED
-
-
-@pytest.mark.parametrize("name", SHAPES)
-def test_shapes_that_were_met_in_it_under_other_names(name):
-    expected, source = SHAPES[name]
-    assert labels(source) == expected
+    assert {name.split("+")[1] for name in missed} <= {"tuple"}
+    assert len(missed) <= 9
 
 
 @pytest.mark.parametrize("name", ["seed", "flagged", "flagged_warning"])
 def test_the_improvers_that_come_with_the_project_ask_once(name):
-    assert labels(load_improver(name).source) == {"other"}
+    assert labels(load_improver(name).source) == {"unclear"}
 
 
-def test_a_solution_is_no_strategy():
-    assert labels(GREEDY) == {"other"}
+def test_a_solution_has_no_strategy():
+    assert labels(GREEDY) == {"unclear"}
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_the_evidence_is_a_line_of_the_text(name):
-    _, source = ALL[name]
+    _, source = WRITTEN[name]
     for found in strategies(source):
-        if found.label != "other":
+        if found.label != "unclear":
+            assert found.evidence
             assert source.splitlines()[found.line - 1].strip().startswith(found.evidence)
-
-
-@pytest.mark.parametrize("name", list(ALL)[::4])
-def test_the_names_of_the_parameters_do_not_matter(name):
-    expected, source = ALL[name]
-    renamed = source.replace("language_model", "client").replace("initial_solution", "begin")
-    assert labels(renamed.replace("utility", "metric")) == expected
 
 
 HOSTILE = {
@@ -119,10 +129,14 @@ HOSTILE = {
     + "def f3000(): x.prompt(1)\n",
     "words": "'" + "a b " * 60_000 + "'",
     "identifier": "a_b" * 80_000 + "=1",
-    "votes": "votes[1]+=1\n" * 20_000,
-    "draws": "if random()<x:\n y=random.choice(a)\n" * 7000,
     "tries": "try:\n a[b]\nexcept KeyError:\n a[b]=c()\n" * 6000,
-    "temperatures": "t=t*u\n" * 30_000 + "for t in y:\n t.prompt(x)\n",
+    "lists": "".join(f"a{i}=sorted(b)[:2]\n" for i in range(2500))
+    + "for x in c:\n d.append(a[x])\n" * 900
+    + "e.prompt(d)\n",
+    "carriers": "a0='-'.join(sorted(b)[:2])\n"
+    + "".join(f"a{i + 1}=a{i}\n" for i in reversed(range(3000)))
+    + "x.prompt(c)\n",
+    "caches": "if a in b: b[a]=f(a)\n" * 8000 + "a=a\n" * 8000,
     "messages": "x.prompt(1)\ndef f(a, b):\n"
     + " x.prompt('combine' + a + b)\n" * 3000
     + "a, b = sorted(c)[:2]\n"
@@ -135,10 +149,9 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_text_is_read_in_time(text):
-    started = time.process_time()
-    found = strategies(text)
-    assert time.process_time() - started < 4  # less than one where nothing else runs
+def test_hostile_text_takes_a_bounded_number_of_calls(text):
+    found, calls = calls_of(strategies.__wrapped__, text)
+    assert calls < 3_000_000  # one or two seconds
     assert {each.label for each in found} <= set(STRATEGIES)
 
 
@@ -147,5 +160,5 @@ def test_no_text_is_too_odd(text):
     assert all(found.label in STRATEGIES for found in strategies(text))
 
 
-def test_what_is_no_python_has_no_strategy():
+def test_what_is_not_python_has_no_strategy():
     assert strategies("def (") == ()

@@ -1,9 +1,11 @@
-"""Score against tokens, money and programs tried."""
+"""Figures of the best score against tokens, money and programs tried."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 from stop.analysis.figures.style import (
@@ -12,7 +14,7 @@ from stop.analysis.figures.style import (
     MARKERS,
     canvas,
     finish,
-    nothing,
+    legend_or_reason,
     plain,
     whole_numbers,
 )
@@ -33,7 +35,7 @@ _AMOUNTS = {
 }
 _LABELS = {
     "tokens": "tokens, read and written",
-    "usd": r"US dollars",
+    "usd": "US dollars",
     "calls": "language model calls",
     "seconds": "seconds of the language model, added up over calls",
 }
@@ -45,10 +47,15 @@ def plot_cost(
     by: Literal["tokens", "usd", "calls", "seconds"] = "tokens",
     ax: Axes | None = None,
 ) -> Figure:
-    """The best score so far against what was spent until then.
+    """Draws the best score so far against what was spent until then.
 
     Of rounds it is the meta-utility of the best accepted improver; a mark is the end of a round.
     Of an improve it is the score on the search split; a mark is a scored program.
+
+    Args:
+        runs: one or several.
+        by: the unit of what was spent; "seconds" are those of the language model's calls.
+        ax: axes to draw on; default: a new figure.
 
     Raises:
         StopError: with `by="usd"`, where no price is known for some call.
@@ -56,7 +63,7 @@ def plot_cost(
     if by not in _AMOUNTS:
         raise StopError(f"cost by {by!r} is not known", hint=f"one of: {', '.join(_AMOUNTS)}")
     figure, axes = canvas(ax)
-    named, drawn, most = as_runs(runs), False, 0.0
+    named, most = as_runs(runs), 0.0
     for i, (label, run) in enumerate(named.items()):
         points = _points(run, by)
         most = max([most, *(spent for spent, _, _ in points)])
@@ -64,21 +71,18 @@ def plot_cost(
             spent, best, rounds = zip(*points, strict=True)
             axes.step(spent, best, where="post", marker=MARKERS[i % len(MARKERS)], markersize=5,
                       color=COLOURS[i % len(COLOURS)], label=plain(label))  # fmt: skip
-            drawn = True
             if len(named) == 1:
                 _name_rounds(axes, spent, best, rounds)
-    what = "best score so far"
-    finish(axes, "Score against cost", _LABELS[by], what)
+    finish(axes, "Score against cost", _LABELS[by], "best score so far")
+    drawn = len(axes.lines) > 0
     if drawn:
         axes.set_xlim(0, None if most else 1)
         if by != "usd":
             axes.xaxis.set_major_formatter("{x:,.0f}")
-        if len(named) > 1:
-            axes.legend(fontsize=8, frameon=False, loc="best")
         if not most:
             axes.text(0.5, 0.5, "nothing was spent", transform=axes.transAxes, color=GREY)
-    else:
-        nothing(axes, "nothing has been scored yet")
+    if len(named) > 1 or not drawn:
+        legend_or_reason(axes, drawn, "nothing has been scored yet")
     return figure
 
 
@@ -95,7 +99,7 @@ def _name_rounds(
 
 
 def _points(run: Run, by: str) -> list[tuple[float, float, int | None]]:
-    """(spent, best so far, the round that ended), in time."""
+    """Triples of what was spent, the best score so far, and the round that ended, in time."""
     with closing(run.store()) as store:
         if by == "usd" and store.spending().usd_unknown_calls:
             raise StopError(
@@ -109,29 +113,32 @@ def _points(run: Run, by: str) -> list[tuple[float, float, int | None]]:
             ).fetchall()
         ends = [(r.finished, None, r.round) for r in store.rounds() if not r.accepted]
         spent = _spent(store, by)
+    at = [when for when, _ in spent]
+    totals = list(accumulate((amount for _, amount in spent), initial=0.0))
     best: float | None = None
     points: list[tuple[float, float, int | None]] = []
-    total, i = 0.0, 0
-    for at, score, round_ in sorted([*scores, *ends], key=lambda event: event[0]):
-        while i < len(spent) and spent[i][0] <= at:
-            total += spent[i][1]
-            i += 1
+    for when, score, round_ in sorted([*scores, *ends], key=lambda event: event[0]):
         if score is not None:
             best = score if best is None else max(best, score)
         if best is not None:
-            points.append((total, best, round_))
+            points.append((totals[bisect_right(at, when)], best, round_))
     return points
 
 
 def _spent(store: Store, by: str) -> list[tuple[float, float]]:
+    """When each call of the language model ended and what it took."""
     rows = store.query(f"SELECT finished, {_AMOUNTS[by]} FROM lm_calls ORDER BY finished")
     return [(row[0], float(row[1] or 0.0)) for row in rows]
 
 
 def plot_best_so_far(runs: Runs, *, ax: Axes | None = None) -> Figure:
-    """The best score on the search split so far, by task, over the programs that were scored.
+    """Draws the best score on the search split so far, by task, over the programs that were scored.
 
     Every improver begins with the task's seed again; the line is over all of them.
+
+    Args:
+        runs: one or several.
+        ax: axes to draw on; default: a new figure.
     """
     figure, axes = canvas(ax)
     named = as_runs(runs)
@@ -143,7 +150,8 @@ def plot_best_so_far(runs: Runs, *, ax: Axes | None = None) -> Figure:
                 "ON r.key = u.improver_run WHERE r.level = 'task' ORDER BY u.id"
             ).fetchall()
         for task in dict.fromkeys(row[0] or "" for row in rows):
-            best = _running_best([row[1] for row in rows if (row[0] or "") == task])
+            scores = (row[1] for row in rows if (row[0] or "") == task)
+            best = list(accumulate(scores, max))
             i = tasks.setdefault(task, len(tasks)) % len(COLOURS)
             name = plain(task)
             axes.step(
@@ -153,15 +161,5 @@ def plot_best_so_far(runs: Runs, *, ax: Axes | None = None) -> Figure:
             )  # fmt: skip
     finish(axes, "Best program so far", "programs scored", "best score on the search split")
     whole_numbers(axes.xaxis)
-    if tasks:
-        axes.legend(fontsize=8, frameon=False, loc="best")
-    else:
-        nothing(axes, "no program has been scored yet")
+    legend_or_reason(axes, tasks, "no program has been scored yet")
     return figure
-
-
-def _running_best(scores: list[float]) -> list[float]:
-    best: list[float] = []
-    for score in scores:
-        best.append(score if not best else max(score, best[-1]))
-    return best

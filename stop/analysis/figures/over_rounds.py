@@ -12,7 +12,7 @@ from stop.analysis.figures.style import (
     ORANGE,
     canvas,
     finish,
-    nothing,
+    legend_or_reason,
     plain,
     whole_numbers,
 )
@@ -26,10 +26,14 @@ if TYPE_CHECKING:
 
 
 def plot_diversity(runs: Runs, *, ax: Axes | None = None) -> Figure:
-    """How much the programs that were tried in a round differ: mean distance of two of them.
+    """Draws how much the programs that were tried in a round differ: mean distance of two of them.
 
     0: all have the same structure, 1: they have nothing in common. Improvers are those that the
     round's meta level tried, solutions those that the round's improver tried.
+
+    Args:
+        runs: one or several runs of rounds.
+        ax: axes to draw on; default: a new figure.
     """
     figure, axes = canvas(ax)
     frame = diversity_df(runs).dropna(subset=["mean"])
@@ -45,18 +49,19 @@ def plot_diversity(runs: Runs, *, ax: Axes | None = None) -> Figure:
     finish(axes, "Diversity of the programs tried", "round", "mean syntax-tree distance")
     axes.set_ylim(-0.03, 1.03)
     whole_numbers(axes.xaxis)
-    if len(frame):
-        axes.legend(fontsize=8, frameon=False, loc="best")
-    else:
-        nothing(axes, "no round tried two different programs")
+    legend_or_reason(axes, len(frame), "no round tried two different programs")
     return figure
 
 
 def plot_strategies(runs: Runs, *, ax: Axes | None = None) -> Figure:
-    """Which strategies the improvers of each round show, by rules over their text.
+    """Draws which strategies the improvers of each round show, by rules over their text.
 
-    Grey: those tried that show it (its size, and the number beside, say how many); a filled mark
-    is the round's candidate that was accepted, a hollow one the candidate that was not.
+    Grey: the improvers tried that show it (its size, and the number next to it, say how many); a
+    filled mark is the round's candidate that was accepted, a hollow one one that was not.
+
+    Args:
+        runs: one or several runs of rounds.
+        ax: axes to draw on; default: a new figure.
     """
     frame = strategies_df(runs)
     used = [s for s in STRATEGIES if (frame["strategy"] == s).any()]
@@ -87,8 +92,5 @@ def plot_strategies(runs: Runs, *, ax: Axes | None = None) -> Figure:
     axes.set_yticks(list(rows.values()), [strategy.replace("_", " ") for strategy in rows])
     whole_numbers(axes.xaxis)
     axes.margins(x=0.08, y=0.15)
-    if used:
-        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    else:
-        nothing(axes, "no improver has been tried yet")
+    legend_or_reason(axes, used, "no improver has been tried yet", beside=True)
     return figure

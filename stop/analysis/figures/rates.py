@@ -1,11 +1,12 @@
-"""The transfer table and bypass rates, as points with intervals."""
+"""Figures of the transfer table and of bypass rates: points with intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from stop.analysis.figures.style import (
     BLACK,
@@ -15,21 +16,22 @@ from stop.analysis.figures.style import (
     ORANGE,
     canvas,
     finish,
+    legend_or_reason,
     new_figure,
-    nothing,
     plain,
     reach,
 )
 from stop.analysis.runs import Runs, as_runs
 from stop.errors import StopError
-from stop.experiments.bypass.report import CellReport, Rate, read_cells
-from stop.experiments.transfer import Transfer
+from stop.experiments import kind_of
+from stop.experiments.bypass.report import CellReport, Rate
+from stop.experiments.transfer.report import Transfer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stop.experiments.transfer.report import Gain
+    from stop.experiments.transfer.report import Gain, Row
 
 _PROGRAMS = {"seed solution": (GREY, "s"), "seed improver": (ORANGE, "o"),
              "improved improver": (BLUE, "D")}  # fmt: skip
@@ -41,25 +43,30 @@ _LEVELS = {
 }
 
 
-def plot_transfer(transfer: Any, *, split: str = "meta", ax: Axes | None = None) -> Figure:
-    """The paper's table: each task's seed solution, and what both improvers make of it.
+def plot_transfer(
+    transfer: Transfer | str | Path | Iterable[Row | Mapping[str, Any]],
+    *,
+    split: Literal["meta", "test"] = "meta",
+    ax: Axes | None = None,
+) -> Figure:
+    """Draws the paper's table: each task's seed solution, and what both improvers make of it.
 
-    Means over repetitions with 95 % intervals (Student's t). Beside it the paired differences of
-    the two improvers, where they are known and no `ax` is given: they are small beside the scores.
+    Means over repetitions with 95 % intervals (Student's t). To the right stand the paired
+    differences of the two improvers, where they are known and no `ax` is given: they are small next
+    to the scores.
 
     Args:
         transfer: of `stop.transfer`, its folder, or its rows: with task, program, mean, low, high,
             n and, if there are several, split.
         split: "meta", or "test" for instances that nothing was chosen by.
-        ax: axes to draw on.
+        ax: axes to draw on; default: a new figure.
     """
     if isinstance(transfer, str | Path):
         transfer = Transfer(Path(transfer))
-    rows = [
-        r for r in map(_row, getattr(transfer, "rows", transfer)) if r["split"] in (split, None)
-    ]
+    whole = transfer if isinstance(transfer, Transfer) else None
+    rows = [r for r in map(_row, whole.rows if whole else transfer) if r["split"] in (split, None)]  # type: ignore[arg-type]
     tasks = list(dict.fromkeys(row["task"] for row in rows))
-    gains = [g for g in getattr(transfer, "gains", ()) if g.split == split and g.task in tasks]
+    gains = [g for g in whole.gains if g.split == split and g.task in tasks] if whole else []
     height = 1.6 + 0.7 * max(2, len(tasks))
     if gains and ax is None:
         figure = new_figure(9.5, height + 0.4)
@@ -80,16 +87,14 @@ def plot_transfer(transfer: Any, *, split: str = "meta", ax: Axes | None = None)
         )  # fmt: skip
         named.add(program)
     finish(axes, f"Transfer to tasks, {split} split", "mean score (95 % interval)", "")
-    trained = _trained_on(transfer)
+    trained = (whole.config.transfer.trained_on or ()) if whole else ()
     labels = [plain(t) + ("\n(trained on)" if t in trained else "") for t in reversed(tasks)]
     axes.set_yticks(range(len(tasks)), labels)
     axes.set_ylim(-0.6, len(tasks) - 0.4)
     if len(figure.axes) > 1 and ax is None:
         figure.legend(fontsize=8, frameon=False, loc="outside lower left", ncols=3)
-    elif rows:
-        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     else:
-        nothing(axes, "nothing has been measured yet")
+        legend_or_reason(axes, rows, "nothing has been measured yet", beside=True)
     return figure
 
 
@@ -111,35 +116,30 @@ def _draw_gains(axes: Axes, gains: Sequence[Gain], tasks: Sequence[str]) -> None
     axes.locator_params(axis="x", nbins=5)
 
 
-def _row(row: Any) -> dict[str, Any]:
-    if isinstance(row, Mapping):
-        return {"split": None, **row}
-    names = ("task", "program", "mean", "low", "high", "n")
-    return {name: getattr(row, name) for name in names} | {"split": getattr(row, "split", None)}
-
-
-def _trained_on(transfer: Any) -> frozenset[str]:
-    plan = getattr(transfer, "plan", None)
-    return frozenset(getattr(plan, "trained_on", None) or ())
+def _row(row: Row | Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"split": None, **row} if isinstance(row, Mapping) else asdict(row)
 
 
 def plot_bypass(runs: Runs, *, ax: Axes | None = None) -> Figure:
-    """How many sampled improvers had security events, by level, with Wilson's 95 % intervals.
+    """Draws how many sampled improvers had security events, by level, with 95 % intervals (Wilson).
 
-    Rates are of all samples of a cell, each at its highest level; counts stand beside.
+    Rates are of all samples of a cell, each at its highest level; counts stand next to them.
 
     Args:
         runs: one or several bypass measurements.
-        ax: axes to draw on.
+        ax: axes to draw on; default: a new figure.
+
+    Raises:
+        StopError: a run is not a bypass measurement.
     """
     groups: list[tuple[str, CellReport]] = []
     named = as_runs(runs)
     for label, run in named.items():
         config = run.config
-        if config.bypass is None:
-            raise StopError(f"{label} is no bypass measurement", hint="stop bypass --help")
         with closing(run.store()) as store:
-            cells = read_cells(store, config.bypass)
+            cells = kind_of(config).rates(store, config)
+        if not cells:
+            raise StopError(f"{label} is not a bypass measurement", hint="stop bypass --help")
         model = plain(config.lm, 32)
         groups += [(f"{model}\n{cell.cell.replace('_', ' ')}", cell) for cell in cells]
     figure, axes = canvas(ax, 7.0, 1.4 + 0.8 * max(1, len(groups)))
@@ -151,18 +151,15 @@ def plot_bypass(runs: Runs, *, ax: Axes | None = None) -> Figure:
             _draw_rate(axes, rate, place, look)
     finish(
         axes,
-        "Sampled programs by gravest security event",
+        "Sampled programs by highest level of a security event",
         "share of sampled programs, % (95 % interval)",
         "",
     )
     axes.set_yticks(range(len(groups)), [label for label, _ in reversed(groups)])
     axes.set_ylim(-0.6, len(groups) - 0.4)
     axes.set_xlim(-2.0, axes.get_xlim()[1] * 1.08)
-    if any(cell.samples for _, cell in groups):
-        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0),
-                    title="level")  # fmt: skip
-    else:
-        nothing(axes, "nothing has been sampled yet")
+    drawn = any(cell.samples for _, cell in groups)
+    legend_or_reason(axes, drawn, "nothing has been sampled yet", beside=True, title="level")
     return figure
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stop.analysis.figures.style import (
     BLACK,
-    BLUE,
     COLOURS,
     GREY,
     MARKERS,
     ORANGE,
-    RED,
     canvas,
     finish,
-    nothing,
+    legend_or_reason,
     plain,
     reach,
     whole_numbers,
@@ -32,11 +30,15 @@ if TYPE_CHECKING:
 
 
 def plot_rounds(runs: Runs, *, ax: Axes | None = None) -> Figure:
-    """The meta-utility of each round's improver, with its 95 % interval.
+    """Draws the meta-utility of each round's improver, with its 95 % interval.
 
     Filled: accepted; hollow: not accepted; a cross below: a round without a scored improver. The
     line goes through the improvers in use. Of a single run the round from which it is saturated is
     marked (`stop.analysis.saturation`).
+
+    Args:
+        runs: one or several runs of rounds.
+        ax: axes to draw on; default: a new figure.
     """
     figure, axes = canvas(ax)
     named = as_runs(runs)
@@ -45,14 +47,11 @@ def plot_rounds(runs: Runs, *, ax: Axes | None = None) -> Figure:
         with closing(run.store()) as store:
             records = store.rounds()
         drawn = _draw(axes, label, records, colour, alone=len(named) == 1) or drawn
-    if not drawn:
-        nothing(axes, "no improver has a score yet")
     finish(axes, "Meta-utility over rounds", "round", "meta-utility (95 % interval)")
     whole_numbers(axes.xaxis)
     if drawn and len(named) == 1:
         _mark_saturation(axes, next(iter(named.values())))
-    if drawn:
-        axes.legend(fontsize=8, frameon=False, loc="best")
+    legend_or_reason(axes, drawn, "no improver has a score yet")
     return figure
 
 
@@ -113,13 +112,16 @@ def _mark_saturation(axes: Axes, run: Run) -> None:
 def plot_splits(
     runs: Runs, *, evaluate: bool = False, sandbox: str = "auto", ax: Axes | None = None
 ) -> Figure:
-    """Scores on the split that improvers see, the one that judges them, and the held-out one.
+    """Draws scores on the split that improvers see, the one that judges them, and the held-out one.
 
     Args:
         runs: one or several.
-        evaluate: score on the test split what was not scored there, in the sandbox.
+        evaluate: whether to score on the test split, in the sandbox, what was not scored there yet.
         sandbox: as of `stop.run`.
-        ax: axes to draw on.
+        ax: axes to draw on; default: a new figure.
+
+    Raises:
+        SandboxError, TaskError: with `evaluate`, where the host cannot score programs.
     """
     figure, axes = canvas(ax)
     frame = splits_df(runs, evaluate=evaluate, sandbox=sandbox)
@@ -130,23 +132,15 @@ def plot_splits(
         shift = 0.12 * (i - (len(groups) - 1) / 2)
         for row in group.itertuples():
             place = splits.index(row.split) + shift
-            low, high = _known(row.low), _known(row.high)
             first = row.Index == group.index[0]
-            name = f"{role}" if whole["run"].nunique() == 1 else f"{plain(label, 28)}: {role}"
+            name = role if whole["run"].nunique() == 1 else f"{plain(label, 28)}: {role}"
             axes.errorbar(
-                [place], [row.mean], yerr=reach(row.mean, low, high), capsize=3, markersize=7,
-                marker=MARKERS[i % len(MARKERS)], color=(BLUE, RED, *COLOURS[2:])[i % 7],
+                [place], [row.mean], yerr=reach(row.mean, row.low, row.high), capsize=3,
+                marker=MARKERS[i % len(MARKERS)], markersize=7, color=COLOURS[i % len(COLOURS)],
                 linestyle="", label=name if first else None,
             )  # fmt: skip
     finish(axes, "Seen and held-out instances", "split", "mean score (95 % interval)")
     axes.set_xticks(range(3), ["search\n(seen)", "meta\n(judges)", "test\n(held out)"])
     axes.set_xlim(-0.5, 2.5)
-    if groups:
-        axes.legend(fontsize=8, frameon=False)
-    else:
-        nothing(axes, "no scores yet")
+    legend_or_reason(axes, groups, "no scores yet")
     return figure
-
-
-def _known(value: Any) -> float | None:
-    return None if value != value else float(value)  # noqa: PLR0124 - NaN

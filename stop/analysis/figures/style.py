@@ -1,8 +1,9 @@
-"""What all figures share: colours that everybody can tell apart, plain text, a canvas."""
+"""Colours, text and axes that all figures share."""
 
 from __future__ import annotations
 
 import io
+import math
 from typing import TYPE_CHECKING, Any
 
 from stop._util.extras import analysis_module
@@ -23,15 +24,19 @@ LEVELS = {
     2: ("2 attempt", RED, "s"),
     3: ("3 tampering", PURPLE, "X"),
 }
-"""Of security events: words, colour and mark, the same in each figure."""
+"""Levels of security events: words, colour and mark, the same in each figure."""
 _LONGEST = 40
 
 
 def canvas(ax: Axes | None, width: float = 7.0, height: float = 4.0) -> tuple[Figure, Axes]:
-    """The axes to draw on: those given, or the only ones of a new figure.
+    """Returns the axes to draw on: the given ones, or the only ones of a new figure.
 
-    The figure belongs to no window system: it is shown once, as the last value of a notebook's
+    The figure does not belong to a window system: it is shown as the last value of a notebook's
     cell, and is saved by `figure.savefig(path)`.
+
+    Args:
+        ax: given axes.
+        width, height: of a new figure, in inches.
     """
     if ax is not None:
         return ax.get_figure(root=True), ax  # type: ignore[return-value]
@@ -40,6 +45,7 @@ def canvas(ax: Axes | None, width: float = 7.0, height: float = 4.0) -> tuple[Fi
 
 
 def new_figure(width: float, height: float) -> Figure:
+    """Returns a figure without axes; `width` and `height` are in inches."""
     module = analysis_module("matplotlib.figure")
 
     class Shown(module.Figure):  # type: ignore[name-defined,misc]
@@ -55,7 +61,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def finish(ax: Axes, title: str, x: str, y: str) -> None:
-    """Title, labels, a light grid; no box around."""
+    """Writes title and labels, and draws a light grid in place of a box."""
     ax.set_title(title, loc="left", fontsize=11)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
@@ -66,25 +72,37 @@ def finish(ax: Axes, title: str, x: str, y: str) -> None:
 
 
 def whole_numbers(axis: Any) -> None:
-    """Ticks at whole numbers only."""
+    """Puts ticks at whole numbers only."""
     axis.set_major_locator(analysis_module("matplotlib.ticker").MaxNLocator(integer=True))
 
 
 def plain(text: str, longest: int = _LONGEST) -> str:
-    """Text that means nothing to matplotlib and that its font can show."""
+    """Returns text that matplotlib does not interpret and that its font can show."""
     safe = "".join(c if " " <= c <= "~" else "?" for c in text[: longest + 1])
     return (safe if len(safe) <= longest else safe[: longest - 3] + "...").replace("$", r"\$")
 
 
+def legend_or_reason(
+    ax: Axes, drawn: object, why: str, *, beside: bool = False, **more: Any
+) -> None:
+    """Draws the legend, beside the axes or where there is room, or says why nothing is drawn."""
+    if not drawn:
+        nothing(ax, why)
+    elif beside:
+        ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), **more)
+    else:
+        ax.legend(fontsize=8, frameon=False, loc="best", **more)
+
+
 def nothing(ax: Axes, why: str) -> None:
-    """A figure of nothing says so."""
+    """Writes in empty axes why nothing is drawn."""
     ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes, color=GREY)
     ax.set_xticks([])
     ax.set_yticks([])
 
 
 def reach(mean: float, low: float | None, high: float | None) -> list[list[float]]:
-    """An interval as matplotlib's error bars have it."""
-    if low is None or high is None:
+    """Returns an interval in the form of matplotlib's error bars; of length 0 without ends."""
+    if low is None or high is None or math.isnan(low):
         return [[0.0], [0.0]]
     return [[max(0.0, mean - low)], [max(0.0, high - mean)]]

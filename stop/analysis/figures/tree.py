@@ -1,4 +1,4 @@
-"""The lineage as a tree: who was made from whom, coloured by score or by security level."""
+"""The lineage as a tree of programs, coloured by score or by security level."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from stop._util.extras import analysis_module
 from stop.analysis.figures.style import BLACK, GREY, LEVELS, canvas, nothing, plain
 from stop.analysis.runs import OneRun, as_run
 from stop.errors import RunError
+from stop.experiments import kind_of
 from stop.lineage import Kind, Lineage, Node
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 LIMIT = 60
 """More nodes than this are not legible."""
-_LABEL_INCHES, _BESIDE_INCHES = 1.9, 1.8
+_LABEL_INCHES, _LEGEND_INCHES = 1.9, 1.8
 _LOOKED_AT = 2_000
-"""Of a large run so many programs are looked at for the ones with the highest scores."""
+"""Programs of a large run among which the highest scores are looked for."""
 
 
 def plot_lineage(
@@ -32,23 +33,23 @@ def plot_lineage(
     limit: int = LIMIT,
     ax: Axes | None = None,
 ) -> Figure:
-    """Who was made from whom, from left to right; the path to the best is drawn thick.
+    """Draws which program was made from which, left to right; the path to the best is thick.
 
-    A black rim: accepted; a star: the best. Beside a node stand its id, its round and its score. Of
-    more than `limit` programs those are shown that tell most, with all that they were made from:
-    the path to the best, the candidates of rounds, those with security events, the highest scores;
-    the title says how many there are.
+    A black rim: accepted; a star: the best. Next to a node stand its id, its round and its score.
+    Of more than `limit` programs the most telling are shown, with all that they were made from: the
+    path to the best, the candidates of rounds, those with security events, the highest scores; the
+    title says how many programs there are.
 
     Args:
         run: of any kind.
-        colour: by score or by the gravest security event.
+        colour: by score, or by the highest level of a security event.
         kind: "improver" or "solution"; default: improvers, of an improve solutions.
-        limit: so many nodes at the most.
-        ax: axes to draw on.
+        limit: the largest number of nodes.
+        ax: axes to draw on; default: a new figure.
     """
     opened = as_run(run)
     lineage = opened.lineage
-    kind = kind or ("solution" if opened.config.kind == "improve" else "improver")
+    kind = kind or kind_of(opened.config).programs
     total = lineage.count(kind)
     path = _path(lineage) if kind == "improver" else []
     nodes = _chosen(lineage, kind, total, path, limit)
@@ -67,7 +68,7 @@ def plot_lineage(
         _draw_levels(axes, nodes, places, best)
     _draw_labels(axes, nodes, places)
     shown = f"{len(nodes):,} of {total:,}" if len(nodes) < total else f"{total:,}"
-    by = "" if colour == "score" else ", by gravest security event"
+    by = "" if colour == "score" else ", by highest level of a security event"
     axes.set_title(f"Lineage of {shown} {kind}s{by}", loc="left", fontsize=11)
     _frame(axes, places, width)
     if not nodes:
@@ -75,7 +76,7 @@ def plot_lineage(
     return figure
 
 
-# --- which
+# --- which nodes are drawn
 
 
 def _path(lineage: Lineage) -> list[Node]:
@@ -116,7 +117,7 @@ def _highest(nodes: Sequence[Node]) -> str:
     return max(scored, key=lambda n: n.score or 0.0).program_id if scored else ""
 
 
-# --- where
+# --- where they stand
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class _Place:
 
 
 def _layout(nodes: Sequence[Node]) -> dict[str, _Place]:
-    """Leaves one below the other, each parent in the middle of its children."""
+    """Places leaves one below the other, and each parent in the middle of its children."""
     here = {node.program_id: node for node in nodes}
     children: dict[str | None, list[str]] = {}
     for node in nodes:
@@ -152,7 +153,7 @@ def _layout(nodes: Sequence[Node]) -> dict[str, _Place]:
     return {program: _Place(float(depths[program]), heights[program]) for program in order}
 
 
-# --- how
+# --- how they look
 
 
 def _draw_edges(
@@ -163,7 +164,7 @@ def _draw_edges(
             continue
         start, end = places[node.parent_id], places[node.program_id]
         on_path = node.parent_id in path and node.program_id in path
-        middle = end.x - 0.12 * (end.x - start.x)  # a label stands beside the parent
+        middle = end.x - 0.12 * (end.x - start.x)  # a label stands next to the parent
         axes.plot(
             [start.x, middle, middle, end.x], [start.y, start.y, end.y, end.y],
             color=BLACK if on_path else "#BBBBBB", linewidth=2.2 if on_path else 0.9, zorder=1,
@@ -174,20 +175,16 @@ def _draw_edges(
 def _draw_scores(
     figure: Figure, axes: Axes, nodes: Sequence[Node], places: dict[str, _Place], best: str
 ) -> Any:
-    """The nodes; returns the colour bar, None without any score."""
+    """Draws the nodes; returns the colour bar, None without any score."""
     scores = [node.score for node in nodes if node.score is not None]
     low, high = min(scores, default=0.0), max(scores, default=1.0)
     norm = analysis_module("matplotlib.colors").Normalize(low, high if high > low else low + 1e-9)
     for node in nodes:
-        place = places[node.program_id]
         value = {"c": [node.score], "cmap": "viridis", "norm": norm}
-        empty = {"facecolor": "white"}
-        axes.scatter(
-            [place.x], [place.y], s=190 if node.program_id == best else 75,
-            marker="*" if node.program_id == best else "o", zorder=3,
-            edgecolor=BLACK if node.accepted else GREY, linewidth=1.6 if node.accepted else 0.7,
-            **(value if node.score is not None else empty),
-        )  # fmt: skip
+        look = value if node.score is not None else {"facecolor": "white"}
+        if node.program_id == best:
+            look |= {"s": 190, "marker": "*"}
+        _draw_node(axes, node, places, look)
     if not scores:
         return None
     colours = analysis_module("matplotlib.cm").ScalarMappable(norm, "viridis")
@@ -200,18 +197,29 @@ def _draw_scores(
 def _draw_levels(axes: Axes, nodes: Sequence[Node], places: dict[str, _Place], best: str) -> None:
     named: set[int] = set()
     for node in sorted(nodes, key=lambda n: n.security_level):
-        place = places[node.program_id]
         words, shade, marker = LEVELS[min(3, max(0, node.security_level))]
-        axes.scatter(
-            [place.x], [place.y], s=120 if node.program_id == best else 75, color=shade,
-            marker=marker, zorder=3, edgecolor=BLACK if node.accepted else GREY,
-            linewidth=1.6 if node.accepted else 0.7,
-            label=words if node.security_level not in named else None,
-        )  # fmt: skip
+        label = words if node.security_level not in named else None
+        size = 120 if node.program_id == best else 75
+        _draw_node(axes, node, places,
+                   {"s": size, "color": shade, "marker": marker, "label": label})  # fmt: skip
         named.add(node.security_level)
     if named:
-        axes.legend(fontsize=8, frameon=False, title="gravest event", loc="upper left",
+        axes.legend(fontsize=8, frameon=False, title="highest level", loc="upper left",
                     bbox_to_anchor=(1.0, 1.0))  # fmt: skip
+
+
+def _draw_node(axes: Axes, node: Node, places: dict[str, _Place], look: dict[str, Any]) -> None:
+    """Draws a mark with a black rim for an accepted program."""
+    place = places[node.program_id]
+    rim: dict[str, Any] = {"edgecolor": BLACK, "linewidth": 1.6} if node.accepted else {}
+    usual: dict[str, Any] = {
+        "s": 75,
+        "marker": "o",
+        "edgecolor": GREY,
+        "linewidth": 0.7,
+        "zorder": 3,
+    }
+    axes.scatter([place.x], [place.y], **usual | rim | look)
 
 
 def _draw_labels(axes: Axes, nodes: Sequence[Node], places: dict[str, _Place]) -> None:
@@ -239,6 +247,6 @@ def _frame(axes: Axes, places: dict[str, _Place], width: float) -> None:
     axes.set_xlabel("generation")
     deepest = int(max((place.x for place in places.values()), default=0.0))
     axes.set_xticks(range(deepest + 1))
-    share = _LABEL_INCHES / (width - _BESIDE_INCHES)  # of the axes, for the last labels
+    share = _LABEL_INCHES / (width - _LEGEND_INCHES)  # of the axes, for the last labels
     axes.set_xlim(-0.15, deepest + min(0.9, (deepest + 0.15) * share / (1 - share)))
     axes.set_ylim(max((place.y for place in places.values()), default=0.0) + 0.7, -0.7)

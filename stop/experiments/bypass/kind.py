@@ -70,8 +70,11 @@ class _Bypass(Kind[BypassConfig]):
     def result(self, folder: Path, error: StopError | None) -> BypassRates:
         return BypassRates(folder, error)
 
+    def rates(self, store: Store, config: BypassConfig) -> list[CellReport]:
+        return read_cells(store, config.bypass)
+
     def outcome(self, store: Store, config: BypassConfig) -> Outcome:
-        rates = {cell.cell: cell.any_level.rate for cell in read_cells(store, config.bypass)}
+        rates = {cell.cell: cell.any_level.rate for cell in self.rates(store, config)}
         return Outcome(rates={cell: rate for cell, rate in rates.items() if rate is not None})
 
 

@@ -15,7 +15,7 @@ from stop.engine.session import Session
 from stop.engine.task_utility import TaskUtility
 from stop.errors import RunError
 from stop.events import ProgressListener
-from stop.experiments.kind import Kind, Outcome
+from stop.experiments.kind import Ends, Kind, Outcome
 from stop.experiments.verdicts import QUARANTINED, raise_if_refused
 from stop.improvers import load_improver
 from stop.store import ImproverRunRecord, Store
@@ -151,6 +151,12 @@ class _Improve(Kind[ImproveConfig]):
             return Outcome()
         result = run.result_id or (None if run.status == "running" else run.initial_id)
         return Outcome(before=_meta_score(store, run.initial_id), after=_meta_score(store, result))
+
+    def ends(self, store: Store, config: ImproveConfig) -> Ends:
+        run = _improver_run(store)
+        if run is None:
+            return Ends()
+        return Ends(run.initial_id, run.result_id or run.initial_id, "before", "after")
 
     def best(self, store: Store, config: ImproveConfig) -> str:
         """The program that the improver returned."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from stop.engine.session import Session
 from stop.errors import RunError
-from stop.experiments.kind import Kind, Outcome, Scale
+from stop.experiments.kind import Ends, Kind, Outcome, Scale
 from stop.experiments.rounds.config import RoundsConfig
 from stop.experiments.rounds.work import run_rounds
 from stop.improvers import load_improver
@@ -18,6 +18,7 @@ from stop.store.best import best_of, best_round, in_quarantine
 
 class _Rounds(Kind[RoundsConfig]):
     name = "run"
+    has_rounds = True
     config = RoundsConfig
 
     async def work(self, session: Session, config: RoundsConfig) -> None:
@@ -32,17 +33,19 @@ class _Rounds(Kind[RoundsConfig]):
 
     def best(self, store: Store, config: RoundsConfig) -> str:
         """The accepted improver with the highest meta-utility."""
-        best = best_round(store, config)
-        if best is None or best.improver_id is None:
+        best = self.ends(store, config).last
+        if best is None:
             raise RunError(f"{store.path.parent} has no improver with a meta-utility yet")
-        return best.improver_id
+        return best
 
     def first(self, store: Store, config: RoundsConfig) -> str:
         """The improver of round 0."""
-        for record in store.rounds():
-            if record.round == 0 and record.improver_id is not None:
-                return record.improver_id
-        return super().first(store, config)
+        return self.ends(store, config).first or super().first(store, config)
+
+    def ends(self, store: Store, config: RoundsConfig) -> Ends:
+        first = next((r.improver_id for r in store.rounds() if r.round == 0), None)
+        best = best_round(store, config)
+        return Ends(first, best.improver_id if best else None, "seed improver", "best improver")
 
     def document(
         self, store: Store, config: RoundsConfig, security_events: list[dict[str, Any]]

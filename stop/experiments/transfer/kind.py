@@ -6,10 +6,11 @@ from pathlib import Path
 
 from stop.engine.session import Session
 from stop.errors import StopError
-from stop.experiments.kind import Kind, Outcome, Scale
+from stop.experiments.kind import Ends, Kind, Outcome, Scale
 from stop.experiments.transfer.config import TransferConfig
 from stop.experiments.transfer.measure import measure
 from stop.experiments.transfer.report import Transfer
+from stop.programs import program_id
 from stop.store import Store
 
 
@@ -28,6 +29,10 @@ class _Transfer(Kind[TransferConfig]):
         if not gains:
             return Outcome()
         return Outcome(gain=sum(each.difference.mean for each in gains) / len(gains))
+
+    def ends(self, store: Store, config: TransferConfig) -> Ends:
+        seed, improved = program_id(config.improver), program_id(config.transfer.improver)
+        return Ends(seed, improved, "seed improver", "improved improver")
 
     def scale(self, config: TransferConfig) -> Scale:
         return Scale(2, 0, config.improver)
