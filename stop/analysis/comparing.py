@@ -29,11 +29,12 @@ from stop._util.statistics import (
 )
 from stop.analysis.runs import OneRun, Runs, as_run, as_runs
 from stop.analysis.saturation import Saturation, saturation
-from stop.analysis.scores import Scores, Split, ends
+from stop.analysis.scores import Scores, ends
 from stop.analysis.strategy import strategies
 from stop.experiments import kind_of
 from stop.experiments.bypass.report import CellReport
 from stop.recorded_run import Run
+from stop.tasks.evaluation import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ def compare_programs(
     scores = Scores(opened)
     chosen = [opened.program(p) for p in programs]
     ids = list(dict.fromkeys(program.id for program in chosen))
-    start, _ = ends(opened)
+    start = ends(opened).first
     sides = []
     for program in ids:
         what = "improver" if scores.is_improver(program) else "solution"
