@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import socket
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from tests.helpers.machine import engine_answers, namespaces_work
+from tests.helpers.programs import scripted_model
 
 
 @pytest.fixture(autouse=True)
@@ -41,34 +40,6 @@ def _closed_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(socket.socket, "connect", connect)
 
 
-def engine_answers() -> bool:
-    """Whether a container engine answers here."""
-    from stop.errors import SandboxUnavailable
-    from stop.sandbox.docker import connect
-
-    try:
-        client = connect()
-    except SandboxUnavailable:
-        return False
-    client.close()
-    return True
-
-
-def namespaces_work() -> bool:
-    """Whether bubblewrap can make a sandbox here."""
-    from stop.errors import SandboxUnavailable
-    from stop.sandbox import open_sandbox
-
-    async def start_one() -> None:
-        await (await open_sandbox("bubblewrap")).aclose()
-
-    try:
-        asyncio.run(start_one())
-    except SandboxUnavailable:
-        return False
-    return True
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of what this machine has not are skipped by name, unless an engine is demanded."""
     demanded = os.environ.get("STOP_TEST_REQUIRE_ENGINE") == "1"
@@ -90,24 +61,6 @@ def scripted(tmp_path: Path):
     def make(*replies: str) -> str:
         nonlocal count
         count += 1
-        path = tmp_path / f"replies-{count}.jsonl"
-        path.write_text("".join(json.dumps(reply) + "\n" for reply in replies), "utf-8")
-        return f"scripted:{path}"
+        return scripted_model(tmp_path / f"replies-{count}.jsonl", *replies)
 
     return make
-
-
-GREEDY = """def algorithm(weights, values, capacity):
-    order = sorted(range(len(weights)), key=lambda i: -values[i] / weights[i])
-    chosen = []
-    for i in order:
-        if weights[i] <= capacity:
-            chosen.append(i)
-            capacity -= weights[i]
-    return chosen
-"""
-
-
-def fenced(source: str) -> str:
-    """A model's answer that holds one program."""
-    return f"Here it is:\n\n```python\n{source}```\n"

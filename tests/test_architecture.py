@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import stop
-from tests.conftest import REPOSITORY
+from tests.helpers.places import REPOSITORY
 
 
 def test_arrows_point_one_way():

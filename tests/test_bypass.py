@@ -26,7 +26,7 @@ from stop.improver_run import ImproverRunner
 from stop.improvers import load_improver
 from stop.lm import ScriptedLM
 from stop.testing.openai_server import OpenAIServer
-from tests.conftest import GREEDY, fenced
+from tests.helpers.programs import GREEDY, fenced
 
 FLAGGED = load_improver("flagged").source
 HEAD = "def improve_algorithm(initial_solution, utility, language_model):\n"

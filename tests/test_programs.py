@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stop.errors import ProgramError
 from stop.programs import MAX_PROGRAM_BYTES, Program, program_id, syntax_problem
-from tests.conftest import REPOSITORY
+from tests.helpers.places import REPOSITORY
 
 
 def _guest_module(name):

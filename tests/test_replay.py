@@ -27,7 +27,7 @@ from stop.replays.recording import common_start
 from stop.store import Store
 from stop.store.recorded import EvaluationRecord
 from stop.task import load_task
-from tests.conftest import GREEDY, fenced
+from tests.helpers.programs import GREEDY, fenced
 
 RUN = {
     "tasks": ["knapsack", "maxcut"], "rounds": 2, "repetitions": 1, "calls": 1, "responses": 2,

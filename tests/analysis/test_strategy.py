@@ -20,7 +20,8 @@ from tests.analysis.strategies.held_out import HELD_OUT
 from tests.analysis.strategies.recorded import RECORDED, SHAPES
 from tests.analysis.strategies.tuning import TUNING
 from tests.audit.corpus.improvers import improvers
-from tests.conftest import GREEDY, REPOSITORY
+from tests.helpers.places import REPOSITORY
+from tests.helpers.programs import GREEDY
 
 ALL = TUNING | HELD_OUT
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -18,44 +14,10 @@ from stop.cli import cli
 from stop.errors import LMUnavailable
 from stop.store.payments import Payments
 from stop.testing.openai_server import Fault, OpenAIServer
-from tests.conftest import GREEDY, REPOSITORY, fenced
+from tests.helpers.programs import GREEDY, fenced
+from tests.helpers.servers import ServerProcess
 
 pytestmark = pytest.mark.bubblewrap
-
-
-class ServerProcess:
-    """A model server in a process of its own, to be killed and started again at one address."""
-
-    def __init__(self, folder: Path) -> None:
-        self.log = folder / "served"
-        self.replies = folder / "replies.jsonl"
-        self.replies.write_text(json.dumps(fenced(GREEDY)) + "\n")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/v1"
-        self._process: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        words = ["--port", str(self.port), "--replies", str(self.replies), "--log", str(self.log)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "stop.testing.openai_server", *words],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=REPOSITORY,
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline().strip() == self.url
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
-    @property
-    def served(self) -> int:
-        return sum(int(line) for line in self.log.read_text().split())
 
 
 @pytest.fixture

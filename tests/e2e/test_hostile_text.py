@@ -10,7 +10,7 @@ import stop
 from stop.audit.rules import MAX_FINDINGS, findings
 from stop.errors import ConfigError, ProgramError
 from stop.sandbox.frames import FrameError, unpack
-from tests.conftest import GREEDY, fenced
+from tests.helpers.programs import GREEDY, fenced
 
 pytestmark = pytest.mark.bubblewrap
 HERE = {"sandbox": "bubblewrap"}

@@ -17,7 +17,7 @@ from stop.sandbox import GuestLimits, open_sandbox
 from stop.sandbox.owner import owner_mark
 from stop.spending import read_budget
 from stop.store.payments import Payments
-from tests.conftest import GREEDY, fenced
+from tests.helpers.programs import GREEDY, fenced
 
 IMPROVER = """from helpers import extract_code
 

@@ -14,7 +14,7 @@ from stop.errors import RunError
 from stop.improvers import load_improver
 from stop.lineage import Origin
 from stop.programs import Program, program_id
-from tests.conftest import GREEDY, fenced
+from tests.helpers.programs import GREEDY, fenced
 
 pytestmark = pytest.mark.bubblewrap
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stop.lineage.origins import EDITED_FROM, _blocks, _Text
-from tests.conftest import GREEDY, REPOSITORY, fenced
+from tests.helpers.places import REPOSITORY
+from tests.helpers.programs import GREEDY, fenced
 
 sys.path.insert(0, str(REPOSITORY / "sandbox/guest"))
 from helpers import extract_code
