@@ -1,13 +1,15 @@
-"""What all tests share: a network that is closed but for loopback, and folders of their own."""
+"""What all tests share: folders of their own, a closed network, scripted models, virtual time."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from pathlib import Path
 
 import pytest
 
+from stop.lm import _clock
 from tests.helpers.machine import engine_answers, namespaces_work
 from tests.helpers.programs import scripted_model
 
@@ -64,3 +66,21 @@ def scripted(tmp_path: Path):
         return scripted_model(tmp_path / f"replies-{count}.jsonl", *replies)
 
     return make
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that were to be waited between requests; the models' clock goes on by them alone."""
+    waited: list[float] = []
+    now = 1000.0
+
+    async def pause(seconds: float) -> None:
+        nonlocal now
+        waited.append(seconds)
+        end = now + seconds
+        await asyncio.sleep(0)
+        now = max(now, end)
+
+    monkeypatch.setattr(_clock, "now", lambda: now)
+    monkeypatch.setattr(_clock, "pause", pause)
+    return waited

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -19,3 +20,11 @@ def wait_until(happened: Callable[[], object], what: str) -> None:
     while not happened():
         assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_SECONDS} s"
         time.sleep(0.01)
+
+
+async def until(happened: Callable[[], object], what: str) -> None:
+    """As `wait_until`, while tasks of this loop go on."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not happened():
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_SECONDS} s"
+        await asyncio.sleep(0.001)
