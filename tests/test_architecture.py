@@ -72,8 +72,3 @@ def test_every_command_has_help():
         assert name in runner.invoke(cli, ["--help"]).output
 
 
-def test_nothing_switches_the_sandbox_off():
-    """No option and no choice of any command names a way around it."""
-    from stop.sandbox import SANDBOX_CHOICES
-
-    assert SANDBOX_CHOICES == ("auto", "docker", "bubblewrap")
