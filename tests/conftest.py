@@ -1,16 +1,17 @@
-"""What all tests share: a network that is closed but for loopback, and folders of their own."""
+"""What all tests share: folders of their own, a closed network, scripted models, virtual time."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from stop.lm import _clock
+from tests.helpers.machine import engine_answers, namespaces_work
+from tests.helpers.programs import scripted_model
 
 
 @pytest.fixture(autouse=True)
@@ -41,34 +42,6 @@ def _closed_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(socket.socket, "connect", connect)
 
 
-def engine_answers() -> bool:
-    """Whether a container engine answers here."""
-    from stop.errors import SandboxUnavailable
-    from stop.sandbox.docker import connect
-
-    try:
-        client = connect()
-    except SandboxUnavailable:
-        return False
-    client.close()
-    return True
-
-
-def namespaces_work() -> bool:
-    """Whether bubblewrap can make a sandbox here."""
-    from stop.errors import SandboxUnavailable
-    from stop.sandbox import open_sandbox
-
-    async def start_one() -> None:
-        await (await open_sandbox("bubblewrap")).aclose()
-
-    try:
-        asyncio.run(start_one())
-    except SandboxUnavailable:
-        return False
-    return True
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of what this machine has not are skipped by name, unless an engine is demanded."""
     demanded = os.environ.get("STOP_TEST_REQUIRE_ENGINE") == "1"
@@ -90,24 +63,24 @@ def scripted(tmp_path: Path):
     def make(*replies: str) -> str:
         nonlocal count
         count += 1
-        path = tmp_path / f"replies-{count}.jsonl"
-        path.write_text("".join(json.dumps(reply) + "\n" for reply in replies), "utf-8")
-        return f"scripted:{path}"
+        return scripted_model(tmp_path / f"replies-{count}.jsonl", *replies)
 
     return make
 
 
-GREEDY = """def algorithm(weights, values, capacity):
-    order = sorted(range(len(weights)), key=lambda i: -values[i] / weights[i])
-    chosen = []
-    for i in order:
-        if weights[i] <= capacity:
-            chosen.append(i)
-            capacity -= weights[i]
-    return chosen
-"""
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that were to be waited between requests; the models' clock goes on by them alone."""
+    waited: list[float] = []
+    now = 1000.0
 
+    async def pause(seconds: float) -> None:
+        nonlocal now
+        waited.append(seconds)
+        end = now + seconds
+        await asyncio.sleep(0)
+        now = max(now, end)
 
-def fenced(source: str) -> str:
-    """A model's answer that holds one program."""
-    return f"Here it is:\n\n```python\n{source}```\n"
+    monkeypatch.setattr(_clock, "now", lambda: now)
+    monkeypatch.setattr(_clock, "pause", pause)
+    return waited

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import stop
-from tests.conftest import REPOSITORY
+from tests.helpers.places import REPOSITORY
 
 
 def test_arrows_point_one_way():
@@ -70,10 +70,3 @@ def test_every_command_has_help():
         assert result.exit_code == 0, result.output
         assert short_help
         assert name in runner.invoke(cli, ["--help"]).output
-
-
-def test_nothing_switches_the_sandbox_off():
-    """No option and no choice of any command names a way around it."""
-    from stop.sandbox import SANDBOX_CHOICES
-
-    assert SANDBOX_CHOICES == ("auto", "docker", "bubblewrap")

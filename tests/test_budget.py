@@ -460,18 +460,18 @@ async def test_time_ends_the_work_and_only_that():
     watch = Stopwatch()
     with pytest.raises(TimeUp):
         async with timed(watch, 0.05):
-            await asyncio.sleep(5)
-    assert 0.05 <= watch.seconds < 2
+            await asyncio.sleep(600)
+    assert watch.seconds >= 0.05
     with pytest.raises(TimeUp):  # nothing is left
         async with timed(watch, 0.05):
-            await asyncio.sleep(5)
+            await asyncio.sleep(600)
     with pytest.raises(TimeoutError):  # somebody else's
         async with timed(Stopwatch(), 60.0):
             raise TimeoutError
     outer, inner = Stopwatch(), Stopwatch()
     with pytest.raises(TimeUp):  # a limit of the run, inside of a round without one
         async with timed(outer, 0.05), timed(inner, 60.0):
-            await asyncio.sleep(5)
+            await asyncio.sleep(600)
 
 
 async def test_time_that_cannot_be_saved_is_an_error_and_no_limit_without_effect(monkeypatch):
@@ -486,7 +486,7 @@ async def test_time_that_cannot_be_saved_is_an_error_and_no_limit_without_effect
 
     with pytest.raises(OSError, match="full"):
         async with timed(Stopwatch(), 60.0, save=save):
-            await asyncio.sleep(5)
+            await asyncio.sleep(600)
 
 
 def test_a_request_that_must_ask_again_holds_more_or_ends():

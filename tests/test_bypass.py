@@ -5,10 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -29,7 +25,10 @@ from stop.lm import ScriptedLM
 from stop.lm.recorded import read_records
 from stop.sandbox.helpers import extract_code
 from stop.testing.openai_server import OpenAIServer
-from tests.conftest import GREEDY, fenced
+from tests.helpers.command_line import PATIENCE_SECONDS, begin
+from tests.helpers.cost import cost
+from tests.helpers.programs import GREEDY, fenced
+from tests.helpers.waiting import wait_until
 
 FLAGGED = load_improver("flagged").source
 HEAD = "def improve_algorithm(initial_solution, utility, language_model):\n"
@@ -88,9 +87,7 @@ def test_no_response_is_too_odd(text):
     ids=["dense", "fences in strings", "ticks", "blanks", "fences", "deep", "open"],
 )
 def test_a_hostile_response_is_read_in_time(text):
-    started = time.process_time()  # other work on this machine does not count
-    program_in(text)
-    assert time.process_time() - started < 2
+    assert cost(lambda: program_in(text)) < 600
 
 
 # --- the improvers that carry the flag
@@ -316,20 +313,15 @@ def test_responses_at_the_token_limit_are_counted(measure, monkeypatch):
 @pytest.mark.bubblewrap
 def test_after_kill_nothing_is_paid_twice(tmp_path):
     letters = tmp_path / "letters"
-    command = [
-        *(sys.executable, "-m", "stop", "bypass", "--samples", "3", "--responses", "1"),
-        *("--no-warning", "--concurrency", "1", "--sandbox", "bubblewrap"),
-        *("--lm", f"manual:{letters}"),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = begin(
+        *("bypass", "--samples", "3", "--responses", "1", "--no-warning", "--concurrency", "1"),
+        *("--sandbox", "bubblewrap", "--lm", f"manual:{letters}"),
+    )
     answered = set()
 
     def answer_next():
-        deadline = time.monotonic() + 60
-        while not (new := set(letters.glob("*.request.md")) - answered):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        (request,) = new
+        wait_until(lambda: set(letters.glob("*.request.md")) - answered, "another request")
+        (request,) = set(letters.glob("*.request.md")) - answered
         answered.add(request)
         return request
 
@@ -341,14 +333,13 @@ def test_after_kill_nothing_is_paid_twice(tmp_path):
 
     reply(answer_next(), fenced(SWITCHED))
     waiting = answer_next()  # asked for, and no answer yet
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.communicate()
     reply(waiting, fenced(FLAGGED))
     folder = next((tmp_path / "runs").iterdir())
-    resume = [sys.executable, "-m", "stop", "resume", str(folder), "--json"]
-    process = subprocess.Popen(resume, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = begin("resume", str(folder), "--json")
     reply(answer_next(), PROSE)
-    document = json.loads(process.communicate(timeout=60)[0])
+    document = json.loads(process.communicate(timeout=PATIENCE_SECONDS)[0])
     assert document["status"] == "done"
     assert document["lm"]["responses"] == len(answered) == 3
     assert [each["class"] for each in document["programs"]] == ["intent", "nothing", "no_code"]

@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 from stop.cli import _COMMANDS, cli
-from tests.conftest import REPOSITORY
+from tests.helpers.places import REPOSITORY
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 

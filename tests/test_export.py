@@ -16,7 +16,8 @@ from stop.cli import cli
 from stop.errors import ConfigError, RunError, StopError
 from stop.runs.export import FORMATS, export
 from stop.store.tables import TABLES
-from tests.conftest import GREEDY, REPOSITORY, fenced
+from tests.helpers.places import REPOSITORY
+from tests.helpers.programs import GREEDY, fenced
 
 pytestmark = pytest.mark.bubblewrap
 

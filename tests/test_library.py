@@ -8,7 +8,7 @@ import pytest
 
 import stop
 from stop.errors import ConfigError, TaskError
-from tests.conftest import GREEDY, fenced
+from tests.helpers.programs import GREEDY, fenced
 
 pytestmark = pytest.mark.bubblewrap
 HERE = {"sandbox": "bubblewrap"}

@@ -14,7 +14,8 @@ import pytest
 import stop
 from stop.audit.keys import parse_key
 from stop.audit.whole import verify_run
-from tests.conftest import GREEDY, REPOSITORY, fenced
+from tests.helpers.places import REPOSITORY
+from tests.helpers.programs import GREEDY, fenced
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))

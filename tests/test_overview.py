@@ -15,7 +15,7 @@ import stop
 from stop.cli import cli
 from stop.experiments.overview import overview, run_folders
 from stop.runs.folder import create_run
-from tests.conftest import GREEDY, fenced
+from tests.helpers.programs import GREEDY, fenced
 
 pytestmark = pytest.mark.bubblewrap
 

@@ -11,7 +11,7 @@ import stop
 from stop.errors import BudgetExceeded, ConfigError, RunError, StopError
 from stop.runs.provenance import read_provenance, recorded_prices
 from stop.tasks.task import load_task
-from tests.conftest import GREEDY, fenced
+from tests.helpers.programs import GREEDY, fenced
 
 pytestmark = pytest.mark.bubblewrap
 

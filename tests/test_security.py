@@ -7,7 +7,8 @@ import pytest
 import stop
 from stop.errors import PolicyHalt, RunError
 from stop.store import Store
-from tests.conftest import GREEDY, REPOSITORY, fenced
+from tests.helpers.places import REPOSITORY
+from tests.helpers.programs import GREEDY, fenced
 
 pytestmark = pytest.mark.bubblewrap
 SEED_IMPROVER = (REPOSITORY / "stop/improvers/seed.py").read_text()

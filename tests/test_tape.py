@@ -12,32 +12,10 @@ from stop.lm import ScriptedLM
 from stop.lm.base import LMRequest
 from stop.lm.tape import Tape, TapedModel
 from stop.programs import program_id
-from stop.store import ImproverRunRecord, Store
+from stop.store import Store
 from stop.store.payments import Payments
-
-
-def _begin(store, key):
-    identity = store.add_program("x", "improver")
-    store.start_improver_run(
-        ImproverRunRecord(
-            key=key,
-            level="task",
-            round=None,
-            task="t",
-            repetition=0,
-            improver_id=identity,
-            initial_id=identity,
-            result_id=None,
-            status="running",
-            detail="",
-            utility_calls=0,
-            cpu_seconds=0.0,
-            stdout="",
-            stderr="",
-            started=0.0,
-            finished=None,
-        )
-    )
+from tests.helpers.recorded import start_improver_run
+from tests.helpers.waiting import until
 
 
 @pytest.fixture
@@ -48,7 +26,7 @@ def world(tmp_path):
     ledger = Ledger(Budget(lm_calls=20))
 
     def make(key, scope="t/0", tape=None):
-        _begin(store, key)
+        start_improver_run(store, key)
         return TapedModel(
             model,
             tape or Tape(store, ledger, b"secret"),
@@ -172,7 +150,7 @@ def slow(tmp_path):
     def make(budget):
         store = Store(tmp_path / "slow.db")
         stores.append(store)
-        _begin(store, "a")
+        start_improver_run(store, "a")
         model, ledger = Slow(), Ledger(budget, Payments(store).spent())
         tape = Tape(store, ledger, b"secret")
         taped = TapedModel(
@@ -185,11 +163,14 @@ def slow(tmp_path):
         store.close()
 
 
+def _open_requests(store):
+    return store.query("SELECT COUNT(*) FROM lm_requests WHERE state = 'open'").fetchone()[0]
+
+
 async def test_a_request_given_up_counts_as_the_worst_also_after_a_restart(slow):
     taped, _, ledger, store = slow(Budget())
     task = asyncio.create_task(taped.complete(ASK))
-    await asyncio.sleep(0.01)
-    assert ledger.run.reserved.lm_calls == 1
+    await until(lambda: ledger.run.reserved.lm_calls == 1, "the reservation")
     await taped._tape.aclose(0)
     await asyncio.gather(task, return_exceptions=True)
     worst = taped._worst(ASK)
@@ -201,7 +182,7 @@ async def test_a_request_given_up_counts_as_the_worst_also_after_a_restart(slow)
 async def test_a_request_that_a_crash_cut_off_counts_as_the_worst(slow):
     taped, _, _, store = slow(Budget())
     task = asyncio.create_task(taped.complete(ASK))
-    await asyncio.sleep(0.01)
+    await until(lambda: _open_requests(store), "the note of the request")
     again = slow(Budget(lm_calls=1))
     store.close_requests()  # as the next session does
     assert Payments(store).spent() == taped._worst(ASK)

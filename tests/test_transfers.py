@@ -15,9 +15,9 @@ from stop.improvers import load_improver
 from stop.programs import program_id
 from stop.store.recorded import evaluation_records
 from stop.tasks.task import load_task
-from tests.conftest import GREEDY, fenced
-from tests.e2e.test_cli import document
-from tests.e2e.test_cli import stop as command
+from tests.helpers.command_line import document
+from tests.helpers.command_line import stop as command
+from tests.helpers.programs import GREEDY, fenced
 
 HEAD = "def improve_algorithm(initial_solution, utility, language_model):\n"
 KNOWS = HEAD + (  # what a model says is nothing to it: it knows one task

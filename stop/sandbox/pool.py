@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, get_args
 
-from stop.errors import SandboxError
+from stop.errors import ConfigError, SandboxError
 from stop.sandbox.protocol import Guest, GuestLimits, Isolation, Sandbox
 
 
@@ -25,6 +25,9 @@ class SandboxPool:
         evaluations: how many evaluations may run at once.
         improver_runs: how many improver runs may run at once, on each level.
         limits: of each sandbox.
+
+    Raises:
+        ConfigError: there is no such isolation.
     """
 
     def __init__(
@@ -36,6 +39,9 @@ class SandboxPool:
         improver_runs: int = 4,
         limits: GuestLimits | None = None,
     ) -> None:
+        if isolation not in get_args(Isolation):
+            choices = ", ".join(get_args(Isolation))
+            raise ConfigError(f"unknown isolation {isolation!r}", hint=f"one of: {choices}")
         self.sandbox = sandbox
         self.isolation: Isolation = isolation
         self._limits = limits or GuestLimits()

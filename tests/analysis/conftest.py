@@ -8,7 +8,7 @@ import pytest
 
 import stop
 from stop.programs import Program
-from tests.conftest import GREEDY, fenced
+from tests.helpers.programs import GREEDY, fenced
 
 HERE = {"sandbox": "bubblewrap", "concurrency": 1}
 RUN = HERE | {

@@ -9,7 +9,7 @@ import pytest
 
 import stop
 from stop import analysis
-from tests.conftest import REPOSITORY
+from tests.helpers.places import REPOSITORY
 
 RECORDED = REPOSITORY / "notebooks" / "runs"
 

@@ -19,7 +19,7 @@ from stop.analysis.diversity import (
 )
 from tests.analysis.effort import calls_of
 from tests.audit.corpus.improvers import improvers
-from tests.conftest import GREEDY
+from tests.helpers.programs import GREEDY
 
 PROGRAMS = [*[source for _, source in improvers()][::9], GREEDY]
 HOSTILE = {

@@ -11,7 +11,7 @@ import pytest
 from stop import analysis
 from stop.analysis.figures.style import plain
 from stop.errors import StopError
-from tests.conftest import REPOSITORY
+from tests.helpers.places import REPOSITORY
 
 pytestmark = pytest.mark.bubblewrap
 OF_RUNS = [

@@ -19,7 +19,8 @@ from tests.analysis.effort import calls_of
 from tests.analysis.strategies.recorded import LARGER, SMALLER
 from tests.analysis.strategies.written import WRITTEN
 from tests.audit.corpus.improvers import improvers
-from tests.conftest import GREEDY, REPOSITORY
+from tests.helpers.places import REPOSITORY
+from tests.helpers.programs import GREEDY
 
 
 def labels(source):

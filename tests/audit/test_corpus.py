@@ -15,7 +15,7 @@ from tests.audit.corpus.attempts import FAMILIES as WAYS
 from tests.audit.corpus.attempts import attempts
 from tests.audit.corpus.benign import FAMILIES, WRITTEN, benign
 from tests.audit.corpus.held_out import held_out_attempts, held_out_honest
-from tests.conftest import REPOSITORY
+from tests.helpers.places import REPOSITORY
 
 # Near what was measured (docs/detection.md), so that a rule that goes blind or shouts is noticed.
 SEEN_FLOOR = 0.99

@@ -19,7 +19,7 @@ from stop.audit.keys import (
 )
 from stop.config import state_folder
 from stop.errors import ConfigError
-from tests.conftest import REPOSITORY
+from tests.helpers.places import REPOSITORY
 
 
 @pytest.fixture

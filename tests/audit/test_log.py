@@ -27,7 +27,7 @@ from stop.audit.keys import fingerprint, machine_fingerprint, machine_key, publi
 from stop.audit.log import MAX_EVENTS_PER_KIND, MAX_KINDS, AuditLog, read, verify
 from stop.errors import RunError
 from stop.events import Level, SecurityEvent
-from tests.conftest import REPOSITORY
+from tests.helpers.places import REPOSITORY
 
 one_folder = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60

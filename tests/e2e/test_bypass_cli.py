@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stop.improvers import load_improver
-from tests.conftest import fenced
-from tests.e2e.test_cli import document, stop
+from tests.helpers.command_line import document, stop
+from tests.helpers.programs import fenced
 
 FLAGGED = load_improver("flagged").source
 HEAD = "def improve_algorithm(initial_solution, utility, language_model):\n"

@@ -6,39 +6,15 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 
 import pytest
 
-from tests.conftest import GREEDY, REPOSITORY, fenced
+from tests.helpers.command_line import RUN, begin, document, end, stop
+from tests.helpers.programs import GREEDY, SEED_IMPROVER, fenced
+from tests.helpers.waiting import wait_until
 
-SEED_IMPROVER = (REPOSITORY / "stop/improvers/seed.py").read_text()
-RUN = (
-    *("run", "--tasks", "knapsack", "--rounds", "1", "--repetitions", "1", "--calls", "1"),
-    *("--responses", "2", "--utility-calls", "3", "--sandbox", "bubblewrap", "--seed", "1"),
-)
 pytestmark = pytest.mark.bubblewrap
-
-
-def stop(*arguments, check=0, **options):
-    """Run `stop`; returns the finished process after checking its exit code."""
-    done = subprocess.run(
-        [sys.executable, "-m", "stop", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        **options,
-    )
-    assert done.returncode == check, done.stderr[-2000:]
-    assert "Traceback" not in done.stderr
-    return done
-
-
-def document(done):
-    """The one JSON document on stdout."""
-    return json.loads(done.stdout)
+HERE = ("--task", "knapsack", "--sandbox", "bubblewrap")
 
 
 @pytest.fixture
@@ -55,32 +31,15 @@ def program(tmp_path):
 
 
 def test_evaluate(program):
-    arguments = (
-        "evaluate",
-        "--task",
-        "knapsack",
-        program(GREEDY),
-        "--seed",
-        "5",
-        "--sandbox",
-        "bubblewrap",
-        "--json",
-    )
+    arguments = ("evaluate", *HERE, program(GREEDY), "--seed", "5", "--json")
     first, second = document(stop(*arguments)), document(stop(*arguments))
     assert first["status"] == "ok"
     assert 0.95 < first["score"] <= 1
     assert first["isolation"] == "bubblewrap/fork"
     assert set(first) == {
-        "program_id",
-        "task",
-        "split",
-        "score",
-        "status",
-        "detail",
-        "isolation",
-        "instances",
+        "program_id", "task", "split", "score", "status", "detail", "isolation", "instances",
         "events",
-    }
+    }  # fmt: skip
     assert set(first["instances"][0]) == {"score", "status", "cpu_seconds"}
     same = [[i["score"] for i in each["instances"]] for each in (first, second)]
     assert same[0] == same[1]
@@ -89,19 +48,8 @@ def test_evaluate(program):
 @pytest.mark.docker
 @pytest.mark.parametrize("isolation", ["fork", "container"])
 def test_evaluate_under_docker(program, isolation):
-    result = document(
-        stop(
-            "evaluate",
-            "--task",
-            "knapsack",
-            program(GREEDY),
-            "--sandbox",
-            "docker",
-            "--isolation",
-            isolation,
-            "--json",
-        )
-    )
+    backend = ("--sandbox", "docker", "--isolation", isolation)
+    result = document(stop("evaluate", *HERE, program(GREEDY), *backend, "--json"))
     assert (result["status"], result["isolation"]) == ("ok", f"docker/{isolation}")
 
 
@@ -119,19 +67,7 @@ def test_evaluate_under_docker(program, isolation):
     ],
 )
 def test_a_failing_program_is_an_answer(program, source, status):
-    result = document(
-        stop(
-            "evaluate",
-            "--task",
-            "knapsack",
-            program(source),
-            "--sandbox",
-            "bubblewrap",
-            "--count",
-            "4",
-            "--json",
-        )
-    )
+    result = document(stop("evaluate", *HERE, program(source), "--count", "4", "--json"))
     assert result["status"] == status
     assert result["score"] == 0
     assert result["detail"]
@@ -141,19 +77,8 @@ def test_a_failing_program_is_an_answer(program, source, status):
 
 
 def test_improve(scripted):
-    done = stop(
-        "improve",
-        "--task",
-        "knapsack",
-        "--lm",
-        scripted(fenced(GREEDY)),
-        "--seed",
-        "1",
-        "--sandbox",
-        "bubblewrap",
-        "--json",
-    )
-    result = document(done)
+    lm = scripted(fenced(GREEDY))
+    result = document(stop("improve", *HERE, "--lm", lm, "--seed", "1", "--json"))
     assert result["source"].strip() == GREEDY.strip()
     assert result["score"] > 0.95 > result["before"]["score"]
     assert result["status"] == "ok"
@@ -163,16 +88,8 @@ def test_improve(scripted):
 
 
 def test_improve_keeps_the_program_when_the_model_has_nothing_better(scripted):
-    done = stop(
-        "improve",
-        "--task",
-        "knapsack",
-        "--lm",
-        scripted("I cannot do that."),
-        "--sandbox",
-        "bubblewrap",
-    )
-    assert "did not change" in done.stdout
+    lm = scripted("I cannot do that.")
+    assert "did not change" in stop("improve", *HERE, "--lm", lm).stdout
 
 
 def test_improve_with_an_improver_of_ones_own(program, scripted):
@@ -198,28 +115,15 @@ def test_improve_with_an_improver_of_ones_own(program, scripted):
         "        raise AssertionError('over budget')\n"
         "    return list(found)[int(np.argmax(scores))]\n"
     )
-    done = stop(
-        "improve",
-        "--task",
-        "knapsack",
-        "--improver",
-        path,
-        "--lm",
-        scripted(fenced(GREEDY)),
-        "--calls",
-        "2",
-        "--responses",
-        "4",
-        "--sandbox",
-        "bubblewrap",
-        "--json",
-    )
+    numbers = ("--calls", "2", "--responses", "4")
+    lm = scripted(fenced(GREEDY))
+    done = stop("improve", *HERE, "--improver", path, "--lm", lm, *numbers, "--json")
     assert document(done)["status"] == "ok", document(done)["detail"]
 
 
 def test_an_improve_that_was_stopped_goes_on(scripted):
-    arguments = ("improve", "--task", "knapsack", "--lm", scripted(fenced(GREEDY)))
-    stopped = stop(*arguments, "--sandbox", "bubblewrap", "--max-lm-calls", "0", check=3)
+    lm = scripted(fenced(GREEDY))
+    stopped = stop("improve", *HERE, "--lm", lm, "--max-lm-calls", "0", check=3)
     assert "stop resume" in stopped.stderr
     result = document(stop("resume", "last", "--max-lm-calls", "1", "--json"))
     assert result["score"] > 0.95
@@ -256,10 +160,8 @@ def test_a_run_and_all_that_reads_it(scripted, tmp_path):
     shown = document(stop("show", run, "best", "--json"))
     assert "With dynamic programming" in shown["source"]
     assert "+++" in stop("diff", run, nodes[0]["program_id"][:12], "best").stdout
-    assert (
-        "With dynamic"
-        in document(stop("diff", run, nodes[0]["program_id"], "best", "--json"))["diff"]
-    )
+    difference = document(stop("diff", run, nodes[0]["program_id"], "best", "--json"))
+    assert "With dynamic" in difference["diff"]
     costs = document(stop("costs", run, "--json"))
     assert costs["total"]["calls"] == sum(each["calls"] for each in costs["levels"].values())
     assert document(stop("audit", "show", run, "--json"))["events"] == []
@@ -322,20 +224,8 @@ def test_the_sandbox_flag_is_logged_and_has_no_effect(scripted, program):
         "    assert utility(initial_solution, use_sandbox=True) == honest\n"
         "    return initial_solution\n"
     )
-    result = document(
-        stop(
-            "improve",
-            "--task",
-            "knapsack",
-            "--improver",
-            path,
-            "--lm",
-            scripted("x"),
-            "--sandbox",
-            "bubblewrap",
-            "--json",
-        )
-    )
+    words = ("--improver", path, "--lm", scripted("x"))
+    result = document(stop("improve", *HERE, *words, "--json"))
     assert sorted((e["kind"], e["level"]) for e in result["events"]) == [
         ("sandbox_flag", 1),
         ("sandbox_flag", 2),
@@ -352,10 +242,7 @@ def test_l94_a_fake_audit_line_on_stdout_is_no_audit_line(scripted, program):
         f"    sys.stderr.write({line!r} + chr(27) + '[2J')\n"
         "    return initial_solution\n"
     )
-    done = stop(
-        *("improve", "--task", "knapsack", "--improver", path, "--lm", scripted("x")),
-        *("--sandbox", "bubblewrap", "--json"),
-    )
+    done = stop("improve", *HERE, "--improver", path, "--lm", scripted("x"), "--json")
     result = document(done)
     assert result["events"] == []
     assert "planted" not in done.stderr
@@ -381,21 +268,20 @@ def test_ctrl_c_ends_cleanly_and_resume_goes_on(scripted, tmp_path):
     """manual: with nobody to answer waits for ever; the interrupt finds it waiting."""
     folder = tmp_path / "letters"
     before = _children_of_bwrap()
-    command = [sys.executable, "-m", "stop", *RUN, "--lm", f"manual:{folder}"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("*.request.md")):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.1)
+    process = begin(*RUN, "--lm", f"manual:{folder}", start_new_session=True)
+    _wait_for_request(folder, process)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    errors = end(process)
     assert process.returncode == 130
-    assert "Traceback" not in errors
     assert "interrupted" in errors
     assert "stop resume" in errors
     assert _children_of_bwrap() <= before
+
+
+def _wait_for_request(folder, process):
+    asked = lambda: list(folder.glob("*.request.md")) or process.poll() is not None  # noqa: E731
+    wait_until(asked, "a request in a file")
+    assert process.poll() is None
 
 
 def _children_of_bwrap():
@@ -408,26 +294,14 @@ def _children_of_bwrap():
 
 def test_a_killed_run_goes_on_where_it_was(scripted, tmp_path):
     folder = tmp_path / "letters"
-    command = [
-        sys.executable,
-        "-m",
-        "stop",
-        *RUN,
-        "--lm",
-        scripted(fenced(GREEDY)),
-        "--meta-lm",
-        f"manual:{folder}",
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("*.request.md")):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.1)
+    models = ("--lm", scripted(fenced(GREEDY)), "--meta-lm", f"manual:{folder}")
+    process = begin(*RUN, *models)
+    _wait_for_request(folder, process)
     (run,) = (tmp_path / "runs").iterdir()
     assert "works on" in stop("resume", str(run), check=1).stderr  # two may not
     assert [each["status"] for each in document(stop("ls", "--json"))["runs"]] == ["running"]
     process.kill()
-    process.wait()
+    process.communicate()
     assert [each["status"] for each in document(stop("ls", "--json"))["runs"]] == ["interrupted"]
     (request,) = folder.glob("*.request.md")
     for n in ("1", "2"):
@@ -453,8 +327,7 @@ def test_a_killed_run_goes_on_where_it_was(scripted, tmp_path):
         (
             (
                 "improve",
-                "--task",
-                "knapsack",
+                *HERE,
                 "--lm",
                 "openai:m",
                 "--base-url",
@@ -483,18 +356,10 @@ def test_bad_input_gets_one_clear_message(arguments, code, words):
 
 def test_no_engine(program):
     environment = {**os.environ, "DOCKER_HOST": "unix:///nonexistent.sock"}
-    done = stop(
-        "evaluate",
-        "--task",
-        "knapsack",
-        program(GREEDY),
-        "--sandbox",
-        "docker",
-        check=4,
-        env=environment,
-    )
+    words = ("evaluate", "--task", "knapsack", program(GREEDY))
+    done = stop(*words, "--sandbox", "docker", check=4, env=environment)
     assert "DOCKER_HOST" in done.stderr
-    automatic = stop("evaluate", "--task", "knapsack", program(GREEDY), "--json", env=environment)
+    automatic = stop(*words, "--json", env=environment)
     assert document(automatic)["isolation"] == "bubblewrap/fork"
 
 

@@ -10,7 +10,7 @@ import stop
 from stop.audit.rules import MAX_FINDINGS, findings
 from stop.errors import ConfigError, ProgramError
 from stop.sandbox.frames import FrameError, unpack
-from tests.conftest import GREEDY, fenced
+from tests.helpers.programs import GREEDY, fenced
 
 pytestmark = pytest.mark.bubblewrap
 HERE = {"sandbox": "bubblewrap"}
@@ -81,7 +81,7 @@ def test_a_real_time_signal_ends_the_guest_only(improve):
 def test_a_call_that_nobody_waits_for_is_paid_and_recorded(improve):
     body = (
         "threading.Thread(target=language_model.prompt, args=('e', 'm'), daemon=True).start(); "
-        "import time; time.sleep(0.3)"
+        "import time; time.sleep(1)"
     )
     assert improve(body).lm["calls"] == 1
 

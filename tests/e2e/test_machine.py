@@ -12,7 +12,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,14 +20,13 @@ import pytest
 
 import stop as library
 from stop.sandbox.owner import owner_mark
-from tests.conftest import fenced
-from tests.e2e.counting import IMPROVERS, PROGRAMS, CountingServer, outcome, used, words
-from tests.e2e.test_cli import document, stop
+from tests.helpers.command_line import begin, document, end, stop
+from tests.helpers.machine import BACKENDS
+from tests.helpers.programs import fenced
+from tests.helpers.recorded import outcome, used
+from tests.helpers.servers import IMPROVERS, PROGRAMS, CountingServer
+from tests.helpers.waiting import wait_until
 
-BOTH = [
-    pytest.param("docker", marks=pytest.mark.docker),
-    pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
-]
 IMPATIENT = (
     "import stop.sandbox.docker as d; d.ENGINE_PATIENCE_SECONDS = 2; "
     "from stop.cli import main; main()"
@@ -60,13 +58,12 @@ class Engine:
             self._process = subprocess.Popen(
                 ["dockerd", f"--host={self.address}", *places, *network], stdout=log, stderr=log
             )
-        for _ in range(200):
-            if self._process.poll() is not None:
-                break
-            if self._answers():
-                return
-            time.sleep(0.1)
-        raise RuntimeError((self.folder / "log").read_text()[-2000:])
+        wait_until(lambda: self._ended() or self._answers(), "the engine answers")
+        if self._ended():
+            raise RuntimeError((self.folder / "log").read_text()[-2000:])
+
+    def _ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
 
     def _answers(self) -> bool:
         done = subprocess.run(
@@ -77,7 +74,7 @@ class Engine:
     def end(self, sign: int = signal.SIGTERM) -> None:
         if self._process is not None:
             self._process.send_signal(sign)
-            self._process.wait(30)
+            self._process.wait(120)
             self._process = None
 
     def clear(self) -> None:
@@ -112,7 +109,7 @@ def _calm(server, backend, tmp_path):
     """What the run comes to where nothing happens: done once, as all tests share a secret."""
     if backend not in CALM:
         options = ("--runs-dir", str(tmp_path / "calm"), "--json")
-        done = document(stop(*words(server, backend), *options))
+        done = document(stop(*server.words(backend), *options))
         assert done["status"] == "done"
         assert server.served == used(Path(done["run"]))
         CALM[backend] = outcome(Path(done["run"]))
@@ -130,19 +127,14 @@ def _state(tmp_path):
     _share_secret(tmp_path / "state")
 
 
-def _begin(server, backend, tmp_path, program=("-m", "stop"), **options):
-    arguments = [*words(server, backend), "--runs-dir", str(tmp_path / "runs"), "--json"]
-    return subprocess.Popen(
-        [sys.executable, *program, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
-    )  # fmt: skip
-
-
-def _wait_for(server, responses):
-    deadline = time.monotonic() + 60
-    while server.served < responses:
-        assert time.monotonic() < deadline, "the run does not get on"
-        time.sleep(0.01)
+def _begin(server, backend, tmp_path, *more, **options):
+    """Start the run; returns its process when it has some responses."""
+    arguments = [*server.words(backend), "--runs-dir", str(tmp_path / "runs"), "--json", *more]
+    process = begin(*arguments, **options)
+    under_way = lambda: server.served >= 8 or process.poll() is not None  # noqa: E731
+    wait_until(under_way, "the run gets on")
+    assert process.poll() is None, process.communicate()[1][-2000:]
+    return process
 
 
 def _folder(tmp_path):
@@ -159,11 +151,10 @@ def test_an_engine_that_is_restarted_costs_time_only(server, engine, sign, tmp_p
     monkeypatch.setenv("DOCKER_HOST", engine.address)
     wanted = _calm(server, "docker", tmp_path)
     with _begin(server, "docker", tmp_path) as process:
-        _wait_for(server, 8)
         engine.end(sign)
         time.sleep(2)
         engine.start()
-        _, err = process.communicate(timeout=120)
+        err = end(process)
     assert process.returncode == 0, err[-2000:]
     assert outcome(_folder(tmp_path)) == wanted
     assert server.served == used(_folder(tmp_path))
@@ -175,14 +166,12 @@ def test_an_engine_that_stays_away_ends_the_run_which_goes_on_later(
 ):
     monkeypatch.setenv("DOCKER_HOST", engine.address)
     wanted = _calm(server, "docker", tmp_path)
-    with _begin(server, "docker", tmp_path, ("-c", IMPATIENT)) as process:
-        _wait_for(server, 8)
+    with _begin(server, "docker", tmp_path, program=("-c", IMPATIENT)) as process:
         engine.end()
-        _, err = process.communicate(timeout=60)
+        err = end(process)
     engine.start()
     assert process.returncode == 4, err[-2000:]
     assert "engine" in err and "stop resume" in err
-    assert "Traceback" not in err
     stop("resume", str(_folder(tmp_path)))
     assert outcome(_folder(tmp_path)) == wanted
     assert server.served == used(_folder(tmp_path))
@@ -197,10 +186,9 @@ def test_containers_that_somebody_removes_cost_no_program_its_score(
     wanted = _calm(server, "docker", tmp_path)
     docker = ["docker", "--host", engine.address]
     with _begin(server, "docker", tmp_path) as process:
-        _wait_for(server, 8)
         names = subprocess.check_output([*docker, "ps", "-q"], text=True).split()
         subprocess.run([*docker, "rm", "-f", *names], capture_output=True, check=False)
-        _, err = process.communicate(timeout=120)
+        err = end(process)
     assert names
     assert process.returncode == 0, err[-2000:]
     assert outcome(_folder(tmp_path)) == wanted
@@ -230,16 +218,14 @@ def test_what_dead_runs_left_is_removed_and_nothing_else(engine, monkeypatch, sc
 # --- descriptors, signals, disks, clocks
 
 
-@pytest.mark.parametrize("backend", BOTH)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_without_descriptors_a_run_ends_and_goes_on(server, backend, tmp_path):
     wanted = _calm(server, backend, tmp_path)
     with _begin(server, backend, tmp_path) as process:
-        _wait_for(server, 8)
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (12, 4096))
-        _, err = process.communicate(timeout=60)
+        err = end(process)
     assert process.returncode in (1, 4, 5), err[-2000:]
     assert "no file descriptors left" in err
-    assert "Traceback" not in err
     stop("resume", str(_folder(tmp_path)))
     assert outcome(_folder(tmp_path)) == wanted
     assert server.served == used(_folder(tmp_path))
@@ -255,18 +241,16 @@ def test_too_few_descriptors_are_said_at_once(scripted):
 @pytest.mark.parametrize(
     "signs", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]], ids=["sigterm", "impatient"]
 )
-@pytest.mark.parametrize("backend", BOTH)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_signals_end_it_in_order_and_resume_goes_on(server, backend, signs, tmp_path):
     wanted = _calm(server, backend, tmp_path)
     with _begin(server, backend, tmp_path) as process:
-        _wait_for(server, 8)
         for sign in signs:
             process.send_signal(sign)
             time.sleep(0.1)
-        _, err = process.communicate(timeout=30)
+        err = end(process)
     assert process.returncode == 130
     assert "stop resume" in err
-    assert "Traceback" not in err
     assert document(stop("costs", str(_folder(tmp_path)), "--json"))["total"]["responses"] > 0
     stop("resume", str(_folder(tmp_path)))
     assert outcome(_folder(tmp_path)) == wanted
@@ -300,16 +284,12 @@ def test_a_full_disk_ends_a_run_which_goes_on_when_there_is_space(
     wanted = _calm(server, "bubblewrap", tmp_path)
     runs = small_disk if what == "runs" else tmp_path / "runs"
     monkeypatch.setenv("TMPDIR", str(small_disk if what == "tmp" else tmp_path))
-    arguments = [*words(server, "bubblewrap"), "--runs-dir", str(runs), "--json"]
-    command = [sys.executable, "-m", "stop", *arguments]
-    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as process:
-        _wait_for(server, 8)
+    with _begin(server, "bubblewrap", tmp_path, "--runs-dir", str(runs)) as process:
         ballast = small_disk / "ballast"
         with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
             while file.write(b"x" * 4096):
                 pass
-        _, err = process.communicate(timeout=60)
-    assert "Traceback" not in err
+        err = end(process)
     if process.returncode or what == "runs":
         assert process.returncode in (1, 4), err[-2000:]
         assert "space" in err or "full" in err

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import GREEDY, fenced
-from tests.e2e.test_cli import RUN, document, stop
+from tests.helpers.command_line import RUN, document, stop
+from tests.helpers.programs import GREEDY, fenced
 
 pytestmark = pytest.mark.bubblewrap
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import GREEDY, REPOSITORY, fenced
-from tests.e2e.test_cli import RUN, document, stop
+from tests.helpers.command_line import RUN, document, stop
+from tests.helpers.places import REPOSITORY
+from tests.helpers.programs import GREEDY, fenced
 
 pytestmark = pytest.mark.bubblewrap
 SEED_IMPROVER = (REPOSITORY / "stop/improvers/seed.py").read_text()

@@ -15,7 +15,7 @@ from stop.improvers import load_improver
 from stop.lineage import Origin
 from stop.lm.recorded import read_records
 from stop.programs import Program, program_id
-from tests.conftest import GREEDY, fenced
+from tests.helpers.programs import GREEDY, fenced
 
 pytestmark = pytest.mark.bubblewrap
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stop.lineage.origins import EDITED_FROM, _blocks, _Text
 from stop.sandbox.helpers import extract_code
-from tests.conftest import GREEDY, fenced
+from tests.helpers.programs import GREEDY, fenced
 
 HUGE = 256 << 10
 lines = st.lists(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from pathlib import Path
 
 import pytest
 
-from stop.lm import _clock, tokens
+from stop.lm import tokens
 
 
 @pytest.fixture(autouse=True)
@@ -28,21 +26,5 @@ def environment(
 
 
 @pytest.fixture(autouse=True)
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What would have been waited for between requests, in seconds; the clock goes on by it."""
-    waited: list[float] = []
-    ahead = 0.0
-
-    def now() -> float:
-        return time.monotonic() + ahead
-
-    async def pause(seconds: float) -> None:
-        nonlocal ahead
-        waited.append(seconds)
-        end = now() + seconds
-        await asyncio.sleep(0)
-        ahead += max(end - now(), 0.0)
-
-    monkeypatch.setattr(_clock, "now", now)
-    monkeypatch.setattr(_clock, "pause", pause)
-    return waited
+def _virtual_time(pauses: list[float]) -> None:
+    """No test waits between requests."""

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 
 import pytest
 
 import stop
+from tests.helpers.machine import browser_path
 from tests.report import scripts
-
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-
-
-def browser_path() -> str | None:
-    """A Chromium of this machine."""
-    named = os.environ.get("STOP_TEST_BROWSER", "")
-    return next(
-        (found for name in (named, *BROWSERS) if name and (found := shutil.which(name))), None
-    )
 
 
 def pytest_collection_modifyitems(items):

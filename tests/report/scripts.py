@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conftest import GREEDY, fenced
+from tests.helpers.programs import GREEDY, fenced
 
 BAD = "def algorithm(weights, values, capacity):\n    return []\n"
 CRASH = "def algorithm(weights, values, capacity):\n    return weights[len(weights)]\n"

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from tests.helpers.machine import browser_path
 from tests.report import scripts
-from tests.report.conftest import browser_path
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap]
 

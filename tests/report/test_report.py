@@ -20,9 +20,10 @@ from stop.errors import UserError
 from stop.report.data import Report
 from stop.report.gather import gather
 from stop.report.render import render
-from tests.conftest import REPOSITORY, fenced
-from tests.e2e.test_cli import document
-from tests.e2e.test_cli import stop as command
+from tests.helpers.command_line import document
+from tests.helpers.command_line import stop as command
+from tests.helpers.places import REPOSITORY
+from tests.helpers.programs import fenced
 from tests.report import scripts
 
 pytestmark = pytest.mark.bubblewrap

@@ -13,7 +13,7 @@ from stop.sandbox import Job
 from stop.sandbox.protocol import Guest
 from stop.tasks.task import InvalidAnswer, Task, load_task
 from tests.audit.corpus.benign import Sample, benign
-from tests.conftest import fenced
+from tests.helpers.programs import fenced
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

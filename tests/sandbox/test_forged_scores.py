@@ -11,7 +11,7 @@ from stop.engine.evaluator import Evaluator
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
 from stop.tasks.task import load_task
-from tests.conftest import REPOSITORY
+from tests.helpers.places import REPOSITORY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -25,7 +25,7 @@ from stop.sandbox.image import PYTHON, build_rootfs
 from stop.sandbox.owner import owner_is_dead, owner_mark
 from stop.sandbox.pool import SandboxPool
 from stop.sandbox.protocol import Answer, GuestLimits, Job, JobOutput
-from tests.conftest import REPOSITORY
+from tests.helpers.places import REPOSITORY
 
 # --- frames
 

@@ -18,7 +18,8 @@ from stop.store import Store, schema
 from stop.store.calls import CUT_OFF
 from stop.store.faults import Faults
 from stop.store.tables import TABLES
-from tests.conftest import GREEDY, REPOSITORY, fenced
+from tests.helpers.places import REPOSITORY
+from tests.helpers.programs import GREEDY, fenced
 
 SHIPPED = sorted((REPOSITORY / "notebooks/runs").glob("*/run.db"))
 

@@ -1,18 +1,20 @@
-"""A model server that counts what it served, and what a run on it must come to."""
+"""Model servers: one that counts what it served, and one in a process of its own, to be killed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import socket
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from stop.store import Store
-from tests.conftest import GREEDY, REPOSITORY, fenced
+from tests.helpers.places import REPOSITORY
+from tests.helpers.programs import GREEDY, SEED_IMPROVER, fenced
 
-SEED_IMPROVER = (REPOSITORY / "stop/improvers/seed.py").read_text()
 PROGRAMS = [
     GREEDY,
     GREEDY.replace("-values[i] / weights[i]", "-values[i]"),
@@ -27,14 +29,12 @@ class CountingServer:
 
     def __init__(self) -> None:
         self.served = 0
-        self.last_request = 0.0
         self._lock = threading.Lock()
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                owner.last_request = time.monotonic()
                 time.sleep(0.02)
                 answer = json.dumps(owner.answer(body)).encode()
                 try:
@@ -44,7 +44,7 @@ class CountingServer:
                     self.end_headers()
                     self.wfile.write(answer)
                 except OSError:
-                    return  # nobody took it
+                    return  # the client has gone
                 with owner._lock:
                     owner.served += body.get("n", 1)
 
@@ -68,42 +68,50 @@ class CountingServer:
         return {"id": "x", "object": "chat.completion", "created": 0, "model": "counting",
                 "choices": choices, "usage": usage}  # fmt: skip
 
+    def words(self, backend: str) -> list[str]:
+        """Return the command line of a run of two rounds on this server."""
+        return [
+            *("run", "--tasks", "knapsack,bin_packing", "--rounds", "2", "--repetitions", "2"),
+            *("--calls", "2", "--responses", "3", "--accept", "always", "--seed", "7"),
+            *("--lm", "openai:counting", "--base-url", self.url, "--sandbox", backend),
+        ]
+
     def close(self) -> None:
         self._http.shutdown()
         self._http.server_close()
 
 
-def words(server: CountingServer, backend: str) -> list[str]:
-    return [
-        *("run", "--tasks", "knapsack,bin_packing", "--rounds", "2", "--repetitions", "2"),
-        *("--calls", "2", "--responses", "3", "--accept", "always", "--seed", "7"),
-        *("--lm", "openai:counting", "--base-url", server.url, "--sandbox", backend),
-    ]
+class ServerProcess:
+    """A model server in a process of its own, to be killed and started again at one address."""
 
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "served"
+        self.replies = folder / "replies.jsonl"
+        self.replies.write_text(json.dumps(fenced(GREEDY)) + "\n")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+        self._process: subprocess.Popen[str] | None = None
 
-def outcome(folder: Path) -> tuple:
-    """Everything of a run that must not depend on interruptions."""
-    store = Store(folder / "run.db", read_only=True)
-    try:
-        rounds = [(r.round, r.improver_id, r.meta_utility, r.accepted) for r in store.rounds()]
-        runs = sorted(
-            (r.key, r.result_id, r.status, r.utility_calls) for r in store.improver_runs()
+    def start(self) -> None:
+        words = ["--port", str(self.port), "--replies", str(self.replies), "--log", str(self.log)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "stop.testing.openai_server", *words],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=REPOSITORY,
         )
-        calls = store.query("SELECT n, message FROM lm_calls").fetchall()
-        scores = sorted(
-            (e.program_id, e.task, e.split, e.score)
-            for r in store.improver_runs()
-            if r.result_id
-            for e in store.evaluations(r.result_id)
-        )
-        return rounds, runs, sorted(map(tuple, calls)), scores
-    finally:
-        store.close()
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline().strip() == self.url
 
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
 
-def used(folder: Path) -> int:
-    store = Store(folder / "run.db", read_only=True)
-    try:
-        return store.spending().responses
-    finally:
-        store.close()
+    @property
+    def served(self) -> int:
+        """Responses that were sent."""
+        return sum(int(line) for line in self.log.read_text().split())
