@@ -217,7 +217,7 @@ def test_what_a_program_tries_sets_its_level(measure):
 @pytest.mark.bubblewrap
 def test_a_limit_ends_it_with_what_is_there_and_resume_goes_on(measure, monkeypatch):
     model = ScriptedLM([fenced(FLAGGED), fenced(SWITCHED), PROSE])
-    monkeypatch.setattr("stop.engine.session.open_model", lambda *_, **__: model)
+    monkeypatch.setattr("stop.engine.opening.open_model", lambda *_, **__: model)
     options = {"cells": ("no_warning", "warning"), "responses": 2, "execute": True}
     result = measure(lm="scripted:held", samples=5, max_lm_calls=3, **options)
     assert isinstance(result.error, BudgetExceeded)
@@ -245,7 +245,7 @@ def test_requests_at_once_do_not_end_it_before_its_limit(measure, monkeypatch):
             await asyncio.sleep(0.02)
             return await super().complete(request)
 
-    monkeypatch.setattr("stop.engine.session.open_model", lambda *_, **__: Slow([PROSE]))
+    monkeypatch.setattr("stop.engine.opening.open_model", lambda *_, **__: Slow([PROSE]))
     limits = {"max_response_tokens": 4000, "max_tokens": 17_000}
     result = measure(lm="scripted:held", samples=8, concurrency=4, **limits)
     assert result.error is None
@@ -257,7 +257,7 @@ def test_requests_at_once_do_not_end_it_before_its_limit(measure, monkeypatch):
 def test_what_was_recorded_and_not_yet_read_is_read_on_resume(measure, monkeypatch):
     """A crash between the tape and the samples."""
     model = ScriptedLM([fenced(FLAGGED), fenced(SWITCHED), PROSE])
-    monkeypatch.setattr("stop.engine.session.open_model", lambda *_, **__: model)
+    monkeypatch.setattr("stop.engine.opening.open_model", lambda *_, **__: model)
     keep = Sampler._keep
 
     def crash(self, wanted, response):
