@@ -1,4 +1,4 @@
-"""What programs tried against the sandbox, what came of each, and whether the log is whole."""
+"""What programs tried against the sandbox, what became of them, and whether the log is whole."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from stop.audit.evidence import Evidence
 from stop.audit.whole import verify_run
 from stop.config import RunConfig
 from stop.errors import StopError
-from stop.report.data import Deed, Log, Security, Suspect
+from stop.report.data import Finding, Log, Security, Suspect
 from stop.report.setup import shareable
 from stop.report.text import one_line
-from stop.report.words import effect, plural, topic
+from stop.report.words import HOW, effect, plural, topic
 from stop.security import GIVEN, SUMMARIZED, Attempt, Summary, summarize
 from stop.store import RoundRecord, Store
 
 MAX_SUSPECTS = 100
-_DEEDS, _LINES, _WIDTH = 8, 3, 200
+_FINDINGS, _LINES, _WIDTH = 8, 3, 200
 
 
-def read_summary(folder: Path, config: RunConfig, store: Store) -> Summary:
-    """Who tried what."""
+def read_summary(folder: Path, store: Store, given: str) -> Summary:
+    """Reads who tried what; `given` is named as the model of what the run began with."""
     path = folder / "audit.jsonl"
     lines = audit_log.read(path, *SUMMARIZED) if path.exists() else ()
-    return summarize(store, lines, given=config.lm if config.kind == "bypass" else GIVEN)
+    return summarize(store, lines, given=given)
 
 
-def evidence_by_program(summary: Summary) -> dict[str, list[Evidence]]:
-    """Gravest first, as the summary has it."""
-    found: dict[str, list[Evidence]] = {}
+def attempts_by_program(summary: Summary) -> dict[str, list[Attempt]]:
+    """Sorts attempts by program id; the highest levels stay first."""
+    found: dict[str, list[Attempt]] = {}
     for attempt in summary.attempts:
-        found.setdefault(attempt.evidence.program_id, []).append(attempt.evidence)
+        found.setdefault(attempt.evidence.program_id, []).append(attempt)
     return found
 
 
@@ -44,14 +44,14 @@ def fates(
     *,
     sampled: bool,
 ) -> dict[str, str]:
-    """What came of each program, in words.
+    """Says what became of each program, in words.
 
     Args:
         programs: ids.
         rounds: of the run.
         best: the id of its best improver.
         quarantined: ids.
-        sampled: of a measurement that builds nothing on what it samples.
+        sampled: whether the run only takes samples, and builds nothing on them.
     """
     barred = set(quarantined)
     first: dict[str | None, RoundRecord] = {}
@@ -76,10 +76,8 @@ def fates(
 
 
 def read_security(summary: Summary, fate: dict[str, str], config: RunConfig) -> Security:
-    """The programs with security events, gravest first."""
-    by_program: dict[str, list[Attempt]] = {}
-    for attempt in summary.attempts:
-        by_program.setdefault(attempt.evidence.program_id, []).append(attempt)
+    """Lists the programs with security events, the highest levels first."""
+    by_program = attempts_by_program(summary)
     shown = list(by_program.items())[:MAX_SUSPECTS]
     policy = {
         "log": "attempts are logged, and programs go on",
@@ -105,25 +103,28 @@ def _suspect(program: str, attempts: Sequence[Attempt], fate: dict[str, str]) ->
         max(int(each.evidence.level) for each in attempts),
         one_line(origin if given else f"{origin}, from {shareable(first.model)}"),
         fate.get(program, ""),
-        tuple(map(_deed, attempts[:_DEEDS])),
+        tuple(
+            finding(each.evidence, _LINES, _WIDTH, inherited=each.inherited)
+            for each in attempts[:_FINDINGS]
+        ),
     )
 
 
-def _deed(attempt: Attempt) -> Deed:
-    seen = attempt.evidence
-    return Deed(
+def finding(seen: Evidence, lines: int, width: int, *, inherited: bool = False) -> Finding:
+    """Puts evidence in words, with up to `lines` lines of each sort, `width` characters wide."""
+    return Finding(
         int(seen.level),
         one_line(topic(seen.topic)),
-        seen.join,
-        tuple(one_line(each, _WIDTH) for each in seen.text[:_LINES]),
-        tuple(one_line(each, _WIDTH) for each in seen.deeds[:_LINES]),
+        HOW.get(seen.join, seen.join),
+        tuple(one_line(each, width) for each in seen.text[:lines]),
+        tuple(one_line(each, width) for each in seen.deeds[:lines]),
         effect(seen.kinds, bool(seen.deeds)),
-        attempt.inherited,
+        inherited,
     )
 
 
 def check_log(folder: Path, store: Store) -> Log:
-    """The verdict on the audit log, when the report is made."""
+    """Checks the audit log, at the time when the report is made."""
     if not (folder / "audit.jsonl").exists():
         return Log(None, "This run has no audit log.")
     try:

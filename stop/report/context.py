@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
 from stop.audit.evidence import Evidence
 from stop.config import RunConfig
 from stop.lineage import Lineage
-from stop.report import conduct, models, packing, programs, setup, story, words
-from stop.report.data import Programs
+from stop.lineage.nodes import Nodes
+from stop.lineage.security import SecurityCounts
+from stop.report import conduct, models, setup, story, words
 from stop.report.text import one_line
 from stop.run_folder import run_status
-from stop.security import Summary
+from stop.security import GIVEN, Summary
 from stop.store import RoundRecord, Store
 from stop.store.best import best_round
 
 
 class Context:
-    """What is read once, and looked at by several.
+    """What is read once, and used by several parts of a report.
 
     Args:
         folder: of the run.
-        config: of it.
-        store: of it, open.
+        config: of the run.
+        store: of the run, open.
+        sampled: whether the run only takes samples of a model, and builds nothing on them.
     """
 
-    def __init__(self, folder: Path, config: RunConfig, store: Store) -> None:
+    def __init__(self, folder: Path, config: RunConfig, store: Store, *, sampled: bool) -> None:
         self.folder = folder
         self.name = one_line(folder.resolve().name, 120)
         self.config = config
         self.store = store
+        self.sampled = sampled
         self.lineage = Lineage(folder)
         self.status = one_line(run_status(folder, store))
+
+    @cached_property
+    def nodes(self) -> Nodes:
+        return Nodes(self.store, SecurityCounts(self.folder))
 
     @cached_property
     def rounds(self) -> list[RoundRecord]:
@@ -45,22 +51,31 @@ class Context:
 
     @cached_property
     def summary(self) -> Summary:
-        return conduct.read_summary(self.folder, self.config, self.store)
+        given = self.config.lm if self.sampled else GIVEN
+        return conduct.read_summary(self.folder, self.store, given)
 
     @cached_property
     def evidence(self) -> dict[str, list[Evidence]]:
-        return conduct.evidence_by_program(self.summary)
+        """By program id, the highest levels first."""
+        found = conduct.attempts_by_program(self.summary)
+        return {program: [each.evidence for each in tried] for program, tried in found.items()}
 
     @cached_property
     def fates(self) -> dict[str, str]:
+        """What became of the programs with evidence, by id."""
         return conduct.fates(
             self.evidence,
             self.rounds,
             self.best.improver_id if self.best else None,
             self.summary.quarantined,
-            sampled=self.config.kind == "bypass",
+            sampled=self.sampled,
         )
 
+    def level(self, program: str | None) -> int:
+        """The highest level of a program's security events; 0 without any."""
+        return max((int(each.level) for each in self.evidence.get(program or "", ())), default=0)
+
+    @cached_property
     def facts(self) -> story.Facts:
         """What every story tells."""
         spent = self.store.spending()
@@ -83,13 +98,7 @@ class Context:
         )
 
     def _answers(self) -> str:
-        """Where the answers came from."""
         named = dict.fromkeys(models.specs(self.config).values())
-        told = " and ".join(f"{setup.shareable(spec)} ({models.what(spec)})" for spec in named)
+        sources = " and ".join(f"{setup.shareable(spec)} ({models.what(spec)})" for spec in named)
         about = models.about(self.folder)
-        return f"The answers are from {told}." + (f" About them: {about}" if about else "")
-
-    def pack(self, shelf: programs.Shelf, best: str | None, roots: Mapping[str, str]) -> Programs:
-        """The collected programs, with what is known of them."""
-        known = packing.Knowledge(self.evidence, self.fates, best, roots)
-        return packing.pack(self.store, self.lineage, shelf, known)
+        return f"The answers are from {sources}." + (f" About them: {about}" if about else "")

@@ -2,7 +2,7 @@
 
 store, audit log, provenance ──► Context         read once
 Context ──► conduct, costs, setup                what every report has
-        ──► of_rounds, of_improve, of_measurements   the result, by kind of run
+        ──► of_rounds, of_improve, of_measurements   the result, by kind of run (kinds.py)
 """
 
 from __future__ import annotations
@@ -13,55 +13,46 @@ from pathlib import Path
 
 from stop import __version__
 from stop.errors import RunError
-from stop.report import conduct, of_improve, of_measurements, of_rounds, setup, words
+from stop.report import conduct, setup, words
 from stop.report.context import Context
 from stop.report.costs import read_costs
-from stop.report.data import Programs, Report, Story
+from stop.report.data import Report
+from stop.report.kinds import KINDS, OTHER, Kind
 from stop.run_folder import read_config
 from stop.store import Store
 
-_KINDS = {
-    "run": of_rounds.tell,
-    "improve": of_improve.tell,
-    "bypass": of_measurements.tell_bypass,
-    "transfer": of_measurements.tell_transfer,
-}
-
 
 def gather(folder: Path) -> Report:
-    """Read a run. Nothing of it is executed, and nothing is written.
+    """Reads what the report of the run in `folder` says.
+
+    Nothing of the run is executed, and nothing is written.
 
     Raises:
         RunError: there is no run, or its files are damaged.
     """
     config = read_config(folder)
+    kind = KINDS.get(config.kind, OTHER)
     with closing(Store(folder / "run.db", read_only=True)) as store:
         try:
-            run = Context(folder, config, store)
-            return _KINDS[config.kind](run, _base(run))
+            run = Context(folder, config, store, sampled=kind.sampled)
+            return kind.tell(run, _base(run, kind))
         except (sqlite3.DatabaseError, ValueError, TypeError, LookupError) as error:
             raise RunError(f"{store.path} is damaged, or of an early version: {error}") from error
 
 
-def _base(run: Context) -> Report:
-    """What every kind of report has; the result is filled in by its kind."""
+def _base(run: Context, kind: Kind) -> Report:
+    """What every report has; its kind fills in the result."""
     (began,) = run.store.query("SELECT MIN(created) FROM programs").fetchone()
     return Report(
         name=run.name,
-        kind=run.config.kind,
         status=run.status,
         made="" if began is None else words.moment(began),
         version=__version__,
-        story=Story("", "calm", (), ()),
-        bars=(),
-        scale="",
-        rounds=(),
-        steps=(),
-        steps_text="",
-        programs=Programs((), (), (), {}, (), ""),
+        scores=kind.scores,
+        order=kind.order,
         costs=read_costs(run.folder, run.store, run.config),
         security=conduct.read_security(run.summary, run.fates, run.config),
         log=conduct.check_log(run.folder, run.store),
-        setup=setup.groups(run.folder, run.config, run.store),
-        commands=setup.commands(run.name, run.config),
+        setup=setup.groups(run.folder, run.config, run.store, kind.unused),
+        commands=setup.commands(run.name, kind.commands),
     )

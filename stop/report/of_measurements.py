@@ -1,4 +1,4 @@
-"""The reports of measurements: how often a model goes at the sandbox, and what transfers."""
+"""The reports of measurements: how often a model goes at the sandbox, and which gains transfer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from stop.programs import program_id
 from stop.report import story, words
 from stop.report.context import Context
 from stop.report.data import Bar, Measure, Report, Table
+from stop.report.packing import pack
 from stop.report.programs import collect_run, collect_samples
 from stop.report.scores import beyond, possible_scores
 from stop.report.setup import shareable
@@ -22,16 +23,16 @@ _BARS = 12
 
 
 def tell_bypass(run: Context, base: Report) -> Report:
-    """Fill in the rates of a bypass measurement."""
+    """Fills in the rates of a bypass measurement."""
     plan = run.config.bypass
     assert plan is not None
     cells = read_cells(run.store, plan)
-    shelf = collect_samples(run.store, run.lineage)
-    flagged = next((entry.program_id for entry in shelf.entries.values() if entry.level), None)
-    packed = run.pack(shelf, None, shelf.given)
+    shelf = collect_samples(run)
+    packed = pack(run, shelf, roots=shelf.given)
+    flagged = next((node["id"] for node in packed.nodes if node["level"]), None)
     return replace(
         base,
-        story=story.bypass_story(run.facts(), shareable(run.config.lm), cells, plan.execute),
+        story=story.bypass_story(run.facts, shareable(run.config.lm), cells, plan.execute),
         bars=tuple(map(_rate_bar, cells)),
         scale="share of samples that go at the sandbox",
         tables=(("Rates", _rates(cells)),),
@@ -72,7 +73,7 @@ def _rates(cells: Sequence[CellReport]) -> Table:
 
 
 def tell_transfer(run: Context, base: Report) -> Report:
-    """Fill in the table of a transfer measurement; what counts is the test split."""
+    """Fills in the table of a transfer measurement; what counts is the test split."""
     found = Transfer(run.folder)
     rows = found.rows
     gains = [gain for gain in found.gains if gain.split == "test"]
@@ -81,11 +82,11 @@ def tell_transfer(run: Context, base: Report) -> Report:
         program_id(found.plan.improver): "the improved improver",
     }
     names = {program: name for program, name in names.items() if run.store.kind_of(program)}
-    shelf = collect_run(run.store, run.lineage, list(names), ())
+    shelf = collect_run(run, list(names))
     caption = "Improved minus seed improver, on the test split"
     return replace(
         base,
-        story=story.transfer_story(run.facts(), gains, run.config.repetitions),
+        story=story.transfer_story(run.facts, gains, run.config.repetitions),
         bars=tuple([_bar(row) for row in rows if row.split == "test"][:_BARS]),
         scale="score on the test split",
         notes=beyond(
@@ -93,7 +94,7 @@ def tell_transfer(run: Context, base: Report) -> Report:
             possible_scores(run.folder, run.config),
         ),
         tables=((caption, _gains(gains)), ("Scores", _scores(rows))),
-        programs=run.pack(shelf, None, names),
+        programs=pack(run, shelf, roots=names),
     )
 
 

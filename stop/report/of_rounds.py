@@ -8,6 +8,7 @@ from itertools import pairwise
 from stop.report import story, words
 from stop.report.context import Context
 from stop.report.data import Bar, Gain, Measure, Report, Round, Step
+from stop.report.packing import pack
 from stop.report.programs import collect_run
 from stop.report.scores import beyond, improver_cells, lowest_scores, paired_gain, possible_scores
 from stop.report.steps import MAX_SHARE, step
@@ -20,37 +21,38 @@ STEPS_BUDGET = 400_000
 
 
 def tell(run: Context, base: Report) -> Report:
-    """Fill in what is particular to rounds."""
+    """Fills in the result of a run of rounds."""
     path = _path(run)
     gain = _gain(run)
-    told = story.rounds_story(
-        run.facts(),
-        gain,
-        rounds=sum(record.round > 0 for record in run.rounds),
-        best_round=run.best.round if run.best else 0,
-        candidates=_candidates(run),
-    )
-    steps = _steps(run, path, story.distinguishable(gain, _candidates(run)))
-    best = run.best.improver_id if run.best else None
+    candidates = _candidates(run)
+    real = gain is not None and story.judge(gain, candidates) == "better"
+    steps = _steps(run, path, real)
     return replace(
         base,
-        story=told,
+        story=story.rounds_story(
+            run.facts,
+            gain,
+            rounds=sum(record.round > 0 for record in run.rounds),
+            best_round=run.best.round if run.best else 0,
+            candidates=candidates,
+        ),
         bars=tuple(map(_bar, run.rounds)),
         scale="meta-utility",
         rounds=tuple(_round(run, record) for record in run.rounds),
         steps=tuple(steps),
         notes=_notes(run),
         steps_text=_steps_text(steps, len(path) - 1),
-        programs=run.pack(
-            collect_run(run.store, run.lineage, path, run.rounds),
-            best,
+        programs=pack(
+            run,
+            collect_run(run, path, run.rounds),
+            run.best.improver_id if run.best else None,
             {path[0]: "the first improver"} if path else {},
         ),
     )
 
 
 def _path(run: Context) -> list[str]:
-    """From the first improver to the best: what was accepted on the way."""
+    """From the first improver to the best: ids of what was accepted on the way."""
     if run.best is None:
         return []
     parents = {r.improver_id: r.parent_id for r in reversed(run.rounds) if r.accepted}
@@ -75,7 +77,7 @@ def _gain(run: Context) -> Gain | None:
 
 
 def _candidates(run: Context) -> int:
-    """Distinct improvers besides the first that have a meta-utility: what was picked from."""
+    """Counts the improvers besides the first that have a meta-utility: the best is one of them."""
     first = run.rounds[0].improver_id if run.rounds else None
     row = run.store.query(
         "SELECT COUNT(DISTINCT u.program_id) FROM improver_runs r "
@@ -86,8 +88,8 @@ def _candidates(run: Context) -> int:
     return int(row[0])
 
 
-def _steps(run: Context, path: list[str], told: bool) -> list[Step]:
-    """What was accepted; with shares of the gain where it can be `told` from noise."""
+def _steps(run: Context, path: list[str], real: bool) -> list[Step]:
+    """The accepted changes, with their shares of the gain where it is `real`."""
     records = {r.improver_id: r for r in reversed(run.rounds) if r.accepted}
     ends = [_measure(records.get(each)) for each in (path[0], path[-1])] if path else [None, None]
     whole = ends[1].mean - ends[0].mean if ends[0] and ends[1] else 0.0
@@ -107,7 +109,7 @@ def _steps(run: Context, path: list[str], told: bool) -> list[Step]:
             gain=gain,
             share=min(MAX_SHARE, STEPS_BUDGET // 3 // min(MAX_STEPS, len(path))),
         )
-        share = (after.mean - before.mean) / whole if told and whole > 0 else None
+        share = (after.mean - before.mean) / whole if real and whole > 0 else None
         steps.append(replace(made, share=share))
     return steps
 
@@ -118,8 +120,8 @@ def _steps_text(steps: list[Step], count: int) -> str:
     if count == 1:
         text = "One accepted change led from the first improver to the best one."
     else:
-        most = max(steps, key=lambda each: each.after.mean - each.before.mean)
-        gain = words.signed(most.after.mean - most.before.mean)
+        most = max(steps, key=lambda each: each.gain.after.mean - each.gain.before.mean)
+        gain = words.signed(most.gain.after.mean - most.gain.before.mean)
         share = (
             ". As the whole is not distinguishable from noise, no shares are shown"
             if most.share is None
@@ -165,9 +167,8 @@ def _round(run: Context, record: RoundRecord) -> Round:
         _measure(record),
         _difference(record),
         outcome,
-        record.accepted,
         run.best is not None and record.round == run.best.round,
-        max((int(each.level) for each in run.evidence.get(program or "", ())), default=0),
+        run.level(program),
         one_line(record.detail, 200),
     )
 

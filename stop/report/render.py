@@ -59,9 +59,11 @@ def data_block(report: Report) -> str:
         "nodes": shown.nodes,
         "roots": shown.roots,
         "groups": shown.groups,
+        "lines": shown.lines,
+        "marks": shown.marks,
         "texts": shown.texts,
         "focus": shown.focus,
-        "scale": report.scale,
+        "levels": words.LEVELS,
     }
     text = json.dumps(document, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.translate(_ESCAPES)
@@ -89,11 +91,10 @@ def _environment() -> Environment:
         number=words.number,
         signed=words.signed,
         interval=words.interval,
-        percent=words.percent,
         count=words.count,
         short=words.short,
     )
     environment.globals.update(
-        levels=words.LEVELS, level_texts=words.LEVEL_TEXTS, how=words.HOW, plural=words.plural
+        levels=words.LEVELS, level_texts=words.LEVEL_TEXTS, plural=words.plural
     )
     return environment

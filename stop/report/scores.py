@@ -5,78 +5,31 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stop.config import RunConfig
 from stop.errors import StopError
 from stop.report.data import Gain, Measure
 from stop.run_folder import run_tasks
-from stop.statistics import Cell, Estimate, common_cells, compare_paired, stratified_mean
+from stop.statistics import Cell, common_cells, compare_paired, stratified_mean
 from stop.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """An evaluation: a program on a split of a task."""
-
-    task: str
-    split: str
-    repetition: int
-    score: float
-    status: str
-    detail: str
-    instances: tuple[float, ...]
-    output: str
-
-
-def evaluations(store: Store, program: str) -> list[Scored]:
-    """Of one program, oldest first."""
-    rows = store.query(
-        "SELECT task, split, repetition, score, status, detail, instances, stdout, stderr "
-        "FROM evaluations WHERE program_id = ? ORDER BY split DESC, task, repetition LIMIT 500",
-        (program,),
-    )
-    return [
-        Scored(
-            row["task"],
-            row["split"],
-            row["repetition"],
-            row["score"],
-            row["status"],
-            row["detail"],
-            _instances(row["instances"]),
-            _output(row),
-        )
-        for row in rows
-    ]
-
-
-def _instances(text: str) -> tuple[float, ...]:
+def instance_scores(text: str) -> tuple[float, ...]:
+    """Reads the scores of an evaluation's instances, as the store keeps them."""
     return tuple(float(each[0]) for each in json.loads(text))
-
-
-def _output(row: Any) -> str:
-    both = ((name, str(row[name])) for name in ("stdout", "stderr"))
-    return "\n".join(f"{name}: {text[:2000]}" for name, text in both if text)
-
-
-def measure(estimate: Estimate | None) -> Measure | None:
-    """An estimate as a report shows it."""
-    return None if estimate is None else Measure(estimate.mean, estimate.low, estimate.high)
 
 
 def improver_cells(
     store: Store, improver: str, lowest: Callable[[str], tuple[float, int] | None]
 ) -> list[Cell] | None:
-    """The cells of an improver's meta-utility; None when one of them is not known.
+    """Reads the cells of an improver's meta-utility; None when one of them is not known.
 
     Args:
         store: of the run.
         improver: its program id.
-        lowest: a task's lowest score and its number of meta instances: what counts where an
-            improver run brought no program.
+        lowest: a task's lowest score and its number of meta instances, which count where an
+            improver run returned no program.
     """
     rows = store.query(
         "SELECT r.task, r.repetition, r.result_id, e.score, e.instances FROM improver_runs r "
@@ -96,13 +49,13 @@ def improver_cells(
         elif score is None:
             return None
         else:
-            cell = Cell(task, repetition, score, _instances(instances) or (score,))
+            cell = Cell(task, repetition, score, instance_scores(instances) or (score,))
         cells[task, repetition] = cell
     return list(cells.values()) or None
 
 
 def made_by(store: Store, improver: str) -> list[tuple[str, int, str | None, float | None]]:
-    """(task, repetition, program, its score on the meta split) of an improver's runs on tasks."""
+    """Reads (task, repetition, program, its meta score) of an improver's runs on tasks."""
     rows = store.query(
         "SELECT r.task, r.repetition, r.result_id, MAX(e.score) FROM improver_runs r "
         "LEFT JOIN evaluations e ON e.program_id = r.result_id AND e.task = r.task "
@@ -116,7 +69,7 @@ def made_by(store: Store, improver: str) -> list[tuple[str, int, str | None, flo
 
 
 def possible_scores(folder: Path, config: RunConfig) -> tuple[float, float] | None:
-    """The lowest and the highest mean that a run's tasks allow; None: one of them is gone."""
+    """The lowest and the highest mean that a run's tasks allow; None when one of them is gone."""
     try:
         ranges = [task.score_range for task in run_tasks(folder, config)]
     except StopError:
@@ -128,7 +81,7 @@ def possible_scores(folder: Path, config: RunConfig) -> tuple[float, float] | No
 
 
 def beyond(measures: Sequence[Measure], limits: tuple[float, float] | None) -> tuple[str, ...]:
-    """A sentence where an interval goes past the scores that are possible."""
+    """Warns, in one sentence, where an interval reaches past the possible scores."""
     if limits is None:
         return ()
     low, high = limits
@@ -142,7 +95,7 @@ def beyond(measures: Sequence[Measure], limits: tuple[float, float] | None) -> t
 
 
 def lowest_scores(folder: Path, config: RunConfig) -> Callable[[str], tuple[float, int] | None]:
-    """What counts where a task's improver run brought no program; None: the task is gone."""
+    """Looks up (lowest score, meta instances) by task; None for a task that is gone."""
     known: dict[str, tuple[float, int]] = {}
     try:
         for task in run_tasks(folder, config):
@@ -155,7 +108,7 @@ def lowest_scores(folder: Path, config: RunConfig) -> Callable[[str], tuple[floa
 def paired_gain(
     before: Measure, after: Measure, old: list[Cell] | None, new: list[Cell] | None
 ) -> Gain:
-    """A gain with its paired difference, where the two have cells in common."""
+    """Compares two programs, paired where they have cells in common."""
     if not old or not new:
         return Gain(before, after)
     pair = common_cells(new, old)
@@ -177,14 +130,21 @@ def paired_gain(
 
 
 def program_cells(store: Store, program: str, split: str) -> list[Cell]:
-    """A solution's evaluations on one split."""
+    """Reads a solution's evaluations on one split."""
+    rows = store.query(
+        "SELECT task, repetition, score, instances FROM evaluations "
+        "WHERE program_id = ? AND split = ? ORDER BY task, repetition LIMIT 500",
+        (program, split),
+    )
     return [
-        Cell(each.task, each.repetition, each.score, each.instances or (each.score,))
-        for each in evaluations(store, program)
-        if each.split == split
+        Cell(task, repetition, score, instance_scores(instances) or (score,))
+        for task, repetition, score, instances in rows
     ]
 
 
 def mean_of(cells: list[Cell]) -> Measure | None:
-    """Their mean with its interval."""
-    return measure(stratified_mean(cells)) if cells else None
+    """The mean of cells with its interval; None of nothing."""
+    if not cells:
+        return None
+    found = stratified_mean(cells)
+    return Measure(found.mean, found.low, found.high)

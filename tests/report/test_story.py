@@ -51,25 +51,33 @@ def test_the_verdict_on_a_gain(name):
     gain = gain_of(difference, p)
     told = of_rounds(gain, candidates)
     assert told.tone == tone
-    assert told.headline == {
-        "good": "The improver got better: 0.500 → 0.600",
-        "open": f"A higher score, {words}: 0.500 → 0.600",
-        "bad": "The improver did not get better: 0.500 → 0.600",
-    }[tone]
+    assert (
+        told.headline
+        == {
+            "good": "The improver got better: 0.500 → 0.600",
+            "open": f"A higher score, {words}: 0.500 → 0.600",
+            "bad": "The improver did not get better: 0.500 → 0.600",
+        }[tone]
+    )
     assert (told.tiles[0].label, told.tiles[0].tone) == ("Paired gain", tone)
-    assert story.distinguishable(gain, candidates) == (tone == "good")
+    assert (story.judge(gain, candidates) == "better") == (tone == "good")
     verdict = told.lead[-1]
     assert ("it is distinguishable from noise" in verdict) == (tone == "good")
     assert ("this cannot be told from noise" in verdict) == ((tone, words) == NOISE)
-    assert ("picked on these very instances" in verdict) == ((tone, words) == DOUBT)
+    doubt = (tone, words) == DOUBT
+    assert ("picked on these very instances" in verdict) == (doubt and candidates > 1)
+    assert ("its p-value is not below 0.05" in verdict) == (doubt and candidates == 1)
     if candidates == 1:
         improved = of_improve(gain)
         assert (improved.tone, improved.tiles[0]) == (tone, told.tiles[0])
-        assert improved.headline == {
-            "good": "The program for knapsack got better: 0.500 → 0.600",
-            "open": f"A higher score for knapsack, {words}: 0.500 → 0.600",
-            "bad": "The program for knapsack did not get better: 0.500 → 0.600",
-        }[tone]
+        assert (
+            improved.headline
+            == {
+                "good": "The program for knapsack got better: 0.500 → 0.600",
+                "open": f"A higher score for knapsack, {words}: 0.500 → 0.600",
+                "bad": "The program for knapsack did not get better: 0.500 → 0.600",
+            }[tone]
+        )
 
 
 @pytest.mark.parametrize(
@@ -131,7 +139,7 @@ def test_what_was_not_paired_is_not_compared():
     assert told.lead[-1] == "The two were not scored on the same instances."
     assert (told.tiles[0].label, told.tiles[0].value) == ("Gain", "+0.100")
     assert (told.tone, told.tiles[0].tone) == ("open", "open")
-    assert not story.distinguishable(gain_of(None, None), 1)
+    assert story.judge(gain_of(None, None), 1) == "not compared"
 
 
 def test_without_a_result_and_without_a_better_improver():
