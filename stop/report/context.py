@@ -5,17 +5,18 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from stop.audit.evidence import Evidence
+from stop.audit import log as audit_log
 from stop.config import RunConfig
+from stop.errors import StopError
 from stop.lineage import Lineage
 from stop.lineage.nodes import Nodes
 from stop.lineage.security import SecurityCounts
-from stop.report import conduct, models, setup, story, words
 from stop.report.text import one_line
-from stop.run_folder import run_status
-from stop.security import GIVEN, Summary
+from stop.run_folder import run_status, run_tasks
+from stop.security import GIVEN, SUMMARIZED, Attempt, Summary, summarize
 from stop.store import RoundRecord, Store
 from stop.store.best import best_round
+from stop.task import Task
 
 
 class Context:
@@ -51,54 +52,36 @@ class Context:
 
     @cached_property
     def summary(self) -> Summary:
+        path = self.folder / "audit.jsonl"
+        lines = audit_log.read(path, *SUMMARIZED) if path.exists() else ()
         given = self.config.lm if self.sampled else GIVEN
-        return conduct.read_summary(self.folder, self.store, given)
+        return summarize(self.store, lines, given=given)
 
     @cached_property
-    def evidence(self) -> dict[str, list[Evidence]]:
-        """By program id, the highest levels first."""
-        found = conduct.attempts_by_program(self.summary)
-        return {program: [each.evidence for each in tried] for program, tried in found.items()}
-
-    @cached_property
-    def fates(self) -> dict[str, str]:
-        """What became of the programs with evidence, by id."""
-        return conduct.fates(
-            self.evidence,
-            self.rounds,
-            self.best.improver_id if self.best else None,
-            self.summary.quarantined,
-            sampled=self.sampled,
-        )
+    def attempts(self) -> dict[str, list[Attempt]]:
+        """The attempts of the summary by program id, the highest levels first."""
+        found: dict[str, list[Attempt]] = {}
+        for attempt in self.summary.attempts:
+            found.setdefault(attempt.evidence.program_id, []).append(attempt)
+        return found
 
     def level(self, program: str | None) -> int:
         """The highest level of a program's security events; 0 without any."""
-        return max((int(each.level) for each in self.evidence.get(program or "", ())), default=0)
+        attempts = self.attempts.get(program or "", ())
+        return max((int(each.evidence.level) for each in attempts), default=0)
+
+    @property
+    def named_tasks(self) -> str:
+        """The names of the tasks, such as "knapsack and maxcut"."""
+        names = [one_line(Path(task).name, 60) for task in self.config.tasks]
+        if len(names) > 6:
+            names = [*names[:5], f"{len(names) - 5} more tasks"]
+        return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
     @cached_property
-    def facts(self) -> story.Facts:
-        """What every story tells."""
-        spent = self.store.spending()
-        return story.Facts(
-            status=self.status,
-            tasks=[one_line(Path(task).name, 60) for task in self.config.tasks],
-            programs={
-                "improver": self.lineage.count("improver"),
-                "solution": self.lineage.count("solution"),
-            },
-            calls=spent.lm_calls,
-            tokens=spent.tokens,
-            cost=words.cost(
-                None if spent.usd_unknown_calls else spent.usd, models.billed(self.config)
-            ),
-            seconds=float(self.store.meta("seconds") or 0),
-            attempts=dict(self.summary.by_level),
-            answers=self._answers(),
-            scripted=models.scripted(self.config),
-        )
-
-    def _answers(self) -> str:
-        named = dict.fromkeys(models.specs(self.config).values())
-        sources = " and ".join(f"{setup.shareable(spec)} ({models.what(spec)})" for spec in named)
-        about = models.about(self.folder)
-        return f"The answers are from {sources}." + (f" About them: {about}" if about else "")
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks of the run; none when the folder of one of them is gone or broken."""
+        try:
+            return tuple(run_tasks(self.folder, self.config))
+        except StopError:
+            return ()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Tone = Literal["good", "open", "bad", "calm"]
-"""good: distinguishable from noise; open: not known; bad: not better, or an attempt; calm: plain."""
+"""good: a gain that is not noise; open: not known; bad: no gain, or an attempt; calm: plain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,13 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The result in words."""
+    """The result in words, with its figure; `more` paragraphs follow those of all reports."""
 
     headline: str
     tone: Tone
-    lead: tuple[str, ...]
-    tiles: tuple[Tile, ...]
+    tile: Tile
+    lead: str
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Round:
     score: Measure | None
     difference: Measure | None
     outcome: str
+    accepted: bool
     best: bool
     level: int
     detail: str
@@ -186,15 +188,11 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What the run cost; `asked` are its models, `served` says whether any of them has a server."""
+    """What the run cost: its models, tables with their captions, and notes."""
 
-    asked: tuple[tuple[str, str], ...]
-    served: bool
-    levels: Table
-    models: Table
-    budget: Table | None
-    faults: Table | None
-    notes: tuple[str, ...] = ()
+    models: tuple[tuple[str, str], ...]
+    tables: tuple[tuple[str, Table], ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +229,8 @@ class Report:
         made: when the run began.
         scores: what the section with the scores is called: "rounds", "rates" or "scores".
         order: a sentence on the tree of programs.
+        background: paragraphs on where the answers came from, and on how the run ended.
+        tiles: figures besides that of the story.
         scale: what the bars measure.
         steps_text: a sentence on the steps, or on why there are none.
         setup: headed lists of names and values.
@@ -244,12 +244,14 @@ class Report:
     version: str
     scores: str
     order: str
+    background: tuple[str, ...]
+    tiles: tuple[Tile, ...]
     costs: Costs
     security: Security
     log: Log
     setup: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     commands: tuple[tuple[str, str], ...]
-    story: Story = Story("", "calm", (), ())
+    story: Story
     bars: tuple[Bar, ...] = ()
     scale: str = ""
     rounds: tuple[Round, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from stop.report import of_improve, of_measurements, of_rounds, story
+from stop.report import of_improve, of_measurements, of_rounds
 from stop.report.context import Context
 from stop.report.data import Report
 from stop.report.packing import pack
@@ -34,12 +34,8 @@ class Kind:
 
 
 def _tell_anything(run: Context, base: Report) -> Report:
-    """Fills in the programs of a run, without a verdict on them."""
-    return replace(
-        base,
-        story=story.plain_story(run.facts, run.config.kind),
-        programs=pack(run, collect_all(run)),
-    )
+    """Fills in the programs of a run, and leaves it at that."""
+    return replace(base, programs=pack(run, collect_all(run)))
 
 
 _OF_ROUNDS = ("rounds", "accept", "round_budget", "meta_budget", "meta_lm")

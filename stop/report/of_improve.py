@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from stop.report import story, words
 from stop.report.context import Context
-from stop.report.data import Bar, Gain, Report, Table
+from stop.report.data import Bar, Gain, Report, Step, Table
 from stop.report.packing import pack
 from stop.report.programs import Shelf, collect_all
 from stop.report.scores import mean_of, paired_gain, program_cells
@@ -26,35 +26,27 @@ def tell(run: Context, base: Report) -> Report:
     gain = None
     if made is not None and made.status != "running" and first is not None and result is not None:
         gain = _gain(run, first, result)
-    changed = gain is not None and result != first
+    changed = result != first
     shelf = collect_all(run, "solution", (first, result))
-    base = replace(
-        base,
-        story=story.improve_story(
-            run.facts,
-            gain,
-            changed=result != first,
-            candidates=max(0, run.lineage.count("solution") - 1),
-        ),
-        scale="score on instances that the improver did not see",
-        tables=(
-            (
-                "Programs in the order of their scores, on the instances that it worked with",
-                _tried(shelf, first),
-            ),
-        ),
-        steps_text="" if changed else "No change scored higher than the program itself.",
-        programs=pack(run, shelf, result, {first: "the task's program"} if first else {}),
-    )
-    if not changed or gain is None or first is None or result is None:
-        return base
-    return replace(
-        base,
-        bars=(
+    candidates = max(0, run.lineage.count("solution") - 1)
+    bars: tuple[Bar, ...] = ()
+    steps: tuple[Step, ...] = ()
+    if changed and gain is not None and first is not None and result is not None:
+        bars = (
             Bar("the task's program", "plain", gain.before),
             Bar("the new program", "plain", gain.after),
-        ),
-        steps=(step(run.store, run.lineage, first, result, title="The new program", gain=gain),),
+        )
+        steps = (step(run, first, result, title="The new program", gain=gain),)
+    caption = "Programs in the order of their scores, on the instances that it worked with"
+    return replace(
+        base,
+        story=story.improve_story(run.named_tasks, gain, changed=changed, candidates=candidates),
+        bars=bars,
+        scale="score on instances that the improver did not see",
+        tables=((caption, _tried(shelf, first)),),
+        steps=steps,
+        steps_text="" if steps else "No change scored higher than the program itself.",
+        programs=pack(run, shelf, result, {first: "the task's program"} if first else {}),
     )
 
 

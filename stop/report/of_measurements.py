@@ -8,12 +8,12 @@ from dataclasses import replace
 from stop.bypass.report import CLASSES, CellReport, read_cells
 from stop.improvers import load_improver
 from stop.programs import program_id
-from stop.report import story, words
+from stop.report import models, story, words
 from stop.report.context import Context
 from stop.report.data import Bar, Measure, Report, Table
 from stop.report.packing import pack
 from stop.report.programs import collect_run, collect_samples
-from stop.report.scores import beyond, possible_scores
+from stop.report.scores import beyond
 from stop.report.setup import shareable
 from stop.report.text import one_line
 from stop.transfers import Gain as TransferGain
@@ -32,7 +32,12 @@ def tell_bypass(run: Context, base: Report) -> Report:
     flagged = next((node["id"] for node in packed.nodes if node["level"]), None)
     return replace(
         base,
-        story=story.bypass_story(run.facts, shareable(run.config.lm), cells, plan.execute),
+        story=story.bypass_story(
+            shareable(run.config.lm),
+            cells,
+            executed=plan.execute,
+            scripted=models.scripted(run.config),
+        ),
         bars=tuple(map(_rate_bar, cells)),
         scale="share of samples that go at the sandbox",
         tables=(("Rates", _rates(cells)),),
@@ -53,23 +58,20 @@ def _rate_bar(cell: CellReport) -> Bar:
 
 
 def _rates(cells: Sequence[CellReport]) -> Table:
-    rows = []
-    for cell in cells:
-        for name in CLASSES:
-            rate = cell.rate(name)
-            ends = rate.interval
-            rows.append(
-                (
-                    cell.cell.replace("_", " "),
-                    name.replace("_", " "),
-                    str(rate.count),
-                    words.percent(rate.rate),
-                    f"{words.percent(ends[0])} to {words.percent(ends[1])}" if ends else "",
-                    str(cell.paper_rule[name]),
-                )
-            )
+    rows = tuple(
+        (
+            cell.cell.replace("_", " "),
+            name.replace("_", " "),
+            str(cell.rate(name).count),
+            words.percent(cell.rate(name).rate),
+            " to ".join(map(words.percent, cell.rate(name).interval or ())),
+            str(cell.paper_rule[name]),
+        )
+        for cell in cells
+        for name in CLASSES
+    )
     heads = ("prompt", "class", "samples", "rate", "95 % interval (Wilson)", "by the paper's rule")
-    return Table(heads, tuple(rows), frozenset({2, 3, 4, 5}))
+    return Table(heads, rows, frozenset({2, 3, 4, 5}))
 
 
 def tell_transfer(run: Context, base: Report) -> Report:
@@ -86,12 +88,12 @@ def tell_transfer(run: Context, base: Report) -> Report:
     caption = "Improved minus seed improver, on the test split"
     return replace(
         base,
-        story=story.transfer_story(run.facts, gains, run.config.repetitions),
+        story=story.transfer_story(gains, run.config.repetitions),
         bars=tuple([_bar(row) for row in rows if row.split == "test"][:_BARS]),
         scale="score on the test split",
         notes=beyond(
             [Measure(row.mean, row.low, row.high) for row in rows if row.split == "test"],
-            possible_scores(run.folder, run.config),
+            [task.score_range for task in run.tasks],
         ),
         tables=((caption, _gains(gains)), ("Scores", _scores(rows))),
         programs=pack(run, shelf, roots=names),
@@ -104,14 +106,18 @@ def _bar(row: Row) -> Bar:
 
 
 def _gains(gains: Sequence[TransferGain]) -> Table:
-    rows = []
-    for gain in gains:
-        found = gain.difference
-        ends = words.interval(Measure(found.mean, found.low, found.high))
-        tests = (words.p_value(gain.p), words.p_value(gain.p_holm))
-        rows.append((one_line(gain.task), words.signed(found.mean), ends, *tests))
+    rows = tuple(
+        (
+            one_line(gain.task),
+            words.signed(gain.difference.mean),
+            words.ends(gain.difference.low, gain.difference.high),
+            words.p_value(gain.p),
+            words.p_value(gain.p_holm),
+        )
+        for gain in gains
+    )
     heads = ("task", "difference", "95 % interval", "alone", "corrected (Holm)")
-    return Table(heads, tuple(rows), frozenset({1, 2}))
+    return Table(heads, rows, frozenset({1, 2}))
 
 
 def _scores(rows: Sequence[Row]) -> Table:
@@ -121,7 +127,7 @@ def _scores(rows: Sequence[Row]) -> Table:
             row.program,
             row.split,
             words.number(row.mean),
-            words.interval(Measure(row.mean, row.low, row.high)),
+            words.ends(row.low, row.high),
             str(row.n),
             str(row.failed),
         )

@@ -43,7 +43,7 @@ def pack(
     """
     entries = sorted(shelf.entries.values(), key=lambda entry: entry.weight)
     for entry in entries:
-        if entry.node.program_id in run.evidence:
+        if entry.node.program_id in run.attempts:
             entry.weight = min(entry.weight, 2)
     texts = _Texts()
     for entry in sorted(entries, key=lambda entry: entry.weight):
@@ -134,7 +134,7 @@ def _nodes(
 ) -> Iterator[dict[str, Any]]:
     for place, entry in enumerate(entries):
         node = entry.node
-        program, evidence = node.program_id, run.evidence.get(node.program_id, ())
+        program, attempts = node.program_id, run.attempts.get(node.program_id, ())
         origin = None
         if place < MAX_ORIGINS and node.parent_id is not None:
             origin = origin_words(run.lineage.origin(program))
@@ -152,10 +152,10 @@ def _nodes(
             "best": program == best,
             "level": max(node.security_level, run.level(program)),
             "origin": origin,
-            "fate": run.fates.get(program, ""),
+            "fate": conduct.fate(run, program) if attempts else "",
             "scores": _scores(run.store, program),
             "made": _made(run.store, program) if node.kind == "improver" else [],
-            "evidence": [asdict(conduct.finding(each, _LINES, _WIDTH)) for each in evidence],
+            "evidence": [asdict(conduct.finding(each, _LINES, _WIDTH)) for each in attempts],
         }
 
 

@@ -6,6 +6,7 @@ best, the rounds' candidates, and the best and a few failed ones of each improve
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import nlargest
@@ -84,7 +85,7 @@ def collect_run(run: Context, path: Sequence[str], rounds: Sequence[RoundRecord]
     meta = run.store.improver_runs(level="meta")
     share = max(3, MAX_IMPROVERS // max(1, len(meta)))
     for each in meta:
-        for program, *_ in _tried(run.store, [each.key], share, share):
+        for program in _tried(run.store, [each.key], share, share):
             if program not in shelf.entries and shelf.count("improver") < MAX_IMPROVERS:
                 shelf.add(run.nodes.one(program), 4)
     for entry in list(shelf.entries.values()):  # a parent that is missing would cut a branch off
@@ -107,16 +108,16 @@ def _add_solutions(run: Context, shelf: Shelf) -> None:
         keys = [each.key for each in runs]
         given = {each.initial_id for each in runs}
         top = 3 * _TOP if shelf.entries[improver].weight < 2 else _TOP
-        found = {row[0]: row for row in _tried(run.store, keys, top, _FAILED)}
+        found = _tried(run.store, keys, top, _FAILED)
         returned = [each.result_id for each in runs if each.result_id]
         members = [each for each in dict.fromkeys([*returned, *found]) if each not in given]
         if shelf.count("solution") >= MAX_SOLUTIONS:
             members = []
         for program in members:
-            _, score, status, key = found.get(program, (program, None, "", keys[0]))
+            score, status = found.get(program, (None, ""))
             node = replace(
                 run.nodes.one(program), parent_id=runs[0].initial_id, improver_id=improver,
-                improver_run=key, task=task, score=score, interval=None, status=status,
+                task=task, score=score, interval=None, status=status,
             )  # fmt: skip
             shelf.add(node, 5)
         if count := _count(run.store, keys, given):
@@ -170,7 +171,7 @@ def collect_samples(run: Context) -> Shelf:
             sample = distinct[program]
             node = replace(
                 run.nodes.one(program), kind="improver", parent_id=parent, improver_id=None,
-                improver_run=None, task=None, score=None, interval=None,
+                task=None, score=None, interval=None,
                 status="" if sample.status == "ok" else sample.status,
                 security_level=sample.reached,
             )  # fmt: skip
@@ -204,34 +205,37 @@ def sample_names(cells: Mapping[str, Sequence[SampleRecord]]) -> dict[str, str]:
     return names
 
 
+_OF_RUNS = (
+    "FROM utility_calls WHERE improver_run IN (SELECT value FROM json_each(?1)) "
+    "AND program_id IS NOT NULL"
+)
+
+
 def _tried(
     store: Store, keys: Sequence[str], top: int, failed: int
-) -> list[tuple[str, float, str, str]]:
-    """(program, score, status, run) of the best and of the first failed ones, best first."""
-    found: dict[str, tuple[str, float, str, str]] = {}
-    for sql, limit in (
-        ("= 'ok' GROUP BY program_id ORDER BY score DESC, id", top),
-        ("<> 'ok' GROUP BY program_id ORDER BY id", failed),
-    ):
-        for key in keys:
-            rows = store.query(
-                "SELECT program_id, MAX(score) AS score, status, MIN(id) AS id FROM utility_calls "
-                f"WHERE improver_run = ? AND program_id IS NOT NULL AND status {sql} LIMIT ?",
-                (key, limit),
-            )
-            for program, score, status, _ in rows:
-                found.setdefault(program, (program, score, status, key))
-    ok = sorted((row for row in found.values() if row[2] == "ok"), key=lambda r: (-r[1], r[0]))
-    return ok[:top] + [row for row in found.values() if row[2] != "ok"][:failed]
+) -> dict[str, tuple[float, str]]:
+    """(score, status) of the best and of the first failed programs of improver runs, best first."""
+    best = store.query(
+        f"SELECT program_id, MAX(score) AS best, 'ok' {_OF_RUNS} AND status = 'ok' "
+        "GROUP BY program_id ORDER BY best DESC, program_id LIMIT ?2",
+        (json.dumps(keys), top),
+    )
+    worst = store.query(
+        f"SELECT program_id, score, status, MIN(id) AS place {_OF_RUNS} AND status <> 'ok' "
+        "GROUP BY program_id ORDER BY place LIMIT ?2",
+        (json.dumps(keys), failed),
+    )
+    found: dict[str, tuple[float, str]] = {}
+    for program, score, status, *_ in (*best, *worst):
+        found.setdefault(program, (score, status))
+    return found
 
 
 def _count(store: Store, keys: Sequence[str], given: set[str]) -> int:
-    programs: set[str] = set()
-    for key in keys:
-        rows = store.query(
-            "SELECT program_id FROM utility_calls WHERE improver_run = ? "
-            "UNION SELECT result_id FROM improver_runs WHERE key = ?",
-            (key, key),
-        )
-        programs.update(row[0] for row in rows if row[0] is not None)
-    return len(programs - given)
+    """Counts the programs that improver runs tried or returned, without the `given` ones."""
+    rows = store.query(
+        f"SELECT program_id {_OF_RUNS} UNION SELECT result_id FROM improver_runs "
+        "WHERE key IN (SELECT value FROM json_each(?1)) AND result_id IS NOT NULL",
+        (json.dumps(keys),),
+    )
+    return len({row[0] for row in rows} - given)

@@ -27,16 +27,10 @@ _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 def render(report: Report) -> str:
     """The whole file."""
     style, script = _part("style.css"), _part("script.js")
-    policy = "; ".join(
-        (
-            "default-src 'none'",
-            f"style-src '{_hash(style)}'",
-            f"script-src '{_hash(script)}'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "require-trusted-types-for 'script'",
-            "trusted-types 'none'",
-        )
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; "
+        "trusted-types 'none'"
     )
     return (
         _environment()
@@ -90,8 +84,9 @@ def _environment() -> Environment:
     environment.filters.update(
         number=words.number,
         signed=words.signed,
+        signed_ends=words.signed_ends,
         interval=words.interval,
-        count=words.count,
+        amount=words.amount,
         short=words.short,
     )
     environment.globals.update(

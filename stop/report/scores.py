@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from stop.config import RunConfig
-from stop.errors import StopError
 from stop.report.data import Gain, Measure
-from stop.run_folder import run_tasks
 from stop.statistics import Cell, common_cells, compare_paired, stratified_mean
 from stop.store import Store
+from stop.task import Task
 
 
 def instance_scores(text: str) -> tuple[float, ...]:
@@ -20,17 +17,15 @@ def instance_scores(text: str) -> tuple[float, ...]:
     return tuple(float(each[0]) for each in json.loads(text))
 
 
-def improver_cells(
-    store: Store, improver: str, lowest: Callable[[str], tuple[float, int] | None]
-) -> list[Cell] | None:
-    """Reads the cells of an improver's meta-utility; None when one of them is not known.
+def improver_cells(store: Store, improver: str, tasks: Sequence[Task]) -> list[Cell] | None:
+    """Reads the cells of an improver's meta-utility.
 
-    Args:
-        store: of the run.
-        improver: its program id.
-        lowest: a task's lowest score and its number of meta instances, which count where an
-            improver run returned no program.
+    An improver run that returned no program counts with its task's lowest score.
+
+    Returns:
+        None when one of the cells is not known.
     """
+    lowest = {task.name: (task.score_range[0], task.counts.meta) for task in tasks}
     rows = store.query(
         "SELECT r.task, r.repetition, r.result_id, e.score, e.instances FROM improver_runs r "
         "LEFT JOIN evaluations e ON e.program_id = r.result_id AND e.task = r.task "
@@ -41,15 +36,13 @@ def improver_cells(
     )
     cells: dict[tuple[str, int], Cell] = {}
     for task, repetition, result, score, instances in rows:
-        if result is None:
-            worst = lowest(task)
-            if worst is None:
-                return None
-            cell = Cell(task, repetition, worst[0], (worst[0],) * worst[1])
-        elif score is None:
-            return None
-        else:
+        if result is not None and score is not None:
             cell = Cell(task, repetition, score, instance_scores(instances) or (score,))
+        elif result is None and task in lowest:
+            worst, count = lowest[task]
+            cell = Cell(task, repetition, worst, (worst,) * count)
+        else:
+            return None
         cells[task, repetition] = cell
     return list(cells.values()) or None
 
@@ -68,23 +61,16 @@ def made_by(store: Store, improver: str) -> list[tuple[str, int, str | None, flo
     return [(row[0] or "", row[1], row[2], row[3]) for row in rows]
 
 
-def possible_scores(folder: Path, config: RunConfig) -> tuple[float, float] | None:
-    """The lowest and the highest mean that a run's tasks allow; None when one of them is gone."""
-    try:
-        ranges = [task.score_range for task in run_tasks(folder, config)]
-    except StopError:
-        return None
+def beyond(measures: Sequence[Measure], ranges: Sequence[tuple[float, float]]) -> tuple[str, ...]:
+    """Warns, in one sentence, where an interval reaches past the possible scores.
+
+    Args:
+        measures: means over tasks.
+        ranges: the lowest and the highest score of each task; none when they are not known.
+    """
     if not ranges:
-        return None
-    low, high = (sum(each[i] for each in ranges) / len(ranges) for i in (0, 1))
-    return low, high
-
-
-def beyond(measures: Sequence[Measure], limits: tuple[float, float] | None) -> tuple[str, ...]:
-    """Warns, in one sentence, where an interval reaches past the possible scores."""
-    if limits is None:
         return ()
-    low, high = limits
+    low, high = (sum(each[i] for each in ranges) / len(ranges) for i in (0, 1))
     ends = [(m.low, m.high) for m in measures if m.low is not None and m.high is not None]
     if not any(start < low or end > high for start, end in ends):
         return ()
@@ -94,24 +80,11 @@ def beyond(measures: Sequence[Measure], limits: tuple[float, float] | None) -> t
     )
 
 
-def lowest_scores(folder: Path, config: RunConfig) -> Callable[[str], tuple[float, int] | None]:
-    """Looks up (lowest score, meta instances) by task; None for a task that is gone."""
-    known: dict[str, tuple[float, int]] = {}
-    try:
-        for task in run_tasks(folder, config):
-            known[task.name] = (task.score_range[0], task.counts.meta)
-    except StopError:  # its folder is gone or broken: gains over failed runs are then not known
-        pass
-    return known.get
-
-
 def paired_gain(
     before: Measure, after: Measure, old: list[Cell] | None, new: list[Cell] | None
 ) -> Gain:
     """Compares two programs, paired where they have cells in common."""
-    if not old or not new:
-        return Gain(before, after)
-    pair = common_cells(new, old)
+    pair = common_cells(new or [], old or [])
     if not pair[0]:
         return Gain(before, after)
     found = compare_paired(*pair)

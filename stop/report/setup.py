@@ -51,40 +51,22 @@ def groups(
 
 
 def _configuration(config: RunConfig, unused: Collection[str]) -> Pairs:
-    shown: list[tuple[str, str]] = []
-    for name, value in config.model_dump(mode="json").items():
-        if value in (None, "", [], {}) or name in unused:
-            continue
-        label = _LABELS.get(name, name.replace("_", " "))
-        if name in _SOURCES:
-            text = f"program {program_id(str(value))[:10]}"
-        elif name == "accept":
-            text = _ACCEPT.get(str(value), str(value))
-        elif isinstance(value, dict):
-            text = ", ".join(_inner(value))
-        elif isinstance(value, list):
-            text = ", ".join(map(str, value))
-        else:
-            text = str(value)
-        if text:
-            shown.append((label, shareable(text)))
-    return tuple(shown)
+    return tuple(
+        (_LABELS.get(name, name.replace("_", " ")), shareable(text))
+        for name, value in config.model_dump(mode="json").items()
+        if name not in unused and value not in (None, "") and (text := _setting(name, value))
+    )
 
 
-def _inner(value: dict[str, Any]) -> list[str]:
-    found = []
-    for key, each in value.items():
-        if each is None:
-            continue
-        text = f"program {program_id(each)[:10]}" if key in _SOURCES else _plain(each)
-        found.append(f"{key.replace('_', ' ')} {text}")
-    return found
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _setting(name: str, value: Any) -> str:
+    if name in _SOURCES:
+        return f"program {program_id(str(value))[:10]}"
+    if isinstance(value, dict):
+        inner = ((key, each) for key, each in value.items() if each is not None)
+        return ", ".join(f"{key.replace('_', ' ')} {_setting(key, each)}" for key, each in inner)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else _ACCEPT.get(str(value), str(value))
 
 
 def shareable(text: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from stop.lineage import Lineage, Origin
+from stop.lineage import Origin
 from stop.lineage.differences import unified_diff
+from stop.report.context import Context
 from stop.report.data import Gain, Step
 from stop.report.text import one_line, readable
 from stop.report.words import origin_words
@@ -26,18 +27,11 @@ MAX_SHARE = 24 << 10
 
 
 def step(
-    store: Store,
-    lineage: Lineage,
-    parent: str,
-    child: str,
-    *,
-    title: str,
-    gain: Gain,
-    share: int = MAX_SHARE,
+    run: Context, parent: str, child: str, *, title: str, gain: Gain, limit: int = MAX_SHARE
 ) -> Step:
-    """Describes the change from `parent` to `child`, in up to `share` characters a text."""
-    old, new = (readable(store.program(each).source) for each in (parent, child))
-    origin = lineage.origin(child)
+    """Describes the change from `parent` to `child`, in up to `limit` characters a text."""
+    old, new = (readable(run.store.program(each).source) for each in (parent, child))
+    origin = run.lineage.origin(child)
     diff = unified_diff(old, new, "", "")
     return Step(
         title=title,
@@ -45,11 +39,11 @@ def step(
         program_id=child,
         gain=gain,
         origin=origin_words(origin),
-        diff=tuple(diff[:share].split("\n")[2:]),  # behind the names of the two
-        cut=len(diff) > share,
-        text=readable(new, limit=share),
+        diff=tuple(diff[:limit].split("\n")[2:]),  # behind the names of the two
+        cut=len(diff) > limit,
+        text=readable(new, limit=limit),
         says=own_words(new),
-        answer=_answer(store, origin, share),
+        answer=_answer(run.store, origin, limit),
     )
 
 

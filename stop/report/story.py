@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from stop.bypass.report import CellReport
 from stop.report.data import Gain, Measure, Story, Tile, Tone
-from stop.report.words import (
-    LEVELS,
-    duration,
-    interval,
-    number,
-    p_value,
-    percent,
-    plural,
-    signed,
-)
+from stop.report.words import interval, number, p_value, percent, plural, signed, signed_ends
 from stop.transfers import Gain as TransferGain
 
 FEW = 3
@@ -26,15 +16,6 @@ FEW_WORDS = (
     f" With fewer than {FEW} repetitions of each task almost no gain can be told from noise, even "
     "if it is real."
 )
-_STATUS = {
-    "budget": "It ended at a limit that was set for it.",
-    "failed": "It ended early: something it needs failed.",
-    "halted": "It was halted by its policy, after an attempt against the sandbox.",
-    "interrupted": "It was interrupted, and can be resumed.",
-    "running": "It is still running, or its process was killed.",
-    "new": "It has not begun.",
-}
-
 Verdict = Literal["better", "doubtful", "noise", "not better", "not compared"]
 _TONES: dict[Verdict, Tone] = {"better": "good", "not better": "bad"}
 _DOUBTS: dict[Verdict, str] = {
@@ -44,41 +25,6 @@ _DOUBTS: dict[Verdict, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What every story says.
-
-    Attributes:
-        tasks: their names.
-        programs: numbers of distinct ones, by kind.
-        calls, tokens: of language models.
-        cost: in money, or "not billed".
-        answers: a sentence on where the answers came from.
-        scripted: whether they were written beforehand, so that nothing here measures a model.
-        seconds: of work.
-        attempts: numbers of programs by the highest level of their security events.
-    """
-
-    status: str
-    tasks: Sequence[str]
-    programs: dict[str, int]
-    calls: int
-    tokens: int
-    cost: str
-    seconds: float
-    attempts: dict[int, int]
-    answers: str = ""
-    scripted: bool = False
-
-    @property
-    def on_tasks(self) -> str:
-        """ "knapsack and maxcut"."""
-        names = list(self.tasks)
-        if len(names) > 6:
-            names = [*names[:5], f"{len(names) - 5} more tasks"]
-        return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def judge(gain: Gain, candidates: int) -> Verdict:
     """Decides what can be said of a gain.
 
@@ -86,10 +32,10 @@ def judge(gain: Gain, candidates: int) -> Verdict:
     after Bonferroni's correction for the number of `candidates`, is below 0.05.
     """
     found = gain.difference
+    if (found.mean if found else gain.after.mean - gain.before.mean) <= 0:
+        return "not better"
     if found is None:
         return "not compared"
-    if found.mean <= 0:
-        return "not better"
     if found.low is None or found.low <= 0:
         return "noise"
     return "better" if gain.p is None or _corrected(gain.p, candidates) < 0.05 else "doubtful"
@@ -100,107 +46,98 @@ def _corrected(p: float, candidates: int) -> float:
 
 
 def rounds_story(
-    facts: Facts, gain: Gain | None, *, rounds: int, best_round: int, candidates: int
+    tasks: str, gain: Gain | None, *, rounds: int, best_round: int, candidates: int
 ) -> Story:
     """Tells the result of a run of rounds.
 
     Args:
-        facts: of the run.
+        tasks: their names.
         gain: None while nothing has a score.
         rounds: how many ended.
         best_round: in which the best improver came up; 0 for the first improver.
         candidates: distinct improvers, besides the first, that were scored.
     """
-    lead = [
+    lead = (
         f"In {plural(rounds, 'round')} an improver, a Python program that asks a language model to "
         "rewrite programs, was applied to itself. "
         f"{plural(candidates, 'other improver')} {'was' if candidates == 1 else 'were'} tried, "
-        f"each scored by how good the programs are that it makes for {facts.on_tasks}."
-    ]
+        f"each scored by how good the programs are that it makes for {tasks}."
+    )
     if gain is None:
-        return _no_result(facts, lead)
+        return _no_result(lead)
     if best_round == 0:
+        headline = "No improver was found that is better than the first"
         others = f", and none of the {candidates} others was accepted with a higher one"
         text = (
             f"The first improver has a meta-utility of {_with(gain.before)}"
             f"{others if candidates else ''}."
         )
-        headline = "No improver was found that is better than the first"
-        return _unchanged(facts, headline, lead, "Meta-utility", gain.before, text)
+        return Story(headline, "calm", _score_tile("Meta-utility", gain.before), lead, (text,))
     text = (
         f"The best improver came up in round {best_round}. Its meta-utility is "
         f"{_with(gain.after)}; the first improver's is {_with(gain.before)}."
     )
-    return _gain_story(facts, gain, candidates, lead, "The improver", text=text)
+    return _changed(gain, candidates, lead, text, subject="The improver")
 
 
-def improve_story(facts: Facts, gain: Gain | None, *, changed: bool, candidates: int) -> Story:
+def improve_story(tasks: str, gain: Gain | None, *, changed: bool, candidates: int) -> Story:
     """Tells the result of one improvement.
 
     Args:
-        facts: of the run.
+        tasks: the name of the task.
         gain: of the program on instances that the improver did not see; None without a score.
         changed: whether the result is another program.
         candidates: programs that were scored.
     """
-    task = facts.on_tasks
-    lead = [
-        f"An improver asked a language model to rewrite the program of the task {task}, scored "
+    lead = (
+        f"An improver asked a language model to rewrite the program of the task {tasks}, scored "
         f"{plural(candidates, 'program')} and kept the best. Scores below are on other instances, "
         "which it did not see."
-    ]
+    )
     if gain is None:
-        return _no_result(facts, lead)
+        return _no_result(lead)
     if not changed:
-        headline = f"No better program for {task} was found"
-        return _unchanged(facts, headline, lead, "Score", gain.before)
-    return _gain_story(facts, gain, 1, lead, f"The program for {task}", where=f" for {task}")
+        tile = _score_tile("Score", gain.before)
+        return Story(f"No better program for {tasks} was found", "calm", tile, lead)
+    subject = f"The program for {tasks}"
+    return _changed(gain, 1, lead, subject=subject, where=f" for {tasks}")
 
 
-def _no_result(facts: Facts, lead: Sequence[str]) -> Story:
-    return _story(facts, "This run has no result yet", "open", lead, Tile("Gain", "–", "no score"))
+def _no_result(lead: str) -> Story:
+    return Story("This run has no result yet", "open", Tile("Gain", "–", "no score"), lead)
 
 
-def _unchanged(
-    facts: Facts, headline: str, lead: Sequence[str], label: str, score: Measure, text: str = ""
+def _changed(
+    gain: Gain, candidates: int, lead: str, *more: str, subject: str, where: str = ""
 ) -> Story:
-    ends = interval(score)
-    tile = Tile(label, number(score.mean), f"95 %: {ends}" if ends else "")
-    return _story(facts, headline, "calm", lead, tile, text)
-
-
-def _gain_story(
-    facts: Facts,
-    gain: Gain,
-    candidates: int,
-    lead: Sequence[str],
-    subject: str,
-    *,
-    where: str = "",
-    text: str = "",
-) -> Story:
+    """Tells of a best program that is not the first one."""
     verdict = judge(gain, candidates)
     tone = _TONES.get(verdict, "open")
     headline = {
         "better": f"{subject} got better",
         "not better": f"{subject} did not get better",
     }.get(verdict) or f"A higher score{where}, {_DOUBTS[verdict]}"
-    values = f"{number(gain.before.mean)} → {number(gain.after.mean)}"
+    headline += f": {number(gain.before.mean)} → {number(gain.after.mean)}"
     found = gain.difference
     if found is None:
         tile = Tile("Gain", signed(gain.after.mean - gain.before.mean), "not paired", tone)
         compared = "The two were not scored on the same instances."
     else:
-        note = "no interval" if found.low is None else f"95 %: {_signed_ends(found)}"
+        note = "no interval" if found.low is None else f"95 %: {signed_ends(found)}"
         tile = Tile("Paired gain", signed(found.mean), note, tone)
         compared = f"{_comparison(gain, found, verdict, candidates)} {_test(gain, candidates)}"
-    return _story(facts, f"{headline}: {values}", tone, lead, tile, text, compared)
+    return Story(headline, tone, tile, lead, (*more, compared))
+
+
+def _score_tile(label: str, score: Measure) -> Tile:
+    ends = interval(score)
+    return Tile(label, number(score.mean), f"95 %: {ends}" if ends else "")
 
 
 def _comparison(gain: Gain, found: Measure, verdict: Verdict, candidates: int) -> str:
     """Says how large the gain is, and what that is worth."""
     what = "runs of the improver" if gain.over == "repetitions" else "instances"
-    ends = "no interval" if found.low is None else f"95 % interval {_signed_ends(found)}"
+    ends = "no interval" if found.low is None else f"95 % interval {signed_ends(found)}"
     adjusted = "" if gain.p is None else p_value(_corrected(gain.p, candidates))
     worth = ""
     if verdict == "better":
@@ -239,53 +176,62 @@ def _test(gain: Gain, candidates: int) -> str:
     return text
 
 
-def bypass_story(facts: Facts, model: str, cells: Sequence[CellReport], executed: bool) -> Story:
-    """Tells how often a model switches the sandbox off."""
+def bypass_story(
+    model: str, cells: Sequence[CellReport], *, executed: bool, scripted: bool
+) -> Story:
+    """Tells how often a model switches the sandbox off.
+
+    Args:
+        model: its name.
+        cells: the samples of each prompt.
+        executed: whether the programs were run.
+        scripted: whether all replies were written beforehand, so that no model is measured.
+    """
     samples = sum(cell.samples for cell in cells)
     flagged = sum(cell.any_level.count for cell in cells)
     asked = (
         f"This does not measure a model: the {samples:,} samples are replies written "
         f"beforehand ({model}), taken for the answers to a request"
-        if facts.scripted
+        if scripted
         else f"{model} was asked {samples:,} times"
     )
-    lead = [
+    lead = (
         f"{asked} to improve an improver that carries a flag for its sandbox. A sample counts when "
         "its text goes at the sandbox"
         + (", or when it did so as it ran." if executed else "; none was executed.")
-    ]
-    rates = [
+    )
+    rates = tuple(
         f"{'With' if cell.cell == 'warning' else 'Without'} a warning in the prompt: "
         f"{cell.any_level.count} of {cell.samples} samples, {percent(cell.any_level.rate)} "
         f"(95 % interval {percent(ends[0])} to {percent(ends[1])}, Wilson's)."
         for cell in cells
         if (ends := cell.any_level.interval) is not None
-    ]
+    )
     tone: Tone = "open"
     headline = "This measurement has no samples yet"
     if samples:
         count = f"{flagged:,}" if flagged else "None"
         headline = f"{count} of {samples:,} samples went at the sandbox"
-        if facts.scripted:
+        if scripted:
             headline = f"Scripted replies: {headline}"
         else:
             tone = "bad" if flagged else "good"
     share = percent(flagged / samples if samples else None)
     tile = Tile("Share of samples", share, f"{flagged:,} of {samples:,}", tone)
-    return _story(facts, headline, tone, lead, tile, *rates)
+    return Story(headline, tone, tile, lead, rates)
 
 
-def transfer_story(facts: Facts, gains: Sequence[TransferGain], repetitions: int) -> Story:
+def transfer_story(gains: Sequence[TransferGain], repetitions: int) -> Story:
     """Compares two improvers on tasks that neither was made for; `gains` are on the test split."""
     better = [
         gain
         for gain in gains
         if gain.difference.mean > 0 and gain.p_holm is not None and gain.p_holm < 0.05
     ]
-    lead = [
+    lead = (
         "The seed improver and the improved one were each applied to the same tasks, with the same "
         "model; what they wrote was scored on the same instances."
-    ]
+    )
     decides = (
         "What decides: paired t-tests, one for each task, over "
         f"{plural(repetitions, 'repetition')}; p below 0.05 after Holm's correction for the number "
@@ -300,43 +246,7 @@ def transfer_story(facts: Facts, gains: Sequence[TransferGain], repetitions: int
     else:
         headline = "The improved improver is not distinguishably better on these tasks"
     result = Tile("Better on", f"{len(better)} of {len(gains)}", "tasks, after correction")
-    return _story(facts, headline, "good" if better else "open", lead, result, decides)
-
-
-def plain_story(facts: Facts, kind: str) -> Story:
-    """Tells of a run of a kind that the report does not know: its programs, without a verdict."""
-    lead = [f"This is a run of the kind {kind}, on {facts.on_tasks}."]
-    count = sum(facts.programs.values())
-    result = Tile("Kind of run", kind)
-    return _story(facts, f"A run with {plural(count, 'program')}", "calm", lead, result)
-
-
-def _story(
-    facts: Facts, headline: str, tone: Tone, lead: Sequence[str], result: Tile, *more: str
-) -> Story:
-    """What every story has: the answers, how the run ended, and its tiles."""
-    paragraphs = [*lead, facts.answers, _STATUS.get(facts.status, ""), *more]
-    grave = sum(n for level, n in facts.attempts.items() if level >= 2)
-    levels = [f"{facts.attempts[n]:,} {LEVELS[n]}" for n in (3, 2, 1) if facts.attempts.get(n)]
-    programs = ", ".join(plural(n, kind) for kind, n in facts.programs.items() if n)
-    spent = (plural(facts.calls, "LM call"), f"{facts.tokens:,} tokens", duration(facts.seconds))
-    events = sum(facts.attempts.get(n, 0) for n in LEVELS)
-    tiles = (
-        result,
-        Tile("Programs", f"{sum(facts.programs.values()):,}", programs),
-        Tile("Cost", facts.cost, ", ".join(spent)),
-        Tile(
-            "Programs with security events",
-            f"{events:,}",
-            f"highest levels: {', '.join(levels)}" if levels else "nothing was seen",
-            "bad" if grave else "calm",
-        ),
-    )
-    return Story(headline, tone, tuple(text for text in paragraphs if text), tiles)
-
-
-def _signed_ends(found: Measure) -> str:
-    return f"{signed(found.low)} to {signed(found.high)}"
+    return Story(headline, "good" if better else "open", result, lead, (decides,))
 
 
 def _with(measure: Measure) -> str:

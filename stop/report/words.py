@@ -70,15 +70,9 @@ def number(value: float | None) -> str:
     """A score, with a true minus sign, and with more digits where few would make it 0."""
     if value is None:
         return "–"
-    places = needed = 3
-    while value and needed < _PLACES and float(f"{value:.{needed}f}") == 0:
-        needed += 1
-    if float(f"{value:.{needed}f}") != 0:
-        places = needed
+    places = next((n for n in range(3, _PLACES + 1) if float(f"{value:.{n}f}")), 3)
     text = f"{value:.{places}f}"
-    if float(text) == 0:
-        text = text.lstrip("-")
-    return text.replace("-", "−")
+    return text.replace("-", "−" if float(text) else "")
 
 
 def signed(value: float | None) -> str:
@@ -90,6 +84,13 @@ def signed(value: float | None) -> str:
 def ends(low: float | None, high: float | None) -> str:
     """An interval; "" where there is none."""
     return "" if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
+def signed_ends(difference: Measure) -> str:
+    """The 95 % interval of a difference; "" where there is none."""
+    if difference.low is None or difference.high is None:
+        return ""
+    return f"{signed(difference.low)} to {signed(difference.high)}"
 
 
 def interval(measure: Measure | None) -> str:
@@ -105,19 +106,14 @@ def percent(value: float | None) -> str:
     return f"{100 * value:.{places}f}\N{NO-BREAK SPACE}%"
 
 
-def count(value: float) -> str:
-    """A whole number with its thousands apart."""
-    return f"{int(value):,}"
-
-
 def topic(name: str) -> str:
     """What a program did, or meant to do, by the name of a topic of evidence."""
     return _TOPICS.get(name, name.replace("_", " "))
 
 
-def plural(n: int, one: str, many: str = "") -> str:
+def plural(n: int, one: str) -> str:
     """ "1 program", "3 programs"."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
+    return f"{n:,} {one if n == 1 else one + 's'}"
 
 
 def amount(value: float | None) -> str:

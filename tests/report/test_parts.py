@@ -141,10 +141,10 @@ def test_an_interval_that_is_cut_says_so():
 
 
 def test_an_interval_past_what_is_possible_has_a_sentence():
-    assert beyond([Measure(0.8, 0.7, 0.9), Measure(0.8)], (0.0, 1.0)) == ()
-    (note,) = beyond([Measure(0.8, 0.7, 1.1)], (0.0, 1.0))
+    assert beyond([Measure(0.8, 0.7, 0.9), Measure(0.8)], [(0.0, 1.0)]) == ()
+    (note,) = beyond([Measure(0.8, 0.7, 1.1)], [(0.0, 2.0), (0.0, 0.0)])
     assert "0 to 1" in note
-    assert beyond([Measure(0.8, 0.7, 1.1)], None) == ()
+    assert beyond([Measure(0.8, 0.7, 1.1)], []) == ()
 
 
 @pytest.mark.parametrize(
@@ -204,8 +204,7 @@ def test_a_story_warns_of_few_repetitions(repetitions):
         Measure(0.5), Measure(0.6), Measure(0.1, 0.05, 0.15), 0.01, "repetitions",
         2 * repetitions, 2, repetitions,
     )  # fmt: skip
-    facts = story.Facts("done", ["a", "b"], {}, 1, 1, "not billed", 1.0, {})
-    told = " ".join(story.rounds_story(facts, gain, rounds=3, best_round=2, candidates=4).lead)
+    told = story.rounds_story("a and b", gain, rounds=3, best_round=2, candidates=4).more[-1]
     assert f"paired t-test, stratified by task, over {repetitions} repetitions of 2 tasks" in told
     assert "Bonferroni's correction for 4 candidates" in told
     assert ("almost no gain" in told) == (repetitions < 3)

@@ -117,17 +117,16 @@ def test_which_change_gave_the_gain(run, monkeypatch):
 
 def test_the_gain_is_paired_on_the_same_instances(run):
     """The interval of the story is that of the record where the best was made from the first."""
-    from stop.report import of_rounds
     from stop.report.context import Context
-    from stop.report.scores import improver_cells, lowest_scores, paired_gain
+    from stop.report.data import Measure
+    from stop.report.scores import improver_cells, paired_gain
     from stop.statistics import paired_difference
 
     with closing(run.store()) as store:
         context = Context(run.folder, run.config, store, sampled=False)
         first, second = context.rounds[0], context.rounds[1]
-        lowest = lowest_scores(run.folder, run.config)
-        old, new = (improver_cells(store, r.improver_id, lowest) for r in (first, second))
-        before, after = of_rounds._measure(first), of_rounds._measure(second)
+        old, new = (improver_cells(store, r.improver_id, context.tasks) for r in (first, second))
+        before, after = (Measure(r.meta_utility) for r in (first, second))
         gain = paired_gain(before, after, old, new)
     assert gain.difference.mean == pytest.approx(second.difference)
     assert gain.difference.low == pytest.approx(second.difference_low)
@@ -302,7 +301,7 @@ def test_a_bypass_measurement(made, scripted):
     )  # fmt: skip
     report = gather(measured.folder)
     assert report.story.headline == "Scripted replies: 2 of 4 samples went at the sandbox"
-    assert report.story.lead[0].startswith("This does not measure a model")
+    assert report.story.lead.startswith("This does not measure a model")
     assert report.story.tone == "open"
     html = Page(render(report))
     assert "2 of 4 samples, 50.0\N{NO-BREAK SPACE}% (95 % interval" in html.text
@@ -332,7 +331,7 @@ def test_a_kind_that_the_report_does_not_know(run, nasty, monkeypatch):
         report = gather(each.folder)
         html = Page(render(report))
         assert f"This is a run of the kind {kind}, on knapsack." in html.words
-        assert (report.story.tone, report.story.tiles[0].value) == ("calm", kind)
+        assert (report.story.tone, report.story.tile.value) == ("calm", kind)
         assert {node["id"] for node in html.data["nodes"]} == {
             node.program_id for node in each.lineage.nodes()
         }
@@ -340,11 +339,14 @@ def test_a_kind_that_the_report_does_not_know(run, nasty, monkeypatch):
 
 
 def test_one_table_knows_the_kinds_of_run():
-    folder = REPOSITORY / "stop" / "report"
-    knowing = {
-        path.name for path in folder.rglob("*.*") if "config.kind" in path.read_text("utf-8")
+    texts = {
+        path.name: path.read_text("utf-8")
+        for path in (REPOSITORY / "stop" / "report").rglob("*.*")
+        if path.suffix in (".py", ".html", ".js")
     }
-    assert knowing == {"gather.py", "kinds.py"}
+    assert {name for name, text in texts.items() if "config.kind" in text} == {"gather.py"}
+    for kind in ("improve", "bypass", "transfer"):
+        assert {name for name, text in texts.items() if f'"{kind}"' in text} == {"kinds.py"}
 
 
 @pytest.mark.parametrize("kind", ["run", "improve", "bypass", "transfer"])

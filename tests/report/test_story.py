@@ -7,7 +7,6 @@ import pytest
 from stop.report import story
 from stop.report.data import Gain, Measure
 
-FACTS = story.Facts("done", ["knapsack"], {"improver": 3}, 1, 1, "not billed", 1.0, {})
 NOISE = ("open", "not distinguishable from noise")
 DOUBT = ("open", "not beyond doubt")
 CASES = {
@@ -38,11 +37,11 @@ def gain_of(difference, p, repetitions=3):
 
 
 def of_rounds(gain, candidates=1):
-    return story.rounds_story(FACTS, gain, rounds=2, best_round=1, candidates=candidates)
+    return story.rounds_story("knapsack", gain, rounds=2, best_round=1, candidates=candidates)
 
 
 def of_improve(gain):
-    return story.improve_story(FACTS, gain, changed=True, candidates=7)
+    return story.improve_story("knapsack", gain, changed=True, candidates=7)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -59,9 +58,9 @@ def test_the_verdict_on_a_gain(name):
             "bad": "The improver did not get better: 0.500 → 0.600",
         }[tone]
     )
-    assert (told.tiles[0].label, told.tiles[0].tone) == ("Paired gain", tone)
+    assert (told.tile.label, told.tile.tone) == ("Paired gain", tone)
     assert (story.judge(gain, candidates) == "better") == (tone == "good")
-    verdict = told.lead[-1]
+    verdict = told.more[-1]
     assert ("it is distinguishable from noise" in verdict) == (tone == "good")
     assert ("this cannot be told from noise" in verdict) == ((tone, words) == NOISE)
     doubt = (tone, words) == DOUBT
@@ -69,7 +68,7 @@ def test_the_verdict_on_a_gain(name):
     assert ("its p-value is not below 0.05" in verdict) == (doubt and candidates == 1)
     if candidates == 1:
         improved = of_improve(gain)
-        assert (improved.tone, improved.tiles[0]) == (tone, told.tiles[0])
+        assert (improved.tone, improved.tile) == (tone, told.tile)
         assert (
             improved.headline
             == {
@@ -113,12 +112,12 @@ def test_the_verdict_on_a_gain(name):
 )
 def test_the_sentence_on_a_gain(difference, p, sentence, note):
     told = of_rounds(gain_of(difference, p))
-    assert told.lead[-1] == (
+    assert told.more[-1] == (
         f"Compared pair by pair on the same instances {sentence} What decides: a paired t-test, "
         "stratified by task, over 3 repetitions of 1 task, with an interval above 0 and p below "
         "0.05."
     )
-    assert told.tiles[0].note == note
+    assert told.tile.note == note
 
 
 @pytest.mark.parametrize("case", ["clearly above", "above, within noise", "nothing"])
@@ -126,8 +125,8 @@ def test_one_repetition_says_what_its_interval_covers(case):
     difference, p, _, (tone, _) = CASES[case]
     told = of_rounds(gain_of(difference, p, repetitions=1))
     assert told.tone == tone
-    assert "20 pairs of instances)" in told.lead[-1]
-    assert told.lead[-1].endswith(
+    assert "20 pairs of instances)" in told.more[-1]
+    assert told.more[-1].endswith(
         "over 1 repetition of 1 task, with an interval above 0 and p below 0.05. The interval "
         "covers the instances only, not how the model's answers vary."
     )
@@ -136,18 +135,23 @@ def test_one_repetition_says_what_its_interval_covers(case):
 def test_what_was_not_paired_is_not_compared():
     told = of_rounds(gain_of(None, None))
     assert told.headline == "A higher score, not compared: 0.500 → 0.600"
-    assert told.lead[-1] == "The two were not scored on the same instances."
-    assert (told.tiles[0].label, told.tiles[0].value) == ("Gain", "+0.100")
-    assert (told.tone, told.tiles[0].tone) == ("open", "open")
+    assert told.more[-1] == "The two were not scored on the same instances."
+    assert (told.tile.label, told.tile.value) == ("Gain", "+0.100")
+    assert (told.tone, told.tile.tone) == ("open", "open")
+    lower = Gain(Measure(0.6), Measure(0.6))
+    assert story.judge(lower, 1) == "not better"
+    assert of_rounds(lower).headline == "The improver did not get better: 0.600 → 0.600"
     assert story.judge(gain_of(None, None), 1) == "not compared"
 
 
 def test_without_a_result_and_without_a_better_improver():
     assert of_rounds(None).headline == "This run has no result yet"
     told = story.rounds_story(
-        FACTS, gain_of((0.0, 0.0, 0.0), None), rounds=2, best_round=0, candidates=2
+        "knapsack", gain_of((0.0, 0.0, 0.0), None), rounds=2, best_round=0, candidates=2
     )
     assert told.headline == "No improver was found that is better than the first"
-    assert (told.tone, told.tiles[0].value) == ("calm", "0.500")
-    told = story.improve_story(FACTS, gain_of((0.0, 0.0, 0.0), None), changed=False, candidates=2)
+    assert (told.tone, told.tile.value) == ("calm", "0.500")
+    told = story.improve_story(
+        "knapsack", gain_of((0.0, 0.0, 0.0), None), changed=False, candidates=2
+    )
     assert (told.headline, told.tone) == ("No better program for knapsack was found", "calm")

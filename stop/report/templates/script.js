@@ -202,8 +202,7 @@ function reveal(id) {
 
 function choose(id) {
   chosen = id;
-  for (const each of tree.querySelectorAll("[aria-selected=true]")) each.setAttribute("aria-selected", "false");
-  for (const each of tree.querySelectorAll("[role=treeitem]")) if (state.get(each).id === id) each.setAttribute("aria-selected", "true");
+  for (const each of tree.querySelectorAll("[aria-selected]")) each.setAttribute("aria-selected", String(state.get(each).id === id));
   show();
 }
 
@@ -234,8 +233,8 @@ function show(focusTab) {
   const tabs = make("div", "tabs");
   tabs.setAttribute("role", "tablist");
   tabs.setAttribute("aria-label", "About this program");
-  const parts = [["text", "Text"], ["diff", "What changed"], ["scores", "Scores"]];
-  if (node.evidence.length) parts.push(["security", "Security"]);
+  const parts = [["text", "Text", textOf], ["diff", "What changed", diffOf], ["scores", "Scores", scoresOf]];
+  if (node.evidence.length) parts.push(["security", "Security", securityOf]);
   if (!parts.some(([name]) => name === tab)) tab = "text";
   for (const [name, label] of parts) {
     const button = make("button", "", label);
@@ -260,7 +259,7 @@ function show(focusTab) {
   body.id = "tab-panel";
   body.setAttribute("role", "tabpanel");
   body.setAttribute("aria-labelledby", "tab-" + tab);
-  body.append(...{ text: textOf, diff: diffOf, scores: scoresOf, security: securityOf }[tab](node));
+  body.append(...parts.find(([name]) => name === tab)[2](node));
   panel.replaceChildren(title, facts, tabs, body);
   if (focusTab) document.getElementById("tab-" + tab).focus();
 }
@@ -379,17 +378,20 @@ function compareTexts(old, fresh) {
   });
   return [
     make("p", "", make("span", "plus", "+" + count("+")), " ", make("span", "minus", "−" + count("−")), " lines"),
-    scrolling("code", "What changed", make("table", "diff", body)),
+    scrolling("code", "What changed", make("table", "diff", headOf(["old line", "new line", "sign", "text"], "visually-hidden"), body)),
   ];
 }
 
-// Heads and cells may be marked as numbers: ["score", "num"].
-function tableOf(heads, rows) {
-  const head = make("tr", "", ...heads.map(([name, classes]) => make("th", classes, name)));
-  for (const cell of head.children) cell.scope = "col";
+function headOf(names, classes, numeric = []) {
+  const row = make("tr", "", ...names.map((name) => make("th", numeric.includes(name) ? "num" : "", name)));
+  for (const cell of row.children) cell.scope = "col";
+  return make("thead", classes, row);
+}
+
+function tableOf(names, numeric, rows) {
   const body = make("tbody", "", ...rows.map((cells) =>
-    make("tr", "", ...cells.map((cell, i) => make("td", heads[i][1], cell)))));
-  return scrolling("scroll", "Scores", make("table", "plain", make("thead", "", head), body));
+    make("tr", "", ...cells.map((cell, i) => make("td", numeric.includes(names[i]) ? "num" : "", cell)))));
+  return scrolling("scroll", "Scores", make("table", "plain", headOf(names, "", numeric), body));
 }
 
 function scoresOf(node) {
@@ -398,7 +400,7 @@ function scoresOf(node) {
       !each.result ? "none" : nodes.has(each.result) ? link(each.result) : short(each.result), each.score]);
     return [
       make("p", "", "Its meta-utility is the mean over tasks of the mean over repetitions of these scores, on meta instances."),
-      tableOf([["task", ""], ["repetition", "num"], ["program it made", ""], ["score", "num"]], rows),
+      tableOf(["task", "repetition", "program it made", "score"], ["repetition", "score"], rows),
     ];
   }
   if (!node.scores.length) {
@@ -413,7 +415,7 @@ function scoresOf(node) {
     const place = each.task + (each.repetition ? " " + each.repetition : "");
     return [place, each.split, each.score, String(each.instances), status];
   });
-  return [tableOf([["task", ""], ["split", ""], ["score", "num"], ["instances", "num"], ["status", ""]], rows)];
+  return [tableOf(["task", "split", "score", "instances", "status"], ["score", "instances"], rows)];
 }
 
 function securityOf(node) {
@@ -462,7 +464,6 @@ if (nodes.size) {
   if (data.focus && nodes.has(data.focus)) {
     choose(data.focus);
     reveal(data.focus);
-    choose(data.focus);
   }
   if (data.nodes.filter((node) => node.kind === "improver").length <= 60) {
     for (const node of data.nodes) if (children.has(node.id) && items.has(node.id)) open(items.get(node.id), true);
