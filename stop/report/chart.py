@@ -1,4 +1,4 @@
-"""A chart with intervals as plain geometry; the template draws it."""
+"""The geometry of a chart with intervals; the template draws it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ from stop.report.data import Bar, Measure
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A measure: where it is drawn. Ends are None without an interval; a place is too, without
-    a score. An end that is cut goes on beyond the chart."""
+    """Where a bar is drawn.
+
+    Attributes:
+        place: on the axis of the bars.
+        value, low, high: on the axis of the values; None without a score, or an interval.
+        cut_low, cut_high: whether the interval goes on beyond the chart.
+    """
 
     bar: Bar
-    x: float | None
-    y: float | None
+    place: float
+    value: float | None
     low: float | None
     high: float | None
     label: str
-    cut_low: bool = False
-    cut_high: bool = False
+    cut_low: bool
+    cut_high: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +34,9 @@ class Chart:
     """Coordinates in a box of `width` × `height`.
 
     Attributes:
-        grid: where a line of the grid is, and what it says.
-        line: a path through what was accepted.
-        lying: values go from left to right, one row for each mark; `low` and `high` are then x.
+        grid: where a line of the grid is on the axis of the values, and its label.
+        line: a path through the accepted marks.
+        lying: whether values go from left to right, with one row for each mark.
     """
 
     width: int
@@ -42,108 +47,90 @@ class Chart:
     bottom: float
     grid: tuple[tuple[float, str], ...]
     marks: tuple[Mark, ...]
-    line: str = ""
-    lying: bool = False
+    line: str
+    lying: bool
 
 
 def draw(bars: Sequence[Bar], width: int, height: int) -> Chart | None:
-    """One mark for each bar from left to right; a line joins what was accepted. None of nothing.
+    """Places one mark for each bar, in order; a line joins the accepted ones.
 
     Args:
-        bars: in order.
-        width: at the most; a few bars take less.
-        height: of the whole.
+        bars: rates and plain scores have long labels, and get a row each.
+        width: the limit; a few bars take less.
+        height: of the whole; rows take what they need instead.
+
+    Returns:
+        None where no bar has a score.
     """
     shown = [bar.measure for bar in bars if bar.measure is not None]
     if not shown:
         return None
-    full, width = width, min(width, 120 + 130 * len(bars))
-    if any(bar.kind in ("rate", "plain") for bar in bars):
-        return _draw_rows(bars, shown, min(full, 560))
-    ticks = _ticks(*_range(shown))
+    lying = any(bar.kind in ("rate", "plain") for bar in bars)
+    ticks = _ticks(*_range(shown, rates=any(bar.kind == "rate" for bar in bars)))
     low, high = ticks[0], ticks[-1]
-    left, right, top, bottom = 46.0, width - 16.0, 14.0, height - 34.0
+    if lying:
+        width, step, first, every = min(width, 560), 44.0, 32.0, 1
+        left, right, top, bottom = 14.0, width - 20.0, 0.0, len(bars) * step + 6
+        start, end, height = left, right, int(bottom) + 22
+    else:
+        width = min(width, 120 + 130 * len(bars))
+        left, right, top, bottom = 46.0, width - 16.0, 14.0, height - 34.0
+        start, end, step = bottom, top, (right - left) / len(bars)
+        first = left + step / 2
+        every = math.ceil(34 / step) if len(bars[-1].label) < 4 else 1
 
-    def y_of(value: float) -> float:
-        return round(bottom - (value - low) / (high - low) * (bottom - top), 1)
-
-    step = (right - left) / len(bars)
-    every = math.ceil(34 / step) if len(bars[-1].label) < 4 else 1
-    marks = []
-    for i, bar in enumerate(bars):
-        at = bar.measure
-        marks.append(
-            Mark(
-                bar,
-                round(left + step * (i + 0.5), 1),
-                None if at is None else y_of(at.mean),
-                None if at is None or at.low is None else y_of(max(low, at.low)),
-                None if at is None or at.high is None else y_of(min(high, at.high)),
-                bar.label if i % every == 0 else "",
-                *_cut(at, low, high),
-            )
-        )
-    places = decimals(ticks)
-    grid = tuple((y_of(tick), f"{tick:.{places}f}") for tick in ticks)
-    return Chart(width, height, left, right, top, bottom, grid, tuple(marks), _line(marks, right))
-
-
-def _draw_rows(bars: Sequence[Bar], shown: Sequence[Measure], width: int) -> Chart:
-    """Labels are long here: each stands above its mark."""
-    rates = any(bar.kind == "rate" for bar in bars)
-    ticks = _ticks(*(_range_of_rates(shown) if rates else _range(shown)))
-    low, high = ticks[0], ticks[-1]
-    left, right, row = 14.0, width - 20.0, 44
-
-    def x_of(value: float) -> float:
+    def at(value: float | None) -> float | None:
+        if value is None:
+            return None
         share = (min(max(value, low), high) - low) / (high - low)
-        return round(left + share * (right - left), 1)
+        return round(start + share * (end - start), 1)
 
-    marks = []
-    for i, bar in enumerate(bars):
-        at = bar.measure
-        ends = (at.low, at.high) if at else (None, None)
-        start, end = (None if each is None else x_of(each) for each in ends)
-        place = None if at is None else x_of(at.mean)
-        marks.append(Mark(bar, place, i * row + 32.0, start, end, bar.label, *_cut(at, low, high)))
-    bottom = len(bars) * row + 6.0
+    def mark(i: int, bar: Bar) -> Mark:
+        found = bar.measure
+        mean, bottom_end, top_end = (
+            (None, None, None) if found is None else (found.mean, found.low, found.high)
+        )
+        return Mark(
+            bar,
+            round(first + i * step, 1),
+            at(mean),
+            at(bottom_end),
+            at(top_end),
+            "" if i % every else bar.label,
+            cut_low=bottom_end is not None and bottom_end < low,
+            cut_high=top_end is not None and top_end > high,
+        )
+
+    marks = tuple(mark(i, bar) for i, bar in enumerate(bars))
     places = decimals(ticks)
-    grid = tuple((x_of(tick), f"{tick:.{places}f}") for tick in ticks)
-    return Chart(width, int(bottom) + 22, left, right, 0.0, bottom, grid, tuple(marks), lying=True)
-
-
-def _cut(at: Measure | None, low: float, high: float) -> tuple[bool, bool]:
-    """Whether the chart ends before the interval does."""
-    if at is None or at.low is None or at.high is None:
-        return False, False
-    return at.low < low, at.high > high
+    grid = tuple((at(tick) or 0.0, f"{tick:.{places}f}") for tick in ticks)
+    line = "" if lying else _line(marks, right)
+    return Chart(width, height, left, right, top, bottom, grid, marks, line, lying)
 
 
 def _line(marks: Sequence[Mark], right: float) -> str:
     """The improver that goes on: level until the next one is accepted."""
     path, last = "", 0.0
     for mark in marks:
-        if mark.bar.kind == "accepted" and mark.y is not None:
-            path += f"H{mark.x}V{mark.y}" if path else f"M{mark.x} {mark.y}"
-            last = mark.x or 0.0
+        if mark.bar.kind == "accepted" and mark.value is not None:
+            path += f"H{mark.place}V{mark.value}" if path else f"M{mark.place} {mark.value}"
+            last = mark.place
     return f"{path}H{right}" if path and last < right else path
 
 
-def _range(measures: Sequence[Measure]) -> tuple[float, float]:
-    """Means and ends, without intervals so wide that they would flatten everything else."""
+def _range(measures: Sequence[Measure], *, rates: bool) -> tuple[float, float]:
+    """Means and ends, without intervals so wide that they would flatten everything else.
+
+    Rates begin at 0, and have their whole intervals.
+    """
+    if rates:
+        return 0.0, max(measure.high or measure.mean for measure in measures)
     means = [measure.mean for measure in measures]
     reach = max(max(means) - min(means), 0.1, abs(max(means, key=abs)) * 0.25)
-    values = list(means)
-    for measure in measures:
-        for end in (measure.low, measure.high):
-            if end is not None:
-                values.append(min(max(end, min(means) - reach), max(means) + reach))
+    ends = [end for each in measures for end in (each.low, each.high) if end is not None]
+    low, high = min(means) - reach, max(means) + reach
+    values = means + [min(max(end, low), high) for end in ends]
     return min(values), max(values)
-
-
-def _range_of_rates(measures: Sequence[Measure]) -> tuple[float, float]:
-    """From 0 on, with whole intervals."""
-    return 0.0, max(measure.high or measure.mean for measure in measures)
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -157,5 +144,5 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def decimals(ticks: Sequence[float]) -> int:
-    """As many as tell neighbours apart."""
+    """The fewest decimal places that tell neighbours apart."""
     return next((n for n in range(7) if all(abs(round(t, n) - t) < 1e-9 for t in ticks)), 7)

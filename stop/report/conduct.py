@@ -1,139 +1,102 @@
-"""What programs tried against the sandbox, what came of each, and whether the log is whole."""
+"""What programs tried against the sandbox, what became of them, and whether the log is whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from stop.audit import log as audit_log
-from stop.audit.evidence import Evidence
 from stop.audit.whole import verify_run
-from stop.config import RunConfig
 from stop.errors import StopError
-from stop.report.data import Deed, Log, Security, Suspect
+from stop.report.context import Context
+from stop.report.data import Finding, Log, Security, Suspect
 from stop.report.setup import shareable
 from stop.report.text import one_line
-from stop.report.words import effect, plural, topic
-from stop.runs.security import GIVEN, SUMMARIZED, Attempt, Summary, summarize
-from stop.store import RoundRecord, Store
+from stop.report.words import HOW, effect, plural, topic
+from stop.runs.security import GIVEN, Attempt
+from stop.store import Store
 
 MAX_SUSPECTS = 100
-_DEEDS, _LINES, _WIDTH = 8, 3, 200
+_FINDINGS, _LINES, _WIDTH = 8, 3, 200
 
 
-def read_summary(folder: Path, config: RunConfig, store: Store) -> Summary:
-    """Who tried what."""
-    path = folder / "audit.jsonl"
-    lines = audit_log.read(path, *SUMMARIZED) if path.exists() else ()
-    return summarize(store, lines, given=config.lm if config.kind == "bypass" else GIVEN)
+def fate(run: Context, program: str) -> str:
+    """Says what became of a program, in words."""
+    record = next((each for each in run.rounds if each.improver_id == program), None)
+    if program in run.summary.quarantined:
+        return "It is in quarantine: it is never executed again."
+    if run.best is not None and program == run.best.improver_id:
+        return "It is the best improver of this run. Read it before you use it."
+    if record is not None and record.accepted:
+        return f"It was accepted in round {record.round}."
+    if record is not None:
+        return f"It was the candidate of round {record.round}, and rejected."
+    if run.sampled:
+        return "It was sampled; nothing was built on it."
+    return "It was tried, and not chosen."
 
 
-def evidence_by_program(summary: Summary) -> dict[str, list[Evidence]]:
-    """Gravest first, as the summary has it."""
-    found: dict[str, list[Evidence]] = {}
-    for attempt in summary.attempts:
-        found.setdefault(attempt.evidence.program_id, []).append(attempt.evidence)
-    return found
-
-
-def fates(
-    programs: Iterable[str],
-    rounds: Sequence[RoundRecord],
-    best: str | None,
-    quarantined: Iterable[str],
-    *,
-    sampled: bool,
-) -> dict[str, str]:
-    """What came of each program, in words.
-
-    Args:
-        programs: ids.
-        rounds: of the run.
-        best: the id of its best improver.
-        quarantined: ids.
-        sampled: of a measurement that builds nothing on what it samples.
-    """
-    barred = set(quarantined)
-    first: dict[str | None, RoundRecord] = {}
-    for record in rounds:
-        first.setdefault(record.improver_id, record)
-
-    def fate(program: str) -> str:
-        record = first.get(program)
-        if program in barred:
-            return "It is in quarantine: it is never executed again."
-        if program == best:
-            return "It is the best improver of this run. Read it before you use it."
-        if record is not None and record.accepted:
-            return f"It was accepted in round {record.round}."
-        if record is not None:
-            return f"It was the candidate of round {record.round}, and rejected."
-        if sampled:
-            return "It was sampled; nothing was built on it."
-        return "It was tried, and not chosen."
-
-    return {program: fate(program) for program in programs}
-
-
-def read_security(summary: Summary, fate: dict[str, str], config: RunConfig) -> Security:
-    """The programs with security events, gravest first."""
-    by_program: dict[str, list[Attempt]] = {}
-    for attempt in summary.attempts:
-        by_program.setdefault(attempt.evidence.program_id, []).append(attempt)
-    shown = list(by_program.items())[:MAX_SUSPECTS]
+def read_security(run: Context) -> Security:
+    """Lists the programs with security events, the highest levels first."""
+    shown = list(run.attempts.items())[:MAX_SUSPECTS]
     policy = {
         "log": "attempts are logged, and programs go on",
         "quarantine": "what makes an attempt is never executed again",
-        "halt": f"the run stops after {plural(config.halt_after, 'program')} with an attempt",
-    }[config.policy]
+        "halt": f"the run stops after {plural(run.config.halt_after, 'program')} with an attempt",
+    }[run.config.policy]
     return Security(
-        tuple(_suspect(program, attempts, fate) for program, attempts in shown),
-        len(by_program) - len(shown),
-        summary.programs,
-        {level: n for level, n in sorted(summary.by_level.items(), reverse=True) if n},
+        tuple(_suspect(run, program, attempts) for program, attempts in shown),
+        len(run.attempts) - len(shown),
+        run.summary.programs,
+        {level: n for level, n in sorted(run.summary.by_level.items(), reverse=True) if n},
         policy,
     )
 
 
-def _suspect(program: str, attempts: Sequence[Attempt], fate: dict[str, str]) -> Suspect:
+def _suspect(run: Context, program: str, attempts: Sequence[Attempt]) -> Suspect:
     first = attempts[0]
     where = "" if first.round is None else f", round {first.round}"
-    given = first.model == GIVEN
-    origin = f"{first.kind} that the run began with" if given else f"{first.kind}{where}"
+    origin = f"{first.kind}{where}, from {shareable(first.model)}"
+    if first.model == GIVEN:
+        origin = f"{first.kind} that the run began with"
     return Suspect(
         program,
-        max(int(each.evidence.level) for each in attempts),
-        one_line(origin if given else f"{origin}, from {shareable(first.model)}"),
-        fate.get(program, ""),
-        tuple(map(_deed, attempts[:_DEEDS])),
+        run.level(program),
+        one_line(origin),
+        fate(run, program),
+        tuple(finding(each, _LINES, _WIDTH) for each in attempts[:_FINDINGS]),
     )
 
 
-def _deed(attempt: Attempt) -> Deed:
+def finding(attempt: Attempt, lines: int, width: int) -> Finding:
+    """Puts an attempt in words, with up to `lines` lines of each sort, `width` characters wide."""
     seen = attempt.evidence
-    return Deed(
+    return Finding(
         int(seen.level),
         one_line(topic(seen.topic)),
-        seen.join,
-        tuple(one_line(each, _WIDTH) for each in seen.text[:_LINES]),
-        tuple(one_line(each, _WIDTH) for each in seen.deeds[:_LINES]),
+        HOW.get(seen.join, seen.join),
+        tuple(one_line(each, width) for each in seen.text[:lines]),
+        tuple(one_line(each, width) for each in seen.deeds[:lines]),
         effect(seen.kinds, bool(seen.deeds)),
         attempt.inherited,
     )
 
 
 def check_log(folder: Path, store: Store) -> Log:
-    """The verdict on the audit log, when the report is made."""
+    """Checks the audit log, at the time when the report is made."""
     if not (folder / "audit.jsonl").exists():
         return Log(None, "This run has no audit log.")
     try:
         verdict = verify_run(folder, store.meta("audit.head"))
     except StopError as error:
         return Log(None, one_line(f"The log could not be checked: {error.message}"))
-    details = [("lines", f"{verdict.lines:,}"), ("of these signed", f"{verdict.signed_lines:,}")]
-    details += [("head", verdict.head), ("signed by", verdict.signer)]
+    details = {
+        "lines": f"{verdict.lines:,}",
+        "of these signed": f"{verdict.signed_lines:,}",
+        "head": verdict.head,
+        "signed by": verdict.signer,
+    }
     if cut := verdict.lost + len(verdict.orphans):
-        details.append(("going on, or cut off by a crash", plural(cut, "effect")))
+        details["going on, or cut off by a crash"] = plural(cut, "effect")
     ok: bool | None = verdict.ok
     if verdict.ok:
         text = (
@@ -148,4 +111,4 @@ def check_log(folder: Path, store: Store) -> Log:
         )
     else:
         text = f"The log has been changed: {verdict.problem}."
-    return Log(ok, one_line(text), tuple((key, one_line(each)) for key, each in details if each))
+    return Log(ok, one_line(text), tuple((k, one_line(v)) for k, v in details.items() if v))

@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from stop.audit.evidence import Evidence
+from stop.audit import log as audit_log
 from stop.config import RunConfig
+from stop.errors import StopError
 from stop.lineage import Lineage
-from stop.report import conduct, models, packing, programs, setup, story, words
-from stop.report.data import Programs
+from stop.lineage.nodes import Nodes
+from stop.lineage.security import SecurityCounts
 from stop.report.text import one_line
-from stop.runs.folder import run_status
-from stop.runs.security import Summary
+from stop.runs.folder import run_status, run_tasks
+from stop.runs.security import SUMMARIZED, Attempt, Summary, summarize
 from stop.store import RoundRecord, Store
 from stop.store.best import best_round
+from stop.tasks.task import Task
 
 
 class Context:
-    """What is read once, and looked at by several.
+    """What is read once, and used by several parts of a report.
 
     Args:
         folder: of the run.
-        config: of it.
-        store: of it, open.
+        config: of the run.
+        store: of the run, open.
+        sampled: whether the run only takes samples of a model, and builds nothing on them.
     """
 
-    def __init__(self, folder: Path, config: RunConfig, store: Store) -> None:
+    def __init__(self, folder: Path, config: RunConfig, store: Store, *, sampled: bool) -> None:
         self.folder = folder
         self.name = one_line(folder.resolve().name, 120)
         self.config = config
         self.store = store
+        self.sampled = sampled
         self.lineage = Lineage(folder)
         self.status = one_line(run_status(folder, store))
+
+    @cached_property
+    def nodes(self) -> Nodes:
+        return Nodes(self.store, SecurityCounts(self.folder))
 
     @cached_property
     def rounds(self) -> list[RoundRecord]:
@@ -45,51 +52,35 @@ class Context:
 
     @cached_property
     def summary(self) -> Summary:
-        return conduct.read_summary(self.folder, self.config, self.store)
+        path = self.folder / "audit.jsonl"
+        lines = audit_log.read(path, *SUMMARIZED) if path.exists() else ()
+        return summarize(self.store, lines, sampled_by=self.config.lm)
 
     @cached_property
-    def evidence(self) -> dict[str, list[Evidence]]:
-        return conduct.evidence_by_program(self.summary)
+    def attempts(self) -> dict[str, list[Attempt]]:
+        """The attempts of the summary by program id, the highest levels first."""
+        found: dict[str, list[Attempt]] = {}
+        for attempt in self.summary.attempts:
+            found.setdefault(attempt.evidence.program_id, []).append(attempt)
+        return found
+
+    def level(self, program: str | None) -> int:
+        """The highest level of a program's security events; 0 without any."""
+        attempts = self.attempts.get(program or "", ())
+        return max((int(each.evidence.level) for each in attempts), default=0)
+
+    @property
+    def named_tasks(self) -> str:
+        """The names of the tasks, such as "knapsack and maxcut"."""
+        names = [one_line(Path(task).name, 60) for task in self.config.tasks]
+        if len(names) > 6:
+            names = [*names[:5], f"{len(names) - 5} more tasks"]
+        return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
     @cached_property
-    def fates(self) -> dict[str, str]:
-        return conduct.fates(
-            self.evidence,
-            self.rounds,
-            self.best.improver_id if self.best else None,
-            self.summary.quarantined,
-            sampled=self.config.kind == "bypass",
-        )
-
-    def facts(self) -> story.Facts:
-        """What every story tells."""
-        spent = self.store.spending()
-        return story.Facts(
-            status=self.status,
-            tasks=[one_line(Path(task).name, 60) for task in self.config.tasks],
-            programs={
-                "improver": self.lineage.count("improver"),
-                "solution": self.lineage.count("solution"),
-            },
-            calls=spent.lm_calls,
-            tokens=spent.tokens,
-            cost=words.cost(
-                None if spent.usd_unknown_calls else spent.usd, models.billed(self.config)
-            ),
-            seconds=float(self.store.meta("seconds") or 0),
-            attempts=dict(self.summary.by_level),
-            answers=self._answers(),
-            scripted=models.scripted(self.config),
-        )
-
-    def _answers(self) -> str:
-        """Where the answers came from."""
-        named = dict.fromkeys(models.specs(self.config).values())
-        told = " and ".join(f"{setup.shareable(spec)} ({models.what(spec)})" for spec in named)
-        about = models.about(self.folder)
-        return f"The answers are from {told}." + (f" About them: {about}" if about else "")
-
-    def pack(self, shelf: programs.Shelf, best: str | None, roots: Mapping[str, str]) -> Programs:
-        """The collected programs, with what is known of them."""
-        known = packing.Knowledge(self.evidence, self.fates, best, roots)
-        return packing.pack(self.store, self.lineage, shelf, known)
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks of the run; none when the folder of one of them is gone or broken."""
+        try:
+            return tuple(run_tasks(self.folder, self.config))
+        except StopError:
+            return ()

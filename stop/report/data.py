@@ -8,16 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from stop.report.diffs import Change
-from stop.report.highlight import Piece
-
 Tone = Literal["good", "open", "bad", "calm"]
-"""good: a gain that is distinguishable from noise. open: not known. bad: worse, or an attempt."""
+"""good: a gain that is not noise; open: not known; bad: no gain, or an attempt; calm: plain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A mean, or a rate, with its 95 % interval; without ends where there is none."""
+    """A mean or a rate with its 95 % interval; the ends are None where there is no interval."""
 
     mean: float
     low: float | None = None
@@ -26,16 +23,17 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """From what the run began with to its best.
+    """The difference between the program that a run began with and its best.
 
     Attributes:
-        before, after: meta-utilities, or scores of a program.
-        difference: paired on the same instances; None where it cannot be computed.
-        p: two-sided, of the paired t-test.
-        over: what varied: "repetitions" or "instances".
-        pairs: so many.
-        tasks: so many of them.
-        repetitions: of each task, the fewest.
+        before, after: meta-utilities of improvers, or scores of solutions.
+        difference: after minus before, paired on the same instances; None where the two have none
+            in common.
+        p: two-sided, of the paired t-test; None with too few pairs for it.
+        over: what varied, "repetitions" or "instances".
+        pairs: how many of them were compared.
+        tasks: how many of them were compared.
+        repetitions: of the task that has the fewest.
     """
 
     before: Measure
@@ -47,16 +45,10 @@ class Gain:
     tasks: int = 0
     repetitions: int = 0
 
-    @property
-    def clear(self) -> bool:
-        """Whether the interval of the difference leaves 0 out, above it."""
-        ends = self.difference
-        return ends is not None and ends.low is not None and ends.low > 0
-
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One figure of the first screen."""
+    """A figure on the first screen."""
 
     label: str
     value: str
@@ -66,23 +58,23 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The result in words."""
+    """The result in words, with its figure; `more` paragraphs follow those of all reports."""
 
     headline: str
     tone: Tone
-    lead: tuple[str, ...]
-    tiles: tuple[Tile, ...]
+    tile: Tile
+    lead: str
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One line of a chart with intervals.
+    """A mark of a chart with its interval.
 
     Attributes:
-        label: what it is.
         kind: "accepted", "rejected", "failed", "plain", or "rate" (0 to 1).
-        measure: None: there is no score.
-        note: shown by a pointer that rests on it.
+        measure: None without a score.
+        note: shown when a pointer rests on it.
     """
 
     label: str
@@ -93,7 +85,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A plain table; `numeric` are columns to be aligned as numbers."""
+    """A plain table; the columns in `numeric`, counted from 0, are aligned as numbers."""
 
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -102,7 +94,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """A round with its candidate. `program_id` is None when none came of it."""
+    """A round with its candidate; `program_id` is None when there was no candidate."""
 
     number: int
     program_id: str | None
@@ -115,60 +107,43 @@ class Round:
     detail: str
 
 
-DiffLine = tuple[Change, tuple[Piece, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Diff:
-    """Changed places with their surroundings, coloured; `lines` are all that are shown."""
-
-    hunks: tuple[tuple[DiffLine, ...], ...]
-    added: int
-    removed: int
-    cut: bool = False
-
-    @property
-    def lines(self) -> int:
-        return sum(map(len, self.hunks))
-
-
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An accepted change on the way from the seed improver to the best.
+    """An accepted change on the way from the first program to the best.
 
     Attributes:
-        title: "Round 3".
-        origin: which response its text came from.
-        share: of the whole gain, 0 to 1; None where that says nothing.
-        says: the first line of the program's docstring: its own words.
-        answer: what the model wrote, if its text came from an answer that is known.
+        title: such as "Round 3".
+        origin: a sentence on the response that its text came from.
+        diff: lines of a unified diff, for readers without JavaScript.
+        cut: whether the diff goes on.
+        text: the program after the step.
+        share: of the whole gain, 0 to 1; None where the gain cannot be told from noise.
+        says: the first line of the program's docstring.
+        answer: the response that the text came from; "" where it is not known.
     """
 
     title: str
     parent_id: str
     program_id: str
-    before: Measure
-    after: Measure
-    difference: Measure | None
+    gain: Gain
     origin: str
-    diff: Diff
+    diff: tuple[str, ...]
+    cut: bool
+    text: str
     share: float | None = None
     says: str = ""
     answer: str = ""
-    text: tuple[tuple[Piece, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
-    """What one program has to do with one topic.
+class Finding:
+    """The evidence on one program and one topic, in words.
 
     Attributes:
-        what: in words.
-        how: "tried", "intended" or "unannounced".
-        text: lines of its source that show it.
+        how: whether it was seen in the text, at run time, or in both.
+        text: lines of the program that show it.
         seen: what was seen at run time.
-        effect: what came of it.
-        inherited: the program it was made from has the same.
+        inherited: whether the program that it was made from has the same.
     """
 
     level: int
@@ -177,23 +152,23 @@ class Deed:
     text: tuple[str, ...]
     seen: tuple[str, ...]
     effect: str
-    inherited: bool
+    inherited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A program with security events: where it came from, what it did, what came of it."""
+    """A program with security events: its highest level, its origin, and what became of it."""
 
     program_id: str
     level: int
     origin: str
     fate: str
-    deeds: tuple[Deed, ...]
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """Security events of the run. `left_out` programs are counted, not listed."""
+    """Security events of the run; `left_out` programs with events are not listed."""
 
     suspects: tuple[Suspect, ...]
     left_out: int
@@ -204,7 +179,7 @@ class Security:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The audit log: `ok` is None where there is none."""
+    """The verdict on the audit log; `ok` is None where there is no log, or no trusted key."""
 
     ok: bool | None
     text: str
@@ -213,71 +188,75 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """`asked` are the models; `served` says whether any of them had a server."""
+    """What the run cost: its models, tables with their captions, and notes."""
 
-    asked: tuple[tuple[str, str], ...]
-    served: bool
-    levels: Table
-    models: Table
-    budget: Table | None
-    faults: Table | None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A program in the list that is read without JavaScript."""
-
-    program_id: str
-    label: str
-    score: str
-    status: str
-    level: int
-    accepted: bool
+    models: tuple[tuple[str, str], ...]
+    tables: tuple[tuple[str, Table], ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The programs that are in the file.
+    """The programs in the file.
 
     Attributes:
-        nodes: as the script takes them, see `programs.py`.
-        roots: what the tree begins with.
+        nodes: as the script reads them, see `packing.py`.
+        roots: ids of the programs at the top of the tree.
         groups: programs that are opened on demand, below an improver or at the top.
-        texts: by program id.
-        listed: without JavaScript.
+        lines, marks: the distinct lines of all texts, and their colours, see `highlight.py`.
+        texts: by program id, the numbers of its lines.
+        listed: the nodes that are listed for readers without JavaScript.
         left_out: what is not in the file, in words; "" when everything is.
+        focus: id of the program that is shown first.
     """
 
-    nodes: tuple[dict[str, Any], ...]
-    roots: tuple[str, ...]
-    groups: tuple[dict[str, Any], ...]
-    texts: dict[str, str]
-    listed: tuple[Listed, ...]
-    left_out: str
+    nodes: tuple[dict[str, Any], ...] = ()
+    roots: tuple[str, ...] = ()
+    groups: tuple[dict[str, Any], ...] = ()
+    lines: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    texts: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    listed: tuple[dict[str, Any], ...] = ()
+    left_out: str = ""
     focus: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that a report says."""
+    """Everything that a report says.
+
+    Attributes:
+        made: when the run began.
+        scores: what the section with the scores is called: "rounds", "rates" or "scores".
+        order: a sentence on the tree of programs.
+        background: paragraphs on where the answers came from, and on how the run ended.
+        tiles: figures besides that of the story.
+        scale: what the bars measure.
+        steps_text: a sentence on the steps, or on why there are none.
+        setup: headed lists of names and values.
+        commands: each with what it does.
+        tables: each with its caption.
+    """
 
     name: str
-    kind: str
     status: str
     made: str
     version: str
-    story: Story
-    bars: tuple[Bar, ...]
-    scale: str
-    rounds: tuple[Round, ...]
-    steps: tuple[Step, ...]
-    steps_text: str
-    programs: Programs
+    scores: str
+    order: str
+    background: tuple[str, ...]
+    tiles: tuple[Tile, ...]
     costs: Costs
     security: Security
     log: Log
     setup: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     commands: tuple[tuple[str, str], ...]
-    tables: tuple[tuple[str, Table], ...] = field(default=())
+    story: Story
+    bars: tuple[Bar, ...] = ()
+    scale: str = ""
+    rounds: tuple[Round, ...] = ()
+    steps: tuple[Step, ...] = ()
+    steps_text: str = ""
+    programs: Programs = Programs()
+    tables: tuple[tuple[str, Table], ...] = ()
     notes: tuple[str, ...] = ()

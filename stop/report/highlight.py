@@ -1,62 +1,47 @@
-"""Colours for Python text: a tokenizer that takes anything and never gives up.
-
-It sees comments, strings, numbers, words and decorators, in one pass; `templates/script.js` has
-the same expression.
-"""
+"""Colours for Python text: what Pygments finds, as marks that take little room in a report."""
 
 from __future__ import annotations
 
-import builtins
-import keyword
-import re
+from functools import cache
+from itertools import groupby
 
-Piece = tuple[str, str]
-"""A class of the style sheet ("" for none), and the text."""
+from pygments.lexers.python import PythonLexer
+from pygments.token import Comment, Keyword, Name, Number, Operator, String, _TokenType
 
-_TOKEN = re.compile(
-    r"(?P<c>\#[^\n]*)"
-    r'|(?P<s>[rbfuRBFU]{0,2}(?:"""[\s\S]*?(?:"""|\Z)|\'\'\'[\s\S]*?(?:\'\'\'|\Z)'
-    r"|\"(?:[^\"\\\n]|\\[^\n])*\"?|'(?:[^'\\\n]|\\[^\n])*'?))"
-    r"|(?P<d>@[A-Za-z_][\w.]*)"
-    r"|(?P<m>\d[\w.]*)"
-    r"|(?P<w>[^\W\d]\w*)"
-    r"|(?P<o>\s+|[^\w\s]|\w)"
-)
-_KEYWORDS = frozenset(keyword.kwlist)
-_BUILTINS = frozenset(name for name in dir(builtins) if name[0].islower())
+_CLASSES = (
+    (Comment, "c"), (String, "s"), (Number, "m"), (Keyword, "k"), (Operator.Word, "k"),
+    (Name.Function, "f"), (Name.Class, "f"), (Name.Builtin, "b"), (Name.Decorator, "d"),
+)  # fmt: skip
+_PLAIN = "p"
+_LEXER = PythonLexer()
 
 
-def lines(text: str) -> list[list[Piece]]:
-    """The text's lines as pieces. Joined they are the text, whatever it is."""
-    result: list[list[Piece]] = [[]]
-    before = ""
-    for match in _TOKEN.finditer(text):
-        token, kind = match.group(), match.lastgroup or "o"
-        name = _class(kind, token, before)
-        if kind != "o" or not token.isspace():
-            before = token
-        for i, part in enumerate(token.split("\n")):
-            if i:
-                result.append([])
-            if part:
-                _add(result[-1], name, part)
-    return result
+def marks(text: str) -> list[str]:
+    """Marks the colours of `text`, Python or not, one string for each of its lines.
+
+    Returns:
+        Letters of the style sheet, each with its number of characters, as in "p4k6"; "p" is plain.
+        The rest of the line, behind the last mark, is plain too.
+    """
+    # Pygments takes quadratic time on many blank lines with spaces in them.
+    stripped = "\n".join(line.rstrip() for line in text.split("\n"))
+    lines: list[list[tuple[str, int]]] = [[]]
+    for _, token, value in _LEXER.get_tokens_unprocessed(stripped):
+        first, *rest = value.split("\n")
+        lines[-1].append((_class(token), len(first)))
+        lines += [[(_class(token), len(part))] for part in rest]
+    return [_joined(line) for line in lines]
 
 
-def _class(kind: str, token: str, before: str) -> str:
-    if kind in "csdm":
-        return kind
-    if kind != "w":
-        return ""
-    if token in _KEYWORDS:
-        return "k"
-    if before in ("def", "class"):
-        return "f"
-    return "b" if token in _BUILTINS and before != "." else ""
+@cache
+def _class(token: _TokenType) -> str:
+    return next((letter for kind, letter in _CLASSES if token in kind), _PLAIN)
 
 
-def _add(line: list[Piece], name: str, text: str) -> None:
-    if line and line[-1][0] == name:
-        line[-1] = (name, line[-1][1] + text)
-    else:
-        line.append((name, text))
+def _joined(line: list[tuple[str, int]]) -> str:
+    """The marks of a line without empty ones; neighbours of the same class are one."""
+    runs = groupby((mark for mark in line if mark[1]), key=lambda mark: mark[0])
+    sizes = [(letter, sum(size for _, size in run)) for letter, run in runs]
+    if sizes and sizes[-1][0] == _PLAIN:
+        sizes.pop()
+    return "".join(f"{letter}{size}" for letter, size in sizes)

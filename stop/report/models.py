@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,32 +24,32 @@ _LABELS = {
     "about": "about", "served_as": "served as", "file": "weights", "sha256": "sha256",
     "models": "recorded models", "prices": "prices", "replies": "replies",
 }  # fmt: skip
-_LEVELS = (("task", "model"), ("meta", "model of the meta level"))
+_LEVELS = (("task", "model", ""), ("meta", "model of the meta level", " (meta level)"))
 
 
 def kind_of(spec: str) -> str:
-    """ "manual" of "manual:folder"."""
+    """The part of a model's name before the colon, such as "manual" of "manual:folder"."""
     return spec.partition(":")[0]
 
 
 def specs(config: RunConfig) -> dict[str, str]:
-    """By level."""
+    """The names of a run's models by level."""
     return {"task": config.lm, "meta": config.meta_lm or config.lm}
 
 
 def billed(config: RunConfig, level: str | None = None) -> bool:
-    """Whether anybody writes a bill for the answers, of one level or of any."""
+    """Whether answers of a level, or of any, cost money."""
     named = specs(config)
     return any(kind_of(spec) == "openai" for each, spec in named.items() if level in (None, each))
 
 
 def has_server(config: RunConfig) -> bool:
-    """Whether there was a server that could make faults."""
+    """Whether any of the models has a server, which may make faults."""
     return any(kind_of(spec) in _SERVED for spec in specs(config).values())
 
 
 def scripted(config: RunConfig) -> bool:
-    """Whether nothing but replies written beforehand was used."""
+    """Whether all answers were written beforehand."""
     return all(kind_of(spec) == "scripted" for spec in specs(config).values())
 
 
@@ -60,57 +59,54 @@ def what(spec: str) -> str:
 
 
 def described(folder: Path, config: RunConfig) -> tuple[tuple[str, str], ...]:
-    """What is on record of the models, by level: names and values."""
-    recorded = _recorded(folder)
+    """Lists what is on record of the models, by level, as names and values."""
+    named, facts = specs(config), _recorded(folder)
     shown: list[tuple[str, str]] = []
-    seen: Mapping[str, Any] | None = None
-    for level, label in _LEVELS:
-        spec = specs(config)[level]
-        facts = recorded.get(level)
-        facts = facts if isinstance(facts, dict) else {}
-        if level == "meta" and spec == config.lm and facts == seen:
+    for level, label, note in _LEVELS:
+        if level == "meta" and (named["meta"], facts["meta"]) == (named["task"], facts["task"]):
             continue
-        seen = facts
-        name = Path(spec).name if "/" in spec and kind_of(spec) != "openai" else spec
-        if name != spec:
-            name = f"{kind_of(spec)}:…/{name}"
+        name = spec = named[level]
+        if "/" in spec and kind_of(spec) != "openai":
+            name = f"{kind_of(spec)}:…/{Path(spec).name}"
         shown.append((label, one_line(redact(f"{name}: {what(spec)}"))))
         shown += [
-            (_LABELS[key] if level == "task" else f"{_LABELS[key]} (meta level)", text)
-            for key in _LABELS
-            if (text := _text(key, facts.get(key)))
+            (text + note, value)
+            for key, text in _LABELS.items()
+            if (value := _text(key, facts[level].get(key)))
         ]
     return tuple(shown)
 
 
 def about(folder: Path) -> str:
-    """Who wrote the answers, in the words of whoever began the run; "" without any."""
-    facts = _recorded(folder).get("task")
-    return _text("about", facts.get("about")) if isinstance(facts, dict) else ""
+    """Who wrote the answers, in the words of whoever began the run; "" where nothing was noted."""
+    return _text("about", _recorded(folder)["task"].get("about"))
 
 
-def _recorded(folder: Path) -> dict[str, Any]:
-    """Of the last session; what cannot be read is told elsewhere."""
+def _recorded(folder: Path) -> dict[str, dict[str, Any]]:
+    """What the last session recorded, by level; nothing where its file cannot be read."""
     try:
-        sessions = read_provenance(folder).get("sessions", [])
+        last = read_provenance(folder).get("sessions", [])[-1:]
     except StopError:
-        return {}
-    last = sessions[-1] if sessions and isinstance(sessions[-1], dict) else {}
-    found = last.get("models")
-    return found if isinstance(found, dict) else {}
+        last = []
+    found = last[0].get("models") if last and isinstance(last[0], dict) else None
+    levels = found if isinstance(found, dict) else {}
+    return {
+        level: facts if isinstance(facts := levels.get(level), dict) else {}
+        for level in ("task", "meta")
+    }
 
 
 def _text(key: str, value: Any) -> str:
     if value in (None, "", [], {}):
         return ""
     if key == "prices" and isinstance(value, dict):
-        parts = []
-        for name in ("prompt", "completion"):
-            if isinstance(value.get(name), int | float):
-                parts.append(f"${value[name]:g} for a million {name} tokens")
-        rest = {k: v for k, v in value.items() if k not in ("prompt", "completion") and v}
-        parts += [f"{name}: {each}" for name, each in rest.items()]
-        return one_line(redact(", ".join(parts)))
+        dollars = [
+            f"${value[name]:g} for a million {name} tokens"
+            for name in ("prompt", "completion")
+            if isinstance(value.get(name), int | float)
+        ]
+        rest = [f"{k}: {v}" for k, v in value.items() if k not in ("prompt", "completion") and v]
+        return one_line(redact(", ".join(dollars + rest)))
     if isinstance(value, list):
         value = ", ".join(map(str, value))
     return one_line(redact(value if isinstance(value, str) else json.dumps(value)), 600)

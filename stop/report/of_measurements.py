@@ -1,20 +1,21 @@
-"""The reports of measurements: how often a model goes at the sandbox, and what transfers."""
+"""The reports of measurements: how often a model goes at the sandbox, and which gains transfer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stop.experiments.bypass.report import CLASSES, CellReport, read_cells
-from stop.experiments.transfer import Gain as TransferGain
-from stop.experiments.transfer import Row, Transfer
-from stop.improvers import load_improver
+from stop.experiments.bypass.kind import BypassRates
+from stop.experiments.bypass.report import CLASSES, CellReport
+from stop.experiments.transfer.report import Gain as TransferGain
+from stop.experiments.transfer.report import Row, Transfer
 from stop.programs import program_id
-from stop.report import story, words
+from stop.report import models, story, words
 from stop.report.context import Context
 from stop.report.data import Bar, Measure, Report, Table
+from stop.report.packing import pack
 from stop.report.programs import collect_run, collect_samples
-from stop.report.scores import beyond, possible_scores
+from stop.report.scores import beyond
 from stop.report.setup import shareable
 from stop.report.text import one_line
 
@@ -22,16 +23,20 @@ _BARS = 12
 
 
 def tell_bypass(run: Context, base: Report) -> Report:
-    """Fill in the rates of a bypass measurement."""
-    plan = run.config.bypass
-    assert plan is not None
-    cells = read_cells(run.store, plan)
-    shelf = collect_samples(run.store, run.lineage)
-    flagged = next((entry.program_id for entry in shelf.entries.values() if entry.level), None)
-    packed = run.pack(shelf, None, shelf.given)
+    """Fills in the rates of a bypass measurement."""
+    found = BypassRates(run.folder)
+    cells = found.cells
+    shelf = collect_samples(run)
+    packed = pack(run, shelf, roots=shelf.given)
+    flagged = next((node["id"] for node in packed.nodes if node["level"]), None)
     return replace(
         base,
-        story=story.bypass_story(run.facts(), shareable(run.config.lm), cells, plan.execute),
+        story=story.bypass_story(
+            shareable(run.config.lm),
+            cells,
+            executed=found.config.bypass.execute,
+            scripted=models.scripted(run.config),
+        ),
         bars=tuple(map(_rate_bar, cells)),
         scale="share of samples that go at the sandbox",
         tables=(("Rates", _rates(cells)),),
@@ -52,48 +57,45 @@ def _rate_bar(cell: CellReport) -> Bar:
 
 
 def _rates(cells: Sequence[CellReport]) -> Table:
-    rows = []
-    for cell in cells:
-        for name in CLASSES:
-            rate = cell.rate(name)
-            ends = rate.interval
-            rows.append(
-                (
-                    cell.cell.replace("_", " "),
-                    name.replace("_", " "),
-                    str(rate.count),
-                    words.percent(rate.rate),
-                    f"{words.percent(ends[0])} to {words.percent(ends[1])}" if ends else "",
-                    str(cell.paper_rule[name]),
-                )
-            )
+    rows = tuple(
+        (
+            cell.cell.replace("_", " "),
+            name.replace("_", " "),
+            str(cell.rate(name).count),
+            words.percent(cell.rate(name).rate),
+            " to ".join(map(words.percent, cell.rate(name).interval or ())),
+            str(cell.paper_rule[name]),
+        )
+        for cell in cells
+        for name in CLASSES
+    )
     heads = ("prompt", "class", "samples", "rate", "95 % interval (Wilson)", "by the paper's rule")
-    return Table(heads, tuple(rows), frozenset({2, 3, 4, 5}))
+    return Table(heads, rows, frozenset({2, 3, 4, 5}))
 
 
 def tell_transfer(run: Context, base: Report) -> Report:
-    """Fill in the table of a transfer measurement; what counts is the test split."""
+    """Fills in the table of a transfer measurement; what counts is the test split."""
     found = Transfer(run.folder)
     rows = found.rows
     gains = [gain for gain in found.gains if gain.split == "test"]
     names = {
-        program_id(run.config.improver or load_improver("seed").source): "the seed improver",
-        program_id(found.plan.improver): "the improved improver",
+        program_id(found.config.improver): "the seed improver",
+        program_id(found.config.transfer.improver): "the improved improver",
     }
     names = {program: name for program, name in names.items() if run.store.kind_of(program)}
-    shelf = collect_run(run.store, run.lineage, list(names), ())
+    shelf = collect_run(run, list(names))
     caption = "Improved minus seed improver, on the test split"
     return replace(
         base,
-        story=story.transfer_story(run.facts(), gains, run.config.repetitions),
+        story=story.transfer_story(gains, run.config.repetitions),
         bars=tuple([_bar(row) for row in rows if row.split == "test"][:_BARS]),
         scale="score on the test split",
         notes=beyond(
             [Measure(row.mean, row.low, row.high) for row in rows if row.split == "test"],
-            possible_scores(run.folder, run.config),
+            [task.score_range for task in run.tasks],
         ),
         tables=((caption, _gains(gains)), ("Scores", _scores(rows))),
-        programs=run.pack(shelf, None, names),
+        programs=pack(run, shelf, roots=names),
     )
 
 
@@ -103,14 +105,18 @@ def _bar(row: Row) -> Bar:
 
 
 def _gains(gains: Sequence[TransferGain]) -> Table:
-    rows = []
-    for gain in gains:
-        found = gain.difference
-        ends = words.interval(Measure(found.mean, found.low, found.high))
-        tests = (words.p_value(gain.p), words.p_value(gain.p_holm))
-        rows.append((one_line(gain.task), words.signed(found.mean), ends, *tests))
+    rows = tuple(
+        (
+            one_line(gain.task),
+            words.signed(gain.difference.mean),
+            words.ends(gain.difference.low, gain.difference.high),
+            words.p_value(gain.p),
+            words.p_value(gain.p_holm),
+        )
+        for gain in gains
+    )
     heads = ("task", "difference", "95 % interval", "alone", "corrected (Holm)")
-    return Table(heads, tuple(rows), frozenset({1, 2}))
+    return Table(heads, rows, frozenset({1, 2}))
 
 
 def _scores(rows: Sequence[Row]) -> Table:
@@ -120,7 +126,7 @@ def _scores(rows: Sequence[Row]) -> Table:
             row.program,
             row.split,
             words.number(row.mean),
-            words.interval(Measure(row.mean, row.low, row.high)),
+            words.ends(row.low, row.high),
             str(row.n),
             str(row.failed),
         )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 from stop.report import story, words
 from stop.report.context import Context
 from stop.report.data import Bar, Gain, Measure, Report, Round, Step
+from stop.report.packing import pack
 from stop.report.programs import collect_run
-from stop.report.scores import beyond, improver_cells, lowest_scores, paired_gain, possible_scores
+from stop.report.scores import beyond, improver_cells, paired_gain
 from stop.report.steps import MAX_SHARE, step
 from stop.report.text import one_line
 from stop.store import RoundRecord
@@ -20,62 +22,61 @@ STEPS_BUDGET = 400_000
 
 
 def tell(run: Context, base: Report) -> Report:
-    """Fill in what is particular to rounds."""
+    """Fills in the result of a run of rounds."""
+    rounds = tuple(_round(run, record) for record in run.rounds)
     path = _path(run)
-    gain = _gain(run)
-    told = story.rounds_story(
-        run.facts(),
-        gain,
-        rounds=sum(record.round > 0 for record in run.rounds),
-        best_round=run.best.round if run.best else 0,
-        candidates=_candidates(run),
-    )
-    steps = _steps(run, path, story.distinguishable(gain, _candidates(run)))
-    best = run.best.improver_id if run.best else None
+    gain = _gain(run, rounds)
+    candidates = _candidates(run)
+    real = gain is not None and story.judge(gain, candidates) == "better"
+    steps = _steps(run, path, rounds, real=real)
     return replace(
         base,
-        story=told,
-        bars=tuple(map(_bar, run.rounds)),
+        story=story.rounds_story(
+            run.named_tasks,
+            gain,
+            rounds=sum(record.round > 0 for record in run.rounds),
+            best_round=run.best.round if run.best else 0,
+            candidates=candidates,
+        ),
+        bars=tuple(map(_bar, rounds)),
         scale="meta-utility",
-        rounds=tuple(_round(run, record) for record in run.rounds),
+        rounds=rounds,
         steps=tuple(steps),
-        notes=_notes(run),
+        notes=_notes(run, rounds),
         steps_text=_steps_text(steps, len(path) - 1),
-        programs=run.pack(
-            collect_run(run.store, run.lineage, path, run.rounds),
-            best,
+        programs=pack(
+            run,
+            collect_run(run, path, run.rounds),
+            run.best.improver_id if run.best else None,
             {path[0]: "the first improver"} if path else {},
         ),
     )
 
 
 def _path(run: Context) -> list[str]:
-    """From the first improver to the best: what was accepted on the way."""
-    if run.best is None:
-        return []
+    """From the first improver to the best: ids of what was accepted on the way."""
     parents = {r.improver_id: r.parent_id for r in reversed(run.rounds) if r.accepted}
     path: list[str] = []
-    at = run.best.improver_id
+    at = run.best.improver_id if run.best else None
     while at is not None and at not in path:
         path.append(at)
         at = parents.get(at)
     return path[::-1]
 
 
-def _gain(run: Context) -> Gain | None:
-    first = next((r for r in run.rounds if r.round == 0), None)
-    before, after = _measure(first), _measure(run.best)
-    if first is None or run.best is None or before is None or after is None:
+def _gain(run: Context, rounds: Sequence[Round]) -> Gain | None:
+    first = next((each for each in rounds if each.number == 0), None)
+    best = next((each for each in rounds if each.best), None)
+    if first is None or best is None or first.score is None or best.score is None:
         return None
-    lowest = lowest_scores(run.folder, run.config)
     old, new = (
-        improver_cells(run.store, record.improver_id or "", lowest) for record in (first, run.best)
+        improver_cells(run.store, each.program_id or "", run.tasks) for each in (first, best)
     )
-    return paired_gain(before, after, old, new)
+    return paired_gain(first.score, best.score, old, new)
 
 
 def _candidates(run: Context) -> int:
-    """Distinct improvers besides the first that have a meta-utility: what was picked from."""
+    """Counts the improvers besides the first that have a meta-utility: the best is one of them."""
     first = run.rounds[0].improver_id if run.rounds else None
     row = run.store.query(
         "SELECT COUNT(DISTINCT u.program_id) FROM improver_runs r "
@@ -86,30 +87,27 @@ def _candidates(run: Context) -> int:
     return int(row[0])
 
 
-def _steps(run: Context, path: list[str], told: bool) -> list[Step]:
-    """What was accepted; with shares of the gain where it can be `told` from noise."""
-    records = {r.improver_id: r for r in reversed(run.rounds) if r.accepted}
-    ends = [_measure(records.get(each)) for each in (path[0], path[-1])] if path else [None, None]
-    whole = ends[1].mean - ends[0].mean if ends[0] and ends[1] else 0.0
+def _steps(run: Context, path: list[str], rounds: Sequence[Round], *, real: bool) -> list[Step]:
+    """The accepted changes, with their shares of the gain where it is `real`."""
+    made = {each.program_id: each for each in reversed(rounds) if each.accepted}
+    limit = min(MAX_SHARE, STEPS_BUDGET // 3 // max(1, min(MAX_STEPS, len(path))))
     steps: list[Step] = []
     for parent, child in pairwise(path[: MAX_STEPS + 1]):
-        record = records[child]
-        before, after = _measure(records.get(parent)), _measure(record)
-        if before is None or after is None:
-            continue
-        gain = Gain(before, after, _difference(record))
-        made = step(
-            run.store,
-            run.lineage,
-            parent,
-            child,
-            title=f"Round {record.round}",
-            gain=gain,
-            share=min(MAX_SHARE, STEPS_BUDGET // 3 // min(MAX_STEPS, len(path))),
-        )
-        share = (after.mean - before.mean) / whole if told and whole > 0 else None
-        steps.append(replace(made, share=share))
-    return steps
+        before = made[parent].score if parent in made else None
+        after, title = made[child].score, f"Round {made[child].number}"
+        if before is not None and after is not None:
+            gain = Gain(before, after, made[child].difference)
+            steps.append(step(run, parent, child, title=title, gain=gain, limit=limit))
+    scores = [made[each].score if each in made else None for each in path]
+    first, last = (scores[0], scores[-1]) if scores else (None, None)
+    whole = last.mean - first.mean if first and last else 0.0
+    if not real or whole <= 0:
+        return steps
+    return [replace(each, share=_raw(each) / whole) for each in steps]
+
+
+def _raw(step: Step) -> float:
+    return step.gain.after.mean - step.gain.before.mean
 
 
 def _steps_text(steps: list[Step], count: int) -> str:
@@ -118,8 +116,7 @@ def _steps_text(steps: list[Step], count: int) -> str:
     if count == 1:
         text = "One accepted change led from the first improver to the best one."
     else:
-        most = max(steps, key=lambda each: each.after.mean - each.before.mean)
-        gain = words.signed(most.after.mean - most.before.mean)
+        most = max(steps, key=_raw)
         share = (
             ". As the whole is not distinguishable from noise, no shares are shown"
             if most.share is None
@@ -127,27 +124,26 @@ def _steps_text(steps: list[Step], count: int) -> str:
         )
         text = (
             f"{count} accepted changes led from the first improver to the best one. That of "
-            f"{most.title.lower()} measured the largest gain: {gain}{share}."
+            f"{most.title.lower()} measured the largest gain: {words.signed(_raw(most))}{share}."
         )
     return text if count <= len(steps) else f"{text} The first {len(steps)} are shown."
 
 
-def _bar(record: RoundRecord) -> Bar:
-    kind = "accepted" if record.accepted else "rejected"
-    what = "unchanged" if record.improver_id == record.parent_id else kind
-    made = _measure(record)
-    if made is None:
-        return Bar(str(record.round), "failed", None, one_line(record.detail, 120))
-    note = f"round {record.round}, {what}: {words.number(made.mean)}"
-    ends = words.interval(made)
-    return Bar(str(record.round), kind, made, f"{note} ({ends})" if ends else note)
+def _bar(made: Round) -> Bar:
+    label = str(made.number)
+    if made.score is None:
+        return Bar(label, "failed", None, one_line(made.detail, 120))
+    ends = words.interval(made.score)
+    note = f"round {label}, {made.outcome}: {words.number(made.score.mean)}"
+    kind = "accepted" if made.accepted else "rejected"
+    return Bar(label, kind, made.score, f"{note} ({ends})" if ends else note)
 
 
-def _notes(run: Context) -> tuple[str, ...]:
-    limits = possible_scores(run.folder, run.config)
-    measures = [made for record in run.rounds if (made := _measure(record)) is not None]
+def _notes(run: Context, rounds: Sequence[Round]) -> tuple[str, ...]:
+    measures = [each.score for each in rounds if each.score is not None]
     few = run.config.repetitions < story.FEW and run.best is not None and not run.best.round
-    return (*beyond(measures, limits), *([story.FEW_WORDS.strip()] if few else []))
+    warning = (story.FEW_WORDS.strip(),) if few else ()
+    return (*beyond(measures, [task.score_range for task in run.tasks]), *warning)
 
 
 def _round(run: Context, record: RoundRecord) -> Round:
@@ -159,26 +155,19 @@ def _round(run: Context, record: RoundRecord) -> Round:
         outcome = "no candidate"
     elif program == record.parent_id:
         outcome = "unchanged"
+    score = difference = None
+    if record.meta_utility is not None:
+        score = Measure(record.meta_utility, record.low, record.high)
+    if record.difference is not None:
+        difference = Measure(record.difference, record.difference_low, record.difference_high)
     return Round(
         record.round,
         program,
-        _measure(record),
-        _difference(record),
+        score,
+        difference,
         outcome,
         record.accepted,
         run.best is not None and record.round == run.best.round,
-        max((int(each.level) for each in run.evidence.get(program or "", ())), default=0),
+        run.level(program),
         one_line(record.detail, 200),
     )
-
-
-def _measure(record: RoundRecord | None) -> Measure | None:
-    if record is None or record.meta_utility is None:
-        return None
-    return Measure(record.meta_utility, record.low, record.high)
-
-
-def _difference(record: RoundRecord) -> Measure | None:
-    if record.difference is None:
-        return None
-    return Measure(record.difference, record.difference_low, record.difference_high)

@@ -1,88 +1,115 @@
-"""The collected programs as the report's script takes them, with the texts of as many as fit.
+"""The collected programs as the report's script reads them, with the texts of as many as fit.
 
 Those of the path to the best and of the rounds' candidates come first, then programs with security
-events, then the others.
+events, then the others. Programs of a run have most of their lines in common: each distinct line
+is in the file once.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
-from stop.audit.evidence import Evidence
-from stop.lineage import Lineage, Origin
-from stop.report.data import Listed, Programs
+from stop.report import conduct, highlight
+from stop.report.context import Context
+from stop.report.data import Programs
 from stop.report.programs import Entry, Shelf
-from stop.report.scores import Scored, evaluations, made_by
+from stop.report.scores import instance_scores, made_by
 from stop.report.text import one_line, readable
-from stop.report.words import effect, topic
-from stop.report.words import number as score_words
+from stop.report.words import ends, number, origin_words
 from stop.store import Store
 
 MAX_LISTED = 200
 MAX_ORIGINS = 200
 TEXT_BUDGET, DETAIL_BUDGET = 5 << 20, 5 << 19
 """Characters of all texts, and of what else is said of programs, as they are in the file."""
+COLOURED = 3 << 19
+"""Characters of the texts whose colours are looked for; lines that others have too get theirs."""
+_SCORES, _OUTPUT, _LINES, _WIDTH = 24, 2000, 10, 300
 
 
-@dataclass(frozen=True, slots=True)
-class Knowledge:
-    """What was found out before, for all programs."""
+def pack(
+    run: Context, shelf: Shelf, best: str | None = None, roots: Mapping[str, str] | None = None
+) -> Programs:
+    """Packs the collected programs with their texts, as many as fit.
 
-    evidence: Mapping[str, Sequence[Evidence]]
-    fates: Mapping[str, str]
-    best: str | None
-    roots: Mapping[str, str]
-
-
-def pack(store: Store, lineage: Lineage, shelf: Shelf, known: Knowledge) -> Programs:
-    """The collected programs with their texts, as many as fit."""
+    Args:
+        run: whose programs they are.
+        shelf: the programs.
+        best: id of the best one.
+        roots: labels of the programs that the run began with, by id.
+    """
     entries = sorted(shelf.entries.values(), key=lambda entry: entry.weight)
     for entry in entries:
-        if entry.program_id in known.evidence:
-            gravest = max(int(each.level) for each in known.evidence[entry.program_id])
-            entry.level = max(entry.level, gravest)
+        if entry.node.program_id in run.attempts:
             entry.weight = min(entry.weight, 2)
-    texts: dict[str, str] = {}
-    room = TEXT_BUDGET
+    texts = _Texts()
     for entry in sorted(entries, key=lambda entry: entry.weight):
-        text = readable(store.program(entry.program_id).source)
-        size = escaped_size(text)
-        if size <= room:
-            texts[entry.program_id] = text
-            room -= size
-    nodes, bare = _within(DETAIL_BUDGET, _nodes(store, lineage, entries, known))
+        texts.add(entry.node.program_id, run.store.program(entry.node.program_id).source)
+    nodes, bare = _within(DETAIL_BUDGET, _nodes(run, entries, best, roots or {}))
     if bare:
         shelf.left_out.append(f"what {bare:,} programs printed, and details of their scores")
-    if len(texts) < len(nodes):
-        missing = len(nodes) - len(texts)
-        shelf.left_out.append(f"the texts of {missing:,} of {len(nodes):,} programs")
+    shelf.miss(len(nodes) - len(texts.numbers), len(nodes), "programs' texts")
     grouped = {member for group in shelf.groups for member in group.members}
-    roots = [
-        e.program_id
-        for e in entries
-        if (e.parent is None or e.parent not in shelf.entries) and e.program_id not in grouped
+    listed = [
+        node for entry, node in zip(entries, nodes, strict=True) if entry.weight < 5 or best is None
     ]
-    groups = [
-        {"owner": g.owner, "label": one_line(g.label), "members": g.members, "count": g.count}
-        for g in shelf.groups
-    ]
-    listed = [entry for entry in entries if entry.weight < 5 or not known.best]
     return Programs(
-        tuple(nodes),
-        tuple(roots),
-        tuple(groups),
-        texts,
-        tuple(_listed(entry, known) for entry in listed[:MAX_LISTED]),
-        "; ".join(shelf.left_out),
-        known.best or (nodes[0]["id"] if nodes else None),
+        nodes=tuple(nodes),
+        roots=tuple(
+            node["id"]
+            for node in nodes
+            if node["parent"] not in shelf.entries and node["id"] not in grouped
+        ),
+        groups=tuple(asdict(group) | {"label": one_line(group.label)} for group in shelf.groups),
+        lines=tuple(line for line, _ in texts.lines),
+        marks=tuple(marks for _, marks in texts.lines),
+        texts=texts.numbers,
+        listed=tuple(listed[:MAX_LISTED]),
+        left_out="; ".join(shelf.left_out),
+        focus=best or (nodes[0]["id"] if nodes else None),
     )
 
 
+class _Texts:
+    """Texts as numbers of their lines, while there is room.
+
+    Attributes:
+        lines: numbers of the distinct pairs of a line and its colours.
+        numbers: of the lines of each text, by program id.
+    """
+
+    def __init__(self) -> None:
+        self.lines: dict[tuple[str, str], int] = {}
+        self.numbers: dict[str, tuple[int, ...]] = {}
+        self._seen: dict[str, str] = {}  # the colours that a line had first
+        self._room, self._coloured = TEXT_BUDGET, COLOURED
+
+    def add(self, program: str, source: str) -> None:
+        text = readable(source)
+        lines = text.split("\n")
+        self._coloured -= len(text)
+        if self._coloured >= 0:
+            marks = highlight.marks(text)
+        else:
+            marks = [self._seen.get(line, "") for line in lines]
+        pairs = list(zip(lines, marks, strict=True))
+        new = [pair for pair in dict.fromkeys(pairs) if pair not in self.lines]
+        size = sum(escaped_size(part) + 1 for pair in new for part in pair)
+        size += sum(len(str(self.lines.get(pair, len(self.lines)))) + 1 for pair in pairs)
+        if size > self._room:
+            return
+        self._room -= size
+        for pair in new:
+            self.lines[pair] = len(self.lines)
+            self._seen.setdefault(*pair)
+        self.numbers[program] = tuple(self.lines[pair] for pair in pairs)
+
+
 def escaped_size(value: Any) -> int:
-    """How many characters a value takes in the file; see `stop.report.render.data_block`."""
+    """Counts the characters of a value in the file; see `stop.report.render.data_block`."""
     text = json.dumps(value)
     return len(text) + 5 * sum(map(text.count, "<>&"))
 
@@ -103,99 +130,69 @@ def _within(room: int, nodes: Iterator[dict[str, Any]]) -> tuple[list[dict[str, 
 
 
 def _nodes(
-    store: Store, lineage: Lineage, entries: Sequence[Entry], known: Knowledge
+    run: Context, entries: Sequence[Entry], best: str | None, roots: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
-    for number, entry in enumerate(entries):
-        program = entry.program_id
+    for place, entry in enumerate(entries):
+        node = entry.node
+        program, attempts = node.program_id, run.attempts.get(node.program_id, ())
         origin = None
-        if number < MAX_ORIGINS and entry.parent is not None:
-            origin = origin_words(lineage.origin(program))
+        if place < MAX_ORIGINS and node.parent_id is not None:
+            origin = origin_words(run.lineage.origin(program))
         yield {
             "id": program,
-            "kind": entry.kind,
-            "parent": entry.parent,
-            "maker": entry.improver,
-            "run": one_line(entry.run or ""),
-            "task": entry.task and one_line(entry.task),
-            "label": _label(entry, known),
-            "score": entry.score,
-            "interval": entry.interval,
-            "status": one_line(entry.status),
-            "accepted": entry.accepted or program == known.best,
-            "best": program == known.best,
-            "level": entry.level,
+            "kind": node.kind,
+            "parent": node.parent_id,
+            "maker": node.improver_id,
+            "task": node.task and one_line(node.task),
+            "label": entry.label or roots.get(program) or _in_rounds(node.rounds),
+            "score": "" if node.score is None else number(node.score),
+            "interval": ends(*node.interval or (None, None)),
+            "status": one_line(node.status),
+            "accepted": node.accepted or program == best,
+            "best": program == best,
+            "level": max(node.security_level, run.level(program)),
             "origin": origin,
-            "fate": known.fates.get(program, ""),
-            "scores": [_score(each) for each in _shortened(evaluations(store, program))],
-            "made": _made(store, program) if entry.kind == "improver" else [],
-            "evidence": [_evidence(each) for each in known.evidence.get(program, ())],
+            "fate": conduct.fate(run, program) if attempts else "",
+            "scores": _scores(run.store, program),
+            "made": _made(run.store, program) if node.kind == "improver" else [],
+            "evidence": [asdict(conduct.finding(each, _LINES, _WIDTH)) for each in attempts],
         }
+
+
+def _scores(store: Store, program: str) -> list[dict[str, Any]]:
+    rows = store.query(
+        "SELECT task, split, repetition, score, status, detail, instances, stdout, stderr "
+        "FROM evaluations WHERE program_id = ? ORDER BY split DESC, task, repetition LIMIT ?",
+        (program, _SCORES),
+    )
+    return [
+        {
+            "task": one_line(row["task"]),
+            "split": one_line(row["split"]),
+            "repetition": row["repetition"],
+            "score": number(row["score"]),
+            "status": one_line(row["status"]),
+            "detail": one_line(row["detail"]),
+            "instances": len(instance_scores(row["instances"])),
+            "output": readable(
+                "\n".join(f"{s}: {row[s][:_OUTPUT]}" for s in ("stdout", "stderr") if row[s]),
+                limit=_OUTPUT,
+            ),
+        }
+        for row in rows
+    ]
 
 
 def _made(store: Store, improver: str) -> list[dict[str, Any]]:
     """What an improver's meta-utility is made of."""
     return [
-        {"task": one_line(task), "repetition": repetition, "result": result, "score": score}
-        for task, repetition, result, score in made_by(store, improver)
+        {"task": one_line(task), "repetition": each, "result": result, "score": number(score)}
+        for task, each, result, score in made_by(store, improver)
     ]
 
 
-def _shortened(scored: list[Scored]) -> list[Scored]:
-    return scored[:24]
-
-
-def _score(scored: Scored) -> dict[str, Any]:
-    return {
-        "task": one_line(scored.task),
-        "split": one_line(scored.split),
-        "repetition": scored.repetition,
-        "score": scored.score,
-        "status": one_line(scored.status),
-        "detail": one_line(scored.detail),
-        "instances": len(scored.instances),
-        "output": readable(scored.output, limit=2000),
-    }
-
-
-def _evidence(evidence: Evidence) -> dict[str, Any]:
-    return {
-        "level": int(evidence.level),
-        "topic": one_line(topic(evidence.topic)),
-        "how": evidence.join,
-        "text": [one_line(each) for each in evidence.text[:10]],
-        "deeds": [one_line(each) for each in evidence.deeds[:10]],
-        "effect": effect(evidence.kinds, bool(evidence.deeds)),
-    }
-
-
-def _label(entry: Entry, known: Knowledge) -> str:
-    if entry.label:
-        return entry.label
-    if entry.program_id in known.roots:
-        return known.roots[entry.program_id]
-    if entry.rounds:
-        numbers = ", ".join(map(str, entry.rounds[:4])) + (" …" if len(entry.rounds) > 4 else "")
-        return f"round {numbers}" if len(entry.rounds) == 1 else f"rounds {numbers}"
-    return ""
-
-
-def _listed(entry: Entry, known: Knowledge) -> Listed:
-    return Listed(
-        entry.program_id,
-        _label(entry, known) or entry.kind,
-        "" if entry.score is None else score_words(entry.score),
-        one_line(entry.status),
-        entry.level,
-        entry.accepted,
-    )
-
-
-def origin_words(origin: Origin) -> str:
-    """Which response of a model a text came from."""
-    if origin.match == "none":
-        return "No recorded answer holds this text: the improver put it together itself."
-    where = f"answer {(origin.choice or 0) + 1}, counted from 1, of LM call {origin.lm_call}"
-    if origin.match == "exact":
-        return f"Exactly as in {where}."
-    share = "" if origin.similarity is None else f" ({origin.similarity:.0%} alike)"
-    return f"From {where}, edited by the improver{share}."
+def _in_rounds(rounds: Sequence[int]) -> str:
+    if not rounds:
+        return ""
+    numbers = ", ".join(map(str, rounds[:4])) + (" …" if len(rounds) > 4 else "")
+    return f"round {numbers}" if len(rounds) == 1 else f"rounds {numbers}"

@@ -6,10 +6,13 @@ best, the rounds' candidates, and the best and a few failed ones of each improve
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from heapq import nlargest
 
-from stop.lineage import Lineage, Node
+from stop.lineage import Kind, Node
+from stop.report.context import Context
 from stop.report.words import plural
 from stop.store import ImproverRunRecord, RoundRecord, Store
 from stop.store.records import SampleRecord
@@ -22,25 +25,10 @@ _TOP, _FAILED, _NAMED = 10, 3, 6
 
 @dataclass(slots=True)
 class Entry:
-    """A program on its way into the report.
+    """A program that goes into the report; texts of small `weight` are taken first."""
 
-    Attributes:
-        weight: the smaller, the earlier its text is taken.
-    """
-
-    program_id: str
-    kind: str
+    node: Node
     weight: int
-    parent: str | None = None
-    improver: str | None = None
-    run: str | None = None
-    task: str | None = None
-    score: float | None = None
-    interval: tuple[float, float] | None = None
-    status: str = ""
-    rounds: list[int] = field(default_factory=list)
-    accepted: bool = False
-    level: int = 0
     label: str = ""
 
 
@@ -49,7 +37,8 @@ class Group:
     """Programs that are opened on demand.
 
     Attributes:
-        owner: the improver that wrote them; None: they stand at the top.
+        owner: the improver that wrote them; None for a group at the top of the tree.
+        members: program ids, of those in the file.
         count: of all of them, in the file or not.
     """
 
@@ -60,11 +49,11 @@ class Group:
 
 
 class Shelf:
-    """Collects entries, each once; the first word on a program stays, the best weight counts.
+    """Collects programs, each once: the first entry of a program stays, with its best weight.
 
     Attributes:
         left_out: what is not in it, in words.
-        given: what a measurement began with, and how that is called.
+        given: what a measurement began with, and its label.
     """
 
     def __init__(self) -> None:
@@ -73,158 +62,129 @@ class Shelf:
         self.left_out: list[str] = []
         self.given: dict[str, str] = {}
 
-    def add(self, entry: Entry) -> None:
-        known = self.entries.setdefault(entry.program_id, entry)
-        known.weight = min(known.weight, entry.weight)
+    def add(self, node: Node, weight: int, label: str = "") -> None:
+        known = self.entries.setdefault(node.program_id, Entry(node, weight, label))
+        known.weight = min(known.weight, weight)
 
-    def room(self, kind: str, most: int) -> bool:
-        return sum(entry.kind == kind for entry in self.entries.values()) < most
+    def count(self, kind: str) -> int:
+        return sum(entry.node.kind == kind for entry in self.entries.values())
 
-
-def improver_entry(node: Node, weight: int) -> Entry:
-    """Of a program of the lineage."""
-    return Entry(
-        node.program_id,
-        node.kind,
-        weight,
-        node.parent_id,
-        node.improver_id,
-        node.improver_run,
-        node.task,
-        node.score,
-        node.interval,
-        node.status,
-        list(node.rounds),
-        node.accepted,
-        node.security_level,
-    )
+    def miss(self, missing: int, count: int, what: str) -> None:
+        if missing > 0:
+            self.left_out.append(f"{missing:,} of {count:,} {what}")
 
 
-def collect_run(
-    store: Store, lineage: Lineage, path: Sequence[str], rounds: Sequence[RoundRecord]
-) -> Shelf:
-    """The programs of a run of rounds, or of a transfer."""
+def collect_run(run: Context, path: Sequence[str], rounds: Sequence[RoundRecord] = ()) -> Shelf:
+    """Collects the programs of a run of rounds, or of a transfer."""
     shelf = Shelf()
     for program in path:
-        shelf.add(improver_entry(lineage.node(program), 0))
+        shelf.add(run.nodes.one(program), 0)
     for record in rounds:
-        if record.improver_id is not None and shelf.room("improver", MAX_IMPROVERS):
-            shelf.add(improver_entry(lineage.node(record.improver_id), 1))
-    meta = store.improver_runs(level="meta")
+        if record.improver_id is not None and shelf.count("improver") < MAX_IMPROVERS:
+            shelf.add(run.nodes.one(record.improver_id), 1)
+    meta = run.store.improver_runs(level="meta")
     share = max(3, MAX_IMPROVERS // max(1, len(meta)))
-    for run in meta:
-        for program, *_ in _tried(store, [run.key], share, share):
-            if program not in shelf.entries and shelf.room("improver", MAX_IMPROVERS):
-                shelf.add(improver_entry(lineage.node(program), 4))
+    for each in meta:
+        for program in _tried(run.store, [each.key], share, share):
+            if program not in shelf.entries and shelf.count("improver") < MAX_IMPROVERS:
+                shelf.add(run.nodes.one(program), 4)
     for entry in list(shelf.entries.values()):  # a parent that is missing would cut a branch off
-        if entry.parent is not None and entry.parent not in shelf.entries:
-            shelf.add(improver_entry(lineage.node(entry.parent), 4))
-    _add_solutions(store, shelf)
-    count = lineage.count("improver")
-    shown = sum(entry.kind == "improver" for entry in shelf.entries.values())
-    if count > shown:
-        shelf.left_out.append(f"{count - shown:,} of {count:,} improvers")
+        if entry.node.parent_id is not None:
+            shelf.add(run.nodes.one(entry.node.parent_id), 4)
+    _add_solutions(run, shelf)
+    count = run.lineage.count("improver")
+    shelf.miss(count - shelf.count("improver"), count, "improvers")
     return shelf
 
 
-def _add_solutions(store: Store, shelf: Shelf) -> None:
+def _add_solutions(run: Context, shelf: Shelf) -> None:
     """What each improver in the report wrote for each task."""
     written: dict[tuple[str, str], list[ImproverRunRecord]] = {}
-    for run in store.improver_runs(level="task"):
-        if run.improver_id in shelf.entries:
-            written.setdefault((run.improver_id, run.task or "a task"), []).append(run)
-    order = sorted(written, key=lambda key: shelf.entries[key[0]].weight)
-    for improver, task in order:
+    for each in run.store.improver_runs(level="task"):
+        if each.improver_id in shelf.entries:
+            written.setdefault((each.improver_id, each.task or "a task"), []).append(each)
+    for improver, task in sorted(written, key=lambda key: shelf.entries[key[0]].weight):
         runs = written[improver, task]
-        keys = [run.key for run in runs]
-        given = {run.initial_id for run in runs}
+        keys = [each.key for each in runs]
+        given = {each.initial_id for each in runs}
         top = 3 * _TOP if shelf.entries[improver].weight < 2 else _TOP
-        found = [row for row in _tried(store, keys, top, _FAILED) if row[0] not in given]
-        returned = [run.result_id for run in runs if run.result_id and run.result_id not in given]
-        members = list(dict.fromkeys([*returned, *(row[0] for row in found)]))
-        if not shelf.room("solution", MAX_SOLUTIONS):
+        found = _tried(run.store, keys, top, _FAILED)
+        returned = [each.result_id for each in runs if each.result_id]
+        members = [each for each in dict.fromkeys([*returned, *found]) if each not in given]
+        if shelf.count("solution") >= MAX_SOLUTIONS:
             members = []
-        known = {row[0]: row for row in found}
         for program in members:
-            _, score, status, run_key = known.get(program, (program, None, "", keys[0]))
-            shelf.add(
-                Entry(
-                    program, "solution", 5, runs[0].initial_id, improver, run_key, task, score,
-                    None, status,
-                )
+            score, status = found.get(program, (None, ""))
+            node = replace(
+                run.nodes.one(program), parent_id=runs[0].initial_id, improver_id=improver,
+                task=task, score=score, interval=None, status=status,
             )  # fmt: skip
-        count = _count(store, keys, given)
-        if count:
+            shelf.add(node, 5)
+        if count := _count(run.store, keys, given):
             shelf.groups.append(Group(improver, f"Programs it wrote for {task}", members, count))
-    shown = sum(len(group.members) for group in shelf.groups)
     count = sum(group.count for group in shelf.groups)
-    if count > shown:
-        shelf.left_out.append(
-            f"{count - shown:,} of {count:,} solutions that the improvers in it wrote"
-        )
+    shown = sum(len(group.members) for group in shelf.groups)
+    shelf.miss(count - shown, count, "solutions that the improvers in it wrote")
 
 
-def collect_improve(store: Store, lineage: Lineage, result: str | None) -> Shelf:
-    """The programs of one improvement: the task's program, and what was made of it."""
+def collect_all(run: Context, kind: Kind | None = None, first: Sequence[str | None] = ()) -> Shelf:
+    """Collects the programs of a small run: the `first` ones, then the others, best first."""
     shelf = Shelf()
-    for run in store.improver_runs():
-        shelf.add(improver_entry(lineage.node(run.initial_id), 0))
-        if result is not None:
-            shelf.add(improver_entry(lineage.node(result), 0))
-        for program, *_ in _tried(store, [run.key], MAX_SOLUTIONS, MAX_SOLUTIONS):
-            shelf.add(improver_entry(lineage.node(program), 3))
-    count = lineage.count("solution")
-    if count > len(shelf.entries):
-        shelf.left_out.append(f"{count - len(shelf.entries):,} of {count:,} programs")
+    for program in first:
+        if program is not None:
+            shelf.add(run.nodes.one(program), 0)
+
+    def goodness(node: Node) -> tuple[bool, float]:
+        return node.status == "ok", node.score or 0.0
+
+    for node in nlargest(MAX_SOLUTIONS, run.lineage.nodes(kind), key=goodness):
+        shelf.add(node, 3)
+    count = run.lineage.count(kind)
+    shelf.miss(count - len(shelf.entries), count, "programs")
     return shelf
 
 
-def collect_samples(store: Store, lineage: Lineage) -> Shelf:
-    """The programs of a bypass measurement, by cell, gravest first, and what was to be improved."""
+def collect_samples(run: Context) -> Shelf:
+    """Collects the programs of a bypass measurement, by cell, and what was to be improved.
+
+    Those with the highest levels come first.
+    """
     shelf = Shelf()
     cells: dict[str, list[SampleRecord]] = {}
-    for sample in Samples(store).all():
+    for sample in Samples(run.store).all():
         if sample.program_id is not None:
             cells.setdefault(sample.cell, []).append(sample)
-    names = _sample_names(cells)
+    names = sample_names(cells)
     for cell, found in cells.items():
+        prompt = f"{'with' if cell == 'warning' else 'without'} the warning"
         found.sort(key=lambda sample: (-sample.reached, sample.number))
         distinct = {str(sample.program_id): sample for sample in reversed(found)}
         members = list(distinct)[::-1]
-        parent = lineage.node(members[0]).parent_id
+        parent = run.nodes.one(members[0]).parent_id
         if parent is not None:
-            entry = improver_entry(lineage.node(parent), 0)
-            entry.score = entry.interval = None  # nothing was asked of it here
-            shelf.add(entry)
-            prompt = "with" if cell == "warning" else "without"
-            shelf.given[parent] = (
-                f"to be improved, {prompt} the warning"
-                if parent not in shelf.given
-                else "to be improved"
-            )
+            node = run.nodes.one(parent)  # no score: none was asked for here
+            shelf.add(replace(node, score=None, interval=None), 0)
+            both = parent in shelf.given
+            shelf.given[parent] = "to be improved" if both else f"to be improved, {prompt}"
         members = [each for each in members if each != parent][:MAX_SOLUTIONS]
         for program in members:
             sample = distinct[program]
-            shelf.add(
-                Entry(
-                    program, "improver", 5 - sample.reached, parent, level=sample.reached,
-                    status="" if sample.status == "ok" else sample.status,
-                    label=names[program],
-                )
+            node = replace(
+                run.nodes.one(program), kind="improver", parent_id=parent, improver_id=None,
+                task=None, score=None, interval=None,
+                status="" if sample.status == "ok" else sample.status,
+                security_level=sample.reached,
             )  # fmt: skip
-        label = (
-            f"Prompt {'with' if cell == 'warning' else 'without'} the warning: programs of "
-            f"{plural(len(found), 'sample')}"
-        )
+            shelf.add(node, 5 - sample.reached, names[program])
+        label = f"Prompt {prompt}: programs of {plural(len(found), 'sample')}"
         shelf.groups.append(Group(None, label, members, len(distinct)))
         if len(distinct) > MAX_SOLUTIONS:
-            left = len(distinct) - len(members)
-            shelf.left_out.append(f"{left:,} of {len(distinct):,} programs: {label}")
+            shelf.miss(len(distinct) - len(members), len(distinct), f"programs: {label}")
     return shelf
 
 
-def _sample_names(cells: Mapping[str, Sequence[SampleRecord]]) -> dict[str, str]:
-    """Each program's samples: the same text may come up again, and under both prompts."""
+def sample_names(cells: Mapping[str, Sequence[SampleRecord]]) -> dict[str, str]:
+    """Names each program by its samples: several may have one text, under both prompts too."""
     numbers: dict[str, dict[str, list[int]]] = {}
     for cell, found in cells.items():
         for sample in found:
@@ -245,34 +205,37 @@ def _sample_names(cells: Mapping[str, Sequence[SampleRecord]]) -> dict[str, str]
     return names
 
 
+_OF_RUNS = (
+    "FROM utility_calls WHERE improver_run IN (SELECT value FROM json_each(?1)) "
+    "AND program_id IS NOT NULL"
+)
+
+
 def _tried(
     store: Store, keys: Sequence[str], top: int, failed: int
-) -> list[tuple[str, float, str, str]]:
-    """(program, score, status, run) of the best and of the first failed ones, best first."""
-    found: dict[str, tuple[str, float, str, str]] = {}
-    for sql, limit in (
-        ("= 'ok' GROUP BY program_id ORDER BY score DESC, id", top),
-        ("<> 'ok' GROUP BY program_id ORDER BY id", failed),
-    ):
-        for key in keys:
-            rows = store.query(
-                "SELECT program_id, MAX(score) AS score, status, MIN(id) AS id FROM utility_calls "
-                f"WHERE improver_run = ? AND program_id IS NOT NULL AND status {sql} LIMIT ?",
-                (key, limit),
-            )
-            for program, score, status, _ in rows:
-                found.setdefault(program, (program, score, status, key))
-    ok = sorted((row for row in found.values() if row[2] == "ok"), key=lambda r: (-r[1], r[0]))
-    return ok[:top] + [row for row in found.values() if row[2] != "ok"][:failed]
+) -> dict[str, tuple[float, str]]:
+    """(score, status) of the best and of the first failed programs of improver runs, best first."""
+    best = store.query(
+        f"SELECT program_id, MAX(score) AS best, 'ok' {_OF_RUNS} AND status = 'ok' "
+        "GROUP BY program_id ORDER BY best DESC, program_id LIMIT ?2",
+        (json.dumps(keys), top),
+    )
+    worst = store.query(
+        f"SELECT program_id, score, status, MIN(id) AS place {_OF_RUNS} AND status <> 'ok' "
+        "GROUP BY program_id ORDER BY place LIMIT ?2",
+        (json.dumps(keys), failed),
+    )
+    found: dict[str, tuple[float, str]] = {}
+    for program, score, status, *_ in (*best, *worst):
+        found.setdefault(program, (score, status))
+    return found
 
 
 def _count(store: Store, keys: Sequence[str], given: set[str]) -> int:
-    programs: set[str] = set()
-    for key in keys:
-        rows = store.query(
-            "SELECT program_id FROM utility_calls WHERE improver_run = ? "
-            "UNION SELECT result_id FROM improver_runs WHERE key = ?",
-            (key, key),
-        )
-        programs.update(row[0] for row in rows if row[0] is not None)
-    return len(programs - given)
+    """Counts the programs that improver runs tried or returned, without the `given` ones."""
+    rows = store.query(
+        f"SELECT program_id {_OF_RUNS} UNION SELECT result_id FROM improver_runs "
+        "WHERE key IN (SELECT value FROM json_each(?1)) AND result_id IS NOT NULL",
+        (json.dumps(keys),),
+    )
+    return len({row[0] for row in rows} - given)

@@ -27,16 +27,10 @@ _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 def render(report: Report) -> str:
     """The whole file."""
     style, script = _part("style.css"), _part("script.js")
-    policy = "; ".join(
-        (
-            "default-src 'none'",
-            f"style-src '{_hash(style)}'",
-            f"script-src '{_hash(script)}'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "require-trusted-types-for 'script'",
-            "trusted-types 'none'",
-        )
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; "
+        "trusted-types 'none'"
     )
     return (
         _environment()
@@ -59,9 +53,11 @@ def data_block(report: Report) -> str:
         "nodes": shown.nodes,
         "roots": shown.roots,
         "groups": shown.groups,
+        "lines": shown.lines,
+        "marks": shown.marks,
         "texts": shown.texts,
         "focus": shown.focus,
-        "scale": report.scale,
+        "levels": words.LEVELS,
     }
     text = json.dumps(document, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.translate(_ESCAPES)
@@ -88,12 +84,12 @@ def _environment() -> Environment:
     environment.filters.update(
         number=words.number,
         signed=words.signed,
+        signed_ends=words.signed_ends,
         interval=words.interval,
-        percent=words.percent,
-        count=words.count,
+        amount=words.amount,
         short=words.short,
     )
     environment.globals.update(
-        levels=words.LEVELS, level_texts=words.LEVEL_TEXTS, how=words.HOW, plural=words.plural
+        levels=words.LEVELS, level_texts=words.LEVEL_TEXTS, plural=words.plural
     )
     return environment

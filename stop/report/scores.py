@@ -4,80 +4,28 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-from stop._util.statistics import Cell, Estimate, common_cells, compare_paired, stratified_mean
-from stop.config import RunConfig
-from stop.errors import StopError
+from stop._util.statistics import Cell, common_cells, compare_paired, stratified_mean
 from stop.report.data import Gain, Measure
-from stop.runs.folder import run_tasks
 from stop.store import Store
+from stop.tasks.task import Task
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """An evaluation: a program on a split of a task."""
-
-    task: str
-    split: str
-    repetition: int
-    score: float
-    status: str
-    detail: str
-    instances: tuple[float, ...]
-    output: str
-
-
-def evaluations(store: Store, program: str) -> list[Scored]:
-    """Of one program, oldest first."""
-    rows = store.query(
-        "SELECT task, split, repetition, score, status, detail, instances, stdout, stderr "
-        "FROM evaluations WHERE program_id = ? ORDER BY split DESC, task, repetition LIMIT 500",
-        (program,),
-    )
-    return [
-        Scored(
-            row["task"],
-            row["split"],
-            row["repetition"],
-            row["score"],
-            row["status"],
-            row["detail"],
-            _instances(row["instances"]),
-            _output(row),
-        )
-        for row in rows
-    ]
-
-
-def _instances(text: str) -> tuple[float, ...]:
+def instance_scores(text: str) -> tuple[float, ...]:
+    """Reads the scores of an evaluation's instances, as the store keeps them."""
     return tuple(float(each[0]) for each in json.loads(text))
 
 
-def _output(row: Any) -> str:
-    both = ((name, str(row[name])) for name in ("stdout", "stderr"))
-    return "\n".join(f"{name}: {text[:2000]}" for name, text in both if text)
+def improver_cells(store: Store, improver: str, tasks: Sequence[Task]) -> list[Cell] | None:
+    """Reads the cells of an improver's meta-utility.
 
+    An improver run that returned no program counts with its task's lowest score.
 
-def measure(estimate: Estimate | None) -> Measure | None:
-    """An estimate as a report shows it."""
-    return None if estimate is None else Measure(estimate.mean, estimate.low, estimate.high)
-
-
-def improver_cells(
-    store: Store, improver: str, lowest: Callable[[str], tuple[float, int] | None]
-) -> list[Cell] | None:
-    """The cells of an improver's meta-utility; None when one of them is not known.
-
-    Args:
-        store: of the run.
-        improver: its program id.
-        lowest: a task's lowest score and its number of meta instances: what counts where an
-            improver run brought no program.
+    Returns:
+        None when one of the cells is not known.
     """
+    lowest = {task.name: (task.score_range[0], task.counts.meta) for task in tasks}
     rows = store.query(
         "SELECT r.task, r.repetition, r.result_id, e.score, e.instances FROM improver_runs r "
         "LEFT JOIN evaluations e ON e.program_id = r.result_id AND e.task = r.task "
@@ -88,21 +36,19 @@ def improver_cells(
     )
     cells: dict[tuple[str, int], Cell] = {}
     for task, repetition, result, score, instances in rows:
-        if result is None:
-            worst = lowest(task)
-            if worst is None:
-                return None
-            cell = Cell(task, repetition, worst[0], (worst[0],) * worst[1])
-        elif score is None:
-            return None
+        if result is not None and score is not None:
+            cell = Cell(task, repetition, score, instance_scores(instances) or (score,))
+        elif result is None and task in lowest:
+            worst, count = lowest[task]
+            cell = Cell(task, repetition, worst, (worst,) * count)
         else:
-            cell = Cell(task, repetition, score, _instances(instances) or (score,))
+            return None
         cells[task, repetition] = cell
     return list(cells.values()) or None
 
 
 def made_by(store: Store, improver: str) -> list[tuple[str, int, str | None, float | None]]:
-    """(task, repetition, program, its score on the meta split) of an improver's runs on tasks."""
+    """Reads (task, repetition, program, its meta score) of an improver's runs on tasks."""
     rows = store.query(
         "SELECT r.task, r.repetition, r.result_id, MAX(e.score) FROM improver_runs r "
         "LEFT JOIN evaluations e ON e.program_id = r.result_id AND e.task = r.task "
@@ -115,23 +61,16 @@ def made_by(store: Store, improver: str) -> list[tuple[str, int, str | None, flo
     return [(row[0] or "", row[1], row[2], row[3]) for row in rows]
 
 
-def possible_scores(folder: Path, config: RunConfig) -> tuple[float, float] | None:
-    """The lowest and the highest mean that a run's tasks allow; None: one of them is gone."""
-    try:
-        ranges = [task.score_range for task in run_tasks(folder, config)]
-    except StopError:
-        return None
+def beyond(measures: Sequence[Measure], ranges: Sequence[tuple[float, float]]) -> tuple[str, ...]:
+    """Warns, in one sentence, where an interval reaches past the possible scores.
+
+    Args:
+        measures: means over tasks.
+        ranges: the lowest and the highest score of each task; none when they are not known.
+    """
     if not ranges:
-        return None
-    low, high = (sum(each[i] for each in ranges) / len(ranges) for i in (0, 1))
-    return low, high
-
-
-def beyond(measures: Sequence[Measure], limits: tuple[float, float] | None) -> tuple[str, ...]:
-    """A sentence where an interval goes past the scores that are possible."""
-    if limits is None:
         return ()
-    low, high = limits
+    low, high = (sum(each[i] for each in ranges) / len(ranges) for i in (0, 1))
     ends = [(m.low, m.high) for m in measures if m.low is not None and m.high is not None]
     if not any(start < low or end > high for start, end in ends):
         return ()
@@ -141,24 +80,11 @@ def beyond(measures: Sequence[Measure], limits: tuple[float, float] | None) -> t
     )
 
 
-def lowest_scores(folder: Path, config: RunConfig) -> Callable[[str], tuple[float, int] | None]:
-    """What counts where a task's improver run brought no program; None: the task is gone."""
-    known: dict[str, tuple[float, int]] = {}
-    try:
-        for task in run_tasks(folder, config):
-            known[task.name] = (task.score_range[0], task.counts.meta)
-    except StopError:  # its folder is gone or broken: gains over failed runs are then not known
-        pass
-    return known.get
-
-
 def paired_gain(
     before: Measure, after: Measure, old: list[Cell] | None, new: list[Cell] | None
 ) -> Gain:
-    """A gain with its paired difference, where the two have cells in common."""
-    if not old or not new:
-        return Gain(before, after)
-    pair = common_cells(new, old)
+    """Compares two programs, paired where they have cells in common."""
+    pair = common_cells(new or [], old or [])
     if not pair[0]:
         return Gain(before, after)
     found = compare_paired(*pair)
@@ -177,14 +103,21 @@ def paired_gain(
 
 
 def program_cells(store: Store, program: str, split: str) -> list[Cell]:
-    """A solution's evaluations on one split."""
+    """Reads a solution's evaluations on one split."""
+    rows = store.query(
+        "SELECT task, repetition, score, instances FROM evaluations "
+        "WHERE program_id = ? AND split = ? ORDER BY task, repetition LIMIT 500",
+        (program, split),
+    )
     return [
-        Cell(each.task, each.repetition, each.score, each.instances or (each.score,))
-        for each in evaluations(store, program)
-        if each.split == split
+        Cell(task, repetition, score, instance_scores(instances) or (score,))
+        for task, repetition, score, instances in rows
     ]
 
 
 def mean_of(cells: list[Cell]) -> Measure | None:
-    """Their mean with its interval."""
-    return measure(stratified_mean(cells)) if cells else None
+    """The mean of cells with its interval; None of nothing."""
+    if not cells:
+        return None
+    found = stratified_mean(cells)
+    return Measure(found.mean, found.low, found.high)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +32,13 @@ _ACCEPT = {
 }
 
 
-_ROUNDS = ("rounds", "accept", "round_budget", "meta_budget", "meta_lm")
-_MEANINGLESS = {
-    "improve": (*_ROUNDS, "repetitions"),
-    "bypass": (*_ROUNDS, "repetitions"),
-    "transfer": _ROUNDS,
-}
-"""Settings that a kind of run does not go by."""
-
-
-def groups(folder: Path, config: RunConfig, store: Store) -> tuple[tuple[str, Pairs], ...]:
-    """Headed lists of names and values."""
+def groups(
+    folder: Path, config: RunConfig, store: Store, unused: Collection[str]
+) -> tuple[tuple[str, Pairs], ...]:
+    """Lists names and values under heads; the settings in `unused` are left out."""
     parts = [
         ("Models", models.described(folder, config)),
-        ("Configuration", _configuration(config)),
+        ("Configuration", _configuration(config, unused)),
         ("Where it ran", _machine(store)),
     ]
     try:
@@ -56,45 +50,27 @@ def groups(folder: Path, config: RunConfig, store: Store) -> tuple[tuple[str, Pa
     return tuple((head, pairs) for head, pairs in parts if pairs)
 
 
-def _configuration(config: RunConfig) -> Pairs:
-    shown: list[tuple[str, str]] = []
-    for name, value in config.model_dump(mode="json").items():
-        if value in (None, "", [], {}) or name in _MEANINGLESS.get(config.kind, ()):
-            continue
-        label = _LABELS.get(name, name.replace("_", " "))
-        if name in _SOURCES:
-            text = f"program {program_id(str(value))[:10]}"
-        elif name == "accept":
-            text = _ACCEPT.get(str(value), str(value))
-        elif isinstance(value, dict):
-            text = ", ".join(_inner(value))
-        elif isinstance(value, list):
-            text = ", ".join(map(str, value))
-        else:
-            text = str(value)
-        if text:
-            shown.append((label, shareable(text)))
-    return tuple(shown)
+def _configuration(config: RunConfig, unused: Collection[str]) -> Pairs:
+    return tuple(
+        (_LABELS.get(name, name.replace("_", " ")), shareable(text))
+        for name, value in config.model_dump(mode="json").items()
+        if name not in unused and value not in (None, "") and (text := _setting(name, value))
+    )
 
 
-def _inner(value: dict[str, Any]) -> list[str]:
-    found = []
-    for key, each in value.items():
-        if each is None:
-            continue
-        text = f"program {program_id(each)[:10]}" if key in _SOURCES else _plain(each)
-        found.append(f"{key.replace('_', ' ')} {text}")
-    return found
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _setting(name: str, value: Any) -> str:
+    if name in _SOURCES:
+        return f"program {program_id(str(value))[:10]}"
+    if isinstance(value, dict):
+        inner = ((key, each) for key, each in value.items() if each is not None)
+        return ", ".join(f"{key.replace('_', ' ')} {_setting(key, each)}" for key, each in inner)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else _ACCEPT.get(str(value), str(value))
 
 
 def shareable(text: str) -> str:
-    """On one line, without keys and folders of this machine: a report is for others as well."""
+    """Puts `text` on one line, without keys and folders of this machine: others read it too."""
     return one_line(_PATH.sub("…/", redact(text)))
 
 
@@ -104,7 +80,7 @@ def _machine(store: Store) -> Pairs:
 
 
 def _sessions(document: dict[str, Any]) -> list[tuple[str, Pairs]]:
-    """Of the last sessions; never the secret, which stands in the same file."""
+    """The last three sessions, and the tasks; never the secret, which is in the same file."""
     found: list[tuple[str, Pairs]] = []
     tasks = [task for task in document.get("tasks", []) if isinstance(task, dict)]
     if tasks:
@@ -126,16 +102,12 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def commands(name: str, config: RunConfig) -> tuple[tuple[str, str], ...]:
-    """What can be done with the run, from its machine."""
-    shown = [
-        (f"stop replay {name}", "do it again from its recorded answers, without a model"),
-        (f"stop resume {name}", "go on where it is"),
-        (f"stop audit verify {name}", "check its log"),
-    ]
-    if config.kind == "run":
-        shown += [
-            (f"stop lineage {name} --solutions", "the whole tree"),
-            (f"stop show {name} best", "the best improver"),
-        ]
-    return tuple(shown)
+def commands(name: str, more: Pairs) -> Pairs:
+    """Lists what can be done with the run on its machine; `{}` in `more` stands for its name."""
+    shown = (
+        ("stop replay {}", "do it again from its recorded answers, without a model"),
+        ("stop resume {}", "go on where it is"),
+        ("stop audit verify {}", "check its log"),
+        *more,
+    )
+    return tuple((command.replace("{}", name), text) for command, text in shown)

@@ -1,10 +1,11 @@
-"""Numbers and names as people read them."""
+"""Numbers and names as people read them, for the page and its script alike."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from stop.lineage import Origin
 from stop.report.data import Measure
 
 LEVELS = {0: "nothing", 1: "intent", 2: "attempt", 3: "tampering"}
@@ -53,89 +54,89 @@ _EFFECTS = {
     "interface": _NOTED, "dynamic_code": _NOTED, "process": _NOTED, "native_code": _NOTED,
     "introspection": _NOTED,
 }  # fmt: skip
-"""By kind of what was seen at run time."""
+"""What an attempt leads to, by kind of what was seen at run time."""
 _PLACES = 6
 
 
 def effect(kinds: Sequence[str], happened: bool) -> str:
-    """One short sentence: what came of what a program did, or would have done."""
+    """Says in one short sentence what a program's attempt led to, or would have."""
     if not happened:
         return "Not seen to happen: its text only shows it."
     found = dict.fromkeys(_EFFECTS[kind] for kind in kinds if kind in _EFFECTS)
     return " ".join(found) or "No effect outside of the sandbox."
 
 
-def number(value: float | None, places: int = 3) -> str:
-    """A score; with a true minus sign, and more digits where few would make it 0."""
+def number(value: float | None) -> str:
+    """A score, with a true minus sign, and with more digits where few would make it 0."""
     if value is None:
         return "–"
-    needed = places
-    while value and needed < _PLACES and float(f"{value:.{needed}f}") == 0:
-        needed += 1
-    if float(f"{value:.{needed}f}") != 0:
-        places = needed
+    places = next((n for n in range(3, _PLACES + 1) if float(f"{value:.{n}f}")), 3)
     text = f"{value:.{places}f}"
-    if float(text) == 0:
-        text = text.lstrip("-")
-    return text.replace("-", "−")
+    return text.replace("-", "−" if float(text) else "")
 
 
-def signed(value: float | None, places: int = 3) -> str:
-    """A difference."""
-    text = number(value, places)
+def signed(value: float | None) -> str:
+    """A difference, with its sign."""
+    text = number(value)
     return f"+{text}" if value is not None and value > 0 else text
 
 
-def interval(measure: Measure | None, places: int = 3) -> str:
-    """The 95 % interval, "" where there is none."""
-    if measure is None or measure.low is None or measure.high is None:
+def ends(low: float | None, high: float | None) -> str:
+    """An interval; "" where there is none."""
+    return "" if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
+def signed_ends(difference: Measure) -> str:
+    """The 95 % interval of a difference; "" where there is none."""
+    if difference.low is None or difference.high is None:
         return ""
-    return f"{number(measure.low, places)} to {number(measure.high, places)}"
+    return f"{signed(difference.low)} to {signed(difference.high)}"
+
+
+def interval(measure: Measure | None) -> str:
+    """The 95 % interval of a measure; "" where there is none."""
+    return "" if measure is None else ends(measure.low, measure.high)
 
 
 def percent(value: float | None) -> str:
-    """A rate."""
+    """A rate, from 0 to 1, in percent."""
     if value is None:
         return "–"
     places = 1 if 0 < value < 0.995 else 0
     return f"{100 * value:.{places}f}\N{NO-BREAK SPACE}%"
 
 
-def count(value: float) -> str:
-    return f"{int(value):,}"
-
-
 def topic(name: str) -> str:
-    """What a program did, or meant to do, by the name of the evidence's topic."""
+    """What a program did, or meant to do, by the name of a topic of evidence."""
     return _TOPICS.get(name, name.replace("_", " "))
 
 
-def plural(n: int, one: str, many: str = "") -> str:
+def plural(n: int, one: str) -> str:
     """ "1 program", "3 programs"."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
+    return f"{n:,} {one if n == 1 else one + 's'}"
 
 
 def amount(value: float | None) -> str:
-    """Of anything that is counted."""
+    """An amount of anything that is counted; None is unknown."""
     if value is None:
         return "unknown"
     return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 
 
 def money(value: float | None) -> str:
-    """US dollars; None is a price that nobody knows."""
+    """US dollars; None is an unknown price."""
     if value is None:
         return "unknown"
     return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
 
 
 def cost(usd: float | None, billed: bool) -> str:
-    """What was paid; nothing is no price where nobody writes a bill."""
+    """What was paid, in US dollars; zero is not a price where no answer is billed."""
     return money(usd) if billed or usd else "not billed"
 
 
 def duration(seconds: float) -> str:
-    """Roughly, in the largest units that say something."""
+    """A time, roughly, in the largest units that say something."""
     if seconds < 60:
         return f"{seconds:.0f} seconds" if seconds >= 2 else "a second"
     minutes, hours = seconds / 60, seconds / 3600
@@ -145,16 +146,28 @@ def duration(seconds: float) -> str:
 
 
 def moment(at: float) -> str:
-    """A date and time, UTC."""
+    """A date and time, UTC, from seconds since 1970."""
     return datetime.fromtimestamp(at, UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0")
 
 
 def short(program: str | None) -> str:
-    """The first characters of a program's id."""
+    """The first ten characters of a program's id."""
     return program[:10] if program else "–"
 
 
 def p_value(p: float | None) -> str:
+    """A p-value, such as "p = 0.012"; "" where there is none."""
     if p is None:
         return ""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def origin_words(origin: Origin) -> str:
+    """Says which response of a model a text came from."""
+    if origin.match == "none":
+        return "No recorded answer holds this text: the improver put it together itself."
+    where = f"answer {(origin.choice or 0) + 1}, counted from 1, of LM call {origin.lm_call}"
+    if origin.match == "exact":
+        return f"Exactly as in {where}."
+    share = "" if origin.similarity is None else f" ({origin.similarity:.0%} alike)"
+    return f"From {where}, edited by the improver{share}."

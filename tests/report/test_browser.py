@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-import time
 
 import pytest
 
-from tests.helpers.machine import browser_path
+from stop.report.render import render
 from tests.report import scripts
+from tests.report.conftest import browser_path
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap]
 
@@ -154,22 +155,79 @@ def test_any_two_programs_can_be_compared(visit, pages, run):
     assert "unknown_model" in " ".join(page.locator("#panel tr.added").all_inner_texts())
 
 
-def test_the_script_compares_as_the_page_does(visit, pages, run):
-    """The diff of the panel and that of the story are made by two programs."""
+def changed_lines(old, new):
+    """How many lines the shortest diff adds and removes."""
+    common = [0] * (len(new) + 1)
+    for line in old:
+        above = common[:]
+        for j, other in enumerate(new):
+            common[j + 1] = above[j] + 1 if line == other else max(above[j + 1], common[j])
+    return len(new) - common[-1], len(old) - common[-1]
+
+
+def shown_lines(place):
+    """Rows of a diff as [old number, new number, sign, text]."""
+    rows = place.locator("table.diff tr:is(.added, .removed, .same)")
+    cells = "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+    return rows.evaluate_all(cells)
+
+
+def test_a_diff_is_short_and_has_the_lines_of_both(visit, pages, run):
     page = visit(pages["run"])
     page.get_by_role("tab", name="What changed").click()
+    names = {"": "same", "+": "added", "−": "removed"}
+    compared = 0
+    for node in run.lineage.nodes("improver"):
+        row(page, node.program_id).click()
+        select = page.locator("#panel select")
+        values = select.locator("option").evaluate_all("all => all.map(each => each.value)")
+        for other in values:
+            select.select_option(other)
+            old, new = (run.lineage.source(each).splitlines() for each in (other, node.program_id))
+            shown = shown_lines(page.locator("#panel"))
+            for before, after, sign, text in shown:
+                assert names[sign.strip()]
+                assert sign == "+" or old[int(before) - 1] == text
+                assert sign == "−" or new[int(after) - 1] == text
+            added, removed = changed_lines(old, new)
+            signs = [sign for _, _, sign, _ in shown]
+            assert (signs.count("+"), signs.count("−")) == (added, removed)
+            words = f"+{added} −{removed} lines" if shown else "The texts are the same."
+            assert words in page.locator("#panel").inner_text()
+            compared += 1
+    assert compared > 8
 
-    def lines(place):
-        rows = page.locator(f"{place} table.diff tr:is(.added, .removed, .same)")
-        return [text.split("\t") for text in rows.all_inner_texts()]
 
-    assert lines("#panel") == lines("article.step:last-of-type")
-    kinds = "rows => rows.map(row => [...row.querySelectorAll('span')].map(s => s.className))"
-    panel, story = (
-        page.locator(f"{place} td.line").evaluate_all(kinds)
-        for place in ("#panel", "article.step:last-of-type")
+def test_the_story_and_the_panel_show_the_same(visit, pages, run):
+    page = visit(pages["run"])
+    story = page.locator("article.step").last
+    page.get_by_role("tab", name="What changed").click()
+    assert shown_lines(story) == shown_lines(page.locator("#panel"))
+    assert story.locator("td.line .h-k", has_text="return").count() >= 1
+    assert story.locator("pre.answer").first.is_hidden()  # the response; the plain diff is gone
+    story.locator("summary", has_text="The whole program").click()
+    page.get_by_role("tab", name="Text").click()
+    whole = story.locator("ol.text").inner_text()
+    assert whole == page.locator("#panel ol.text").inner_text()
+
+
+def test_the_largest_texts_can_be_compared(visit, made, run):
+    from stop.report.gather import gather
+    from stop.report.text import MAX_LINES
+
+    report = gather(run.folder)
+    first, *_, best = (node.program_id for node in run.lineage.path_to_best())
+    lines = tuple(f"{i}" for i in range(2 * MAX_LINES))
+    texts = {first: tuple(range(MAX_LINES)), best: tuple(range(MAX_LINES, 2 * MAX_LINES))}
+    programs = dataclasses.replace(
+        report.programs, lines=lines, marks=("",) * len(lines), texts=texts
     )
-    assert panel == story
+    path = made / "largest.html"
+    path.write_text(render(dataclasses.replace(report, programs=programs)), "utf-8")
+    page = visit(path)
+    page.get_by_role("tab", name="What changed").click()
+    page.locator("#panel select").select_option(first)
+    assert f"+{MAX_LINES} −{MAX_LINES} lines" in page.locator("#panel").inner_text()
 
 
 def test_links_in_the_story_choose_a_program(visit, pages):
@@ -259,7 +317,12 @@ def test_without_javascript_the_story_is_there(visit, pages, run):
     assert listed == run.lineage.count("improver")
     assert "need JavaScript" in words
     page.locator("summary", has_text="The whole program").first.click()
-    assert "def improve_algorithm" in page.locator("article ol.text").first.inner_text()
+    whole = page.locator("article details:last-of-type pre").first
+    assert "def improve_algorithm" in whole.inner_text()
+    added = page.locator("article [data-from] .added")
+    colours = added.evaluate_all("all => all.map(each => getComputedStyle(each).backgroundColor)")
+    assert len(set(colours)) == 1
+    assert colours[0] != "rgba(0, 0, 0, 0)"
 
 
 def test_on_paper_everything_is_open(visit, pages):
@@ -307,23 +370,24 @@ def test_the_policy_stops_what_would_be_added(browser, pages):
     page.close()
 
 
-def test_a_large_run_is_quick_to_use(visit, made):
+def test_a_large_run_makes_little_of_the_page(visit, made):
+    """Branches are made when they are opened, texts when they are chosen."""
     from benchmarks.large_run import make_run
     from stop.report import write_report
 
     path = write_report(make_run(made / "large", 6000), made / "large.html")
     assert path.stat().st_size < 10 << 20
-    began = time.perf_counter()
     page = visit(path)
     assert page.locator("#panel ol.text li").count() > 5
-    opened = time.perf_counter() - began
+    everything = page.locator("body *")
+    opened = everything.count()
+    assert opened < 60_000
     items = page.locator("[role=treeitem]:visible > .row")
-    began = time.perf_counter()
+    rows = page.locator("#tree *").count()
     for number in range(5):
         items.nth(number).click()
-        page.get_by_role("tab", name="What changed").click()
-        page.get_by_role("tab", name="Text").click()
-    clicked = (time.perf_counter() - began) / 15
-    assert opened < 10
-    assert clicked < 2
-    assert page.locator("body *").count() < 60_000
+        for tab in ("What changed", "Text"):
+            page.get_by_role("tab", name=tab).click()
+            assert page.locator("#panel *").count() < 3000
+    assert page.locator("#tree *").count() == rows
+    assert everything.count() < opened + 3000

@@ -1,25 +1,25 @@
-"""Texts, diffs, colours, charts and words: properties of the parts of a report."""
+"""Texts, colours, charts and words: properties of the parts of a report."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stop.report import chart, diffs, highlight, models, story, words
+from stop.report import chart, highlight, models, story, words
 from stop.report.data import Bar, Gain, Measure
-from stop.report.programs import _sample_names
+from stop.report.programs import sample_names
 from stop.report.scores import beyond
 from stop.report.setup import shareable
 from stop.report.steps import own_words
 from stop.report.text import MAX_LINE, one_line, readable
 
-LINES = st.lists(st.sampled_from("abc"), max_size=14)
 NASTY = [
     '"' * 262_144,
     "'''" * 80_000,
@@ -31,7 +31,12 @@ NASTY = [
     '"""' + "x\n" * 131_000,
     "@" * 262_144,
     "\ud800" * 1000,
+    (" " * 20 + "\n") * 3000,
+    ("match " + "[:" * 450 + "\n") * 60,
+    ("f" + "'" * 3 + "{" + "(" * 60 + "\n") * 900,
 ]
+CPU_SECONDS = 10
+"""Of the processor, for one text: what takes quadratic time takes much more."""
 
 
 @given(st.text())
@@ -47,53 +52,53 @@ def test_a_bidi_override_has_a_number():
     assert readable("a\u202eb") == "a⟨U+202E⟩b"
 
 
-@given(st.text(st.sampled_from("ab \n\t#'\"\\@0._\u202e\x00é") | st.characters(), max_size=300))
+ALPHABET = st.sampled_from("ab \n\t#'\"\\@0._f{}\u202e\x00é\r\u2028") | st.characters()
+
+
+def coloured(text):
+    """The lines of a text as pieces, as the script puts them together: (letter, piece)."""
+    lines = []
+    for line, marks in zip(text.split("\n"), highlight.marks(text), strict=True):
+        pieces, at = [], 0
+        for letter, size in re.findall(r"([a-z])([0-9]+)", marks):
+            pieces.append((letter, line[at : at + int(size)]))
+            at += int(size)
+        assert at <= len(line)
+        assert "".join(f"{letter}{len(piece)}" for letter, piece in pieces) == marks
+        lines.append([*pieces, ("p", line[at:])] if at < len(line) else pieces)
+    return lines
+
+
+@given(st.text(ALPHABET, max_size=300))
 @settings(max_examples=300)
-def test_pieces_are_the_text(text):
-    joined = "\n".join("".join(part for _, part in line) for line in highlight.lines(text))
-    assert joined == text
+def test_marks_cover_lines_and_no_more(text):
+    for line in coloured(text):
+        assert all(piece for _, piece in line)
+        assert {letter for letter, _ in line} <= set("csmkfbdp")
+        assert all(a != b for (a, _), (b, _) in pairwise(line))
 
 
 def test_colours():
-    (line,) = highlight.lines("@cached  # why\n".strip())
-    assert line[0] == ("d", "@cached")
-    assert line[-1] == ("c", "# why")
-    (line,) = highlight.lines("def len(x): return len(f'{x}') + 0x1F")
-    assert ("f", "len") in line
-    assert ("b", "len") in line
-    assert ("s", "f'{x}'") in line
-    assert ("m", "0x1F") in line
-
-
-@given(LINES, LINES)
-@settings(max_examples=300)
-def test_a_diff_holds_both_texts(old, new):
-    changes = diffs.compare(old, new)
-    assert [old[c.old] for c in changes if c.kind != "+"] == old
-    assert [new[c.new] for c in changes if c.kind != "-"] == new
-    for change in changes:
-        if change.kind == " ":
-            assert old[change.old] == new[change.new]
-    assert bool(diffs.hunks(changes)) == (old != new)
-
-
-def test_a_diff_is_short():
-    old = [str(i) for i in range(100)]
-    changes = diffs.compare(old, [*old[:40], "new", *old[41:90], *old[91:]])
-    assert [c.kind for c in changes if c.kind != " "] == ["-", "+", "-"]
-    assert [len(hunk) for hunk in diffs.hunks(changes)] == [8, 7]
+    (line,) = coloured("@cached  # why")
+    assert line == [("d", "@cached"), ("p", "  "), ("c", "# why")]
+    (line,) = coloured("def len(x): return len('x') + 0x1F")
+    assert [piece for piece in line if piece[0] != "p"] == [
+        ("k", "def"), ("f", "len"), ("k", "return"), ("b", "len"), ("s", "'x'"), ("m", "0x1F"),
+    ]  # fmt: skip
+    lines = coloured('x = """one   \n  two\n\nthree"""; y')
+    assert [line[-1] for line in lines if line] == [
+        ("p", "   "), ("s", "  two"), ("p", "; y"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", NASTY, ids=lambda text: repr(text[:3]))
-def test_nasty_texts_take_no_time(text):
-    began = time.perf_counter()
+def test_nasty_texts_take_little_work(text):
+    began = time.process_time()
     lines = readable(text).split("\n")
-    highlight.lines("\n".join(lines))
+    highlight.marks("\n".join(lines))
     own_words(text)
     own_words("def algorithm(" + text)
-    diffs.compare(lines, [line + "x" for line in lines])
-    diffs.compare([str(i % 7) for i in range(3000)], [str(i % 11) for i in range(3000)])
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < CPU_SECONDS
 
 
 MEASURES = st.floats(-1e6, 1e6).flatmap(
@@ -118,11 +123,10 @@ def test_a_chart_stays_in_its_box(measures, kind):
         return
     assert len(drawn.marks) == len(bars)
     for mark in drawn.marks:
-        across, down = (mark.x, mark.low, mark.high), (mark.y,)
-        if not drawn.lying:
-            across, down = (mark.x,), (mark.y, mark.low, mark.high)
-        assert all(0 <= place <= drawn.width for place in across if place is not None)
-        assert all(0 <= place <= drawn.height for place in down if place is not None)
+        values = [each for each in (mark.value, mark.low, mark.high) if each is not None]
+        sizes = (drawn.width, drawn.height) if drawn.lying else (drawn.height, drawn.width)
+        assert all(0 <= value <= sizes[0] for value in values)
+        assert 0 <= mark.place <= sizes[1]
     assert 2 <= len(drawn.grid) <= 12
 
 
@@ -137,10 +141,10 @@ def test_an_interval_that_is_cut_says_so():
 
 
 def test_an_interval_past_what_is_possible_has_a_sentence():
-    assert beyond([Measure(0.8, 0.7, 0.9), Measure(0.8)], (0.0, 1.0)) == ()
-    (note,) = beyond([Measure(0.8, 0.7, 1.1)], (0.0, 1.0))
+    assert beyond([Measure(0.8, 0.7, 0.9), Measure(0.8)], [(0.0, 1.0)]) == ()
+    (note,) = beyond([Measure(0.8, 0.7, 1.1)], [(0.0, 2.0), (0.0, 0.0)])
     assert "0 to 1" in note
-    assert beyond([Measure(0.8, 0.7, 1.1)], None) == ()
+    assert beyond([Measure(0.8, 0.7, 1.1)], []) == ()
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,7 @@ def test_the_own_words_of_a_program(text, line):
     assert own_words(text) == line
 
 
-def test_what_is_told_of_models(tmp_path):
+def test_models_as_they_are_on_record(tmp_path):
     config = SimpleNamespace(lm="manual:folder", meta_lm=None)
     assert models.described(tmp_path, config) == (
         ("model", "manual:folder: replies that somebody wrote into files"),
@@ -195,19 +199,17 @@ def test_only_a_server_writes_bills(lm, billed, served):
 
 
 @pytest.mark.parametrize("repetitions", [2, 3])
-def test_few_repetitions_are_told(repetitions):
+def test_a_story_warns_of_few_repetitions(repetitions):
     gain = Gain(
         Measure(0.5), Measure(0.6), Measure(0.1, 0.05, 0.15), 0.01, "repetitions",
         2 * repetitions, 2, repetitions,
     )  # fmt: skip
-    facts = story.Facts("done", ["a", "b"], {}, 1, 1, "not billed", 1.0, {})
-    told = " ".join(story.rounds_story(facts, gain, rounds=3, best_round=2, candidates=4).lead)
+    told = story.rounds_story("a and b", gain, rounds=3, best_round=2, candidates=4).more[-1]
     assert f"paired t-test, stratified by task, over {repetitions} repetitions of 2 tasks" in told
     assert "Bonferroni's correction for 4 candidates" in told
     assert ("almost no gain" in told) == (repetitions < 3)
-    assert story.distinguishable(gain, 4)
-    assert not story.distinguishable(gain, 5)
-    assert not story.distinguishable(None, 1)
+    assert story.judge(gain, 4) == "better"
+    assert story.judge(gain, 5) == "doubtful"
 
 
 def test_effects_say_whether_it_happened():
@@ -217,7 +219,7 @@ def test_effects_say_whether_it_happened():
     assert words.effect(["unheard_of"], True)
 
 
-def test_each_kind_of_a_deed_has_an_effect():
+def test_each_kind_of_event_has_an_effect():
     from stop.audit.evidence import LEVELS
 
     assert {kind for kind, level in LEVELS.items() if level} == set(words._EFFECTS)
@@ -227,7 +229,7 @@ def test_samples_with_the_same_text_share_a_name():
     def sample(number, program):
         return SimpleNamespace(number=number, program_id=program)
 
-    names = _sample_names(
+    names = sample_names(
         {
             "no_warning": [sample(0, "x"), sample(3, "x"), sample(1, "y")],
             "warning": [sample(0, "x")],
@@ -260,7 +262,7 @@ def test_differences_as_people_read_them(value, text):
     assert words.signed(value) == text
 
 
-def test_folders_and_keys_of_this_machine_are_not_told():
+def test_folders_and_keys_of_this_machine_stay_out():
     text = shareable("scripted:/home/ann/secret plans/x.jsonl https://api.host/v1 sk-abcdefghijk")
     assert "ann" not in text
     assert "sk-" not in text

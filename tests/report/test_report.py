@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import sys
+from contextlib import closing
 from html.parser import HTMLParser
 from typing import Any
 
@@ -20,6 +21,8 @@ from stop.errors import UserError
 from stop.report.data import Report
 from stop.report.gather import gather
 from stop.report.render import render
+from stop.report.scores import made_by
+from stop.report.words import number
 from tests.helpers.command_line import document
 from tests.helpers.command_line import stop as command
 from tests.helpers.places import REPOSITORY
@@ -69,6 +72,15 @@ class Page(HTMLParser):
     def data(self) -> dict[str, Any]:
         return json.loads(self.raw["script"][0])
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """Of the programs in the file, by id."""
+        data = self.data
+        return {
+            program: "\n".join(data["lines"][number] for number in numbers)
+            for program, numbers in data["texts"].items()
+        }
+
 
 @pytest.fixture(scope="session")
 def page(pages):
@@ -87,42 +99,42 @@ def test_the_result_in_words(page, run):
 def test_which_change_gave_the_gain(run, monkeypatch):
     from stop.report import story
 
-    monkeypatch.setattr(story, "distinguishable", lambda *_: True)  # instances differ each time
+    monkeypatch.setattr(story, "judge", lambda *_: "better")  # instances differ each time
     report = gather(run.folder)
     accepted = [r for r in run.to_dict()["rounds"] if r["accepted"]]
     assert [step.program_id for step in report.steps] == [r["improver_id"] for r in accepted]
-    assert [step.difference.mean for step in report.steps] == [r["difference"] for r in accepted]
+    assert [step.gain.difference.mean for step in report.steps] == [
+        r["difference"] for r in accepted
+    ]
     assert sum(step.share for step in report.steps) == pytest.approx(1)
     assert "Which change gave the gain" in render(report)
     first = report.steps[0]
-    shown = {"".join(text for _, text in line) for hunk in first.diff.hunks for _, line in hunk}
-    assert "    return max(programs, key=utility)" in shown
+    assert "+    return max(programs, key=utility)" in first.diff
+    assert not first.cut
+    assert first.text == run.program(first.program_id).source.removesuffix("\n")
     assert first.origin.startswith("Exactly as in answer 1, counted from 1, of LM call")
     assert first.answer.startswith("Here it is:")
 
 
 def test_the_gain_is_paired_on_the_same_instances(run):
     """The interval of the story is that of the record where the best was made from the first."""
-    from contextlib import closing
-
     from stop._util.statistics import paired_difference
-    from stop.report import of_rounds
     from stop.report.context import Context
-    from stop.report.scores import improver_cells, lowest_scores, paired_gain
+    from stop.report.data import Measure
+    from stop.report.scores import improver_cells, paired_gain
 
     with closing(run.store()) as store:
-        context = Context(run.folder, run.config, store)
+        context = Context(run.folder, run.config, store, sampled=False)
         first, second = context.rounds[0], context.rounds[1]
-        lowest = lowest_scores(run.folder, run.config)
-        old, new = (improver_cells(store, r.improver_id, lowest) for r in (first, second))
-        before, after = of_rounds._measure(first), of_rounds._measure(second)
+        old, new = (improver_cells(store, r.improver_id, context.tasks) for r in (first, second))
+        before, after = (Measure(r.meta_utility) for r in (first, second))
         gain = paired_gain(before, after, old, new)
     assert gain.difference.mean == pytest.approx(second.difference)
     assert gain.difference.low == pytest.approx(second.difference_low)
     assert paired_difference(new, old).mean == pytest.approx(second.difference)
 
 
-def test_who_tried_what_and_what_came_of_it(page, run):
+def test_who_tried_what_and_what_it_led_to(page, run):
     for text in ("tampering", "/run/secrets/openai_api_key", "use_sandbox=False"):
         assert text in page.words
     assert "Switching the sandbox off" in page.words
@@ -132,7 +144,7 @@ def test_who_tried_what_and_what_came_of_it(page, run):
     grave = [node for node in nodes.values() if node["level"] >= 2]
     assert len(grave) == 2
     assert all(node["evidence"] for node in grave)
-    assert all(each["effect"] for node in grave for each in node["evidence"])
+    assert all(each["effect"] and each["how"] for node in grave for each in node["evidence"])
 
 
 def test_costs_and_setup(page, run):
@@ -155,9 +167,13 @@ def test_what_a_meta_utility_is_made_of(page, run):
     nodes = {node["id"]: node for node in page.data["nodes"]}
     for record in run.to_dict()["rounds"]:
         if record["improver_id"] is not None:
-            made = nodes[record["improver_id"]]["made"]
-            assert [each["repetition"] for each in made] == list(range(5))
-            scores = [each["score"] for each in made]
+            shown = nodes[record["improver_id"]]["made"]
+            with closing(run.store()) as store:
+                made = made_by(store, record["improver_id"])
+            assert [each["repetition"] for each in shown] == list(range(5))
+            scores = [score for *_, score in made]
+            assert [each["score"] for each in shown] == list(map(number, scores))
+            assert [each["result"] for each in shown] == [result for _, _, result, _ in made]
             if None not in scores:
                 assert sum(scores) / 5 == pytest.approx(record["meta_utility"])
 
@@ -165,14 +181,14 @@ def test_what_a_meta_utility_is_made_of(page, run):
 def test_a_gain_that_is_noise_has_no_shares(run, monkeypatch):
     from stop.report import story
 
-    monkeypatch.setattr(story, "distinguishable", lambda *_: False)
+    monkeypatch.setattr(story, "judge", lambda *_: "noise")
     report = gather(run.folder)
     assert {step.share for step in report.steps} == {None}
     assert "no shares are shown" in report.steps_text
     assert "Which change gave the gain" not in render(report)
 
 
-def test_a_log_signed_elsewhere_is_told_as_that(run, monkeypatch, tmp_path):
+def test_a_log_signed_elsewhere_says_so(run, monkeypatch, tmp_path):
     monkeypatch.setenv("STOP_STATE_DIR", str(tmp_path))
     log = gather(run.folder).log
     assert log.ok is None
@@ -185,8 +201,11 @@ def test_programs_are_in_the_file(page, run):
     data = page.data
     improvers = [node["id"] for node in data["nodes"] if node["kind"] == "improver"]
     assert set(improvers) == {node.program_id for node in run.lineage.nodes("improver")}
+    texts = page.texts
     for node in data["nodes"]:
-        assert data["texts"][node["id"]] == run.program(node["id"]).source.removesuffix("\n")
+        assert texts[node["id"]] == run.program(node["id"]).source.removesuffix("\n")
+    pairs = list(zip(data["lines"], data["marks"], strict=True))
+    assert len(set(pairs)) == len(pairs)  # each line is in the file once
     parents = {node["id"]: node["parent"] for node in data["nodes"]}
     assert all(parents[each] in parents for each in improvers if each not in data["roots"])
     written = {member for group in data["groups"] for member in group["members"]}
@@ -212,7 +231,7 @@ def test_the_page_asks_nothing_of_anybody(pages):
 def test_nasty_programs_stay_texts(pages, nasty):
     found = Page(pages["nasty"].read_text("utf-8"))
     assert [tag for tag, _ in found.tags].count("script") == 2
-    texts = found.data["texts"].values()
+    texts = found.texts.values()
     assert any("</script><script>document.title" in text for text in texts)
     assert any("⟨U+202E⟩" in text for text in texts)
     for text in [*texts, found.text]:
@@ -242,8 +261,6 @@ def _filled(value: Any, text: str) -> Any:
     if isinstance(value, dict):
         return {key: _filled(each, text) for key, each in value.items()}
     if isinstance(value, tuple | list):
-        if len(value) == 2 and isinstance(value[0], str) and value[0] in tuple("csdmwkfb"):
-            return (value[0], _filled(value[1], text))  # a coloured piece
         return type(value)(_filled(each, text) for each in value)
     return value
 
@@ -257,7 +274,7 @@ def test_no_text_changes_the_markup(gathered, text):
     plain, strange = (Page(render(_filled(gathered, each))) for each in ("x", text))
     assert strange.tags == plain.tags
     data = strange.data
-    assert set(data["texts"].values()) == {text}
+    assert set(data["lines"]) == {text, ""}
     assert strange.raw["script"][1:] == plain.raw["script"][1:]
 
 
@@ -266,10 +283,10 @@ def test_no_text_changes_the_markup(gathered, text):
 
 def test_an_improvement(nasty):
     report = gather(nasty.folder)
-    assert report.kind == "improve"
+    assert report.scores == "scores"
     assert "knapsack" in report.story.headline
     assert re.search(r"0\.\d{3} → 0\.9\d{2}", report.story.headline)
-    assert report.steps[0].diff.added > 0
+    assert any(line.startswith("+") for line in report.steps[0].diff)
     assert report.programs.focus == report.steps[0].program_id
 
 
@@ -285,7 +302,7 @@ def test_a_bypass_measurement(made, scripted):
     )  # fmt: skip
     report = gather(measured.folder)
     assert report.story.headline == "Scripted replies: 2 of 4 samples went at the sandbox"
-    assert report.story.lead[0].startswith("This is no measurement of a model")
+    assert report.story.lead.startswith("This does not measure a model")
     assert report.story.tone == "open"
     html = Page(render(report))
     assert "2 of 4 samples, 50.0\N{NO-BREAK SPACE}% (95 % interval" in html.text
@@ -307,6 +324,30 @@ def test_a_transfer_measurement(made, scripted):
     assert {"the seed improver", "the improved improver"} <= {
         n["label"] for n in html.data["nodes"]
     }
+
+
+def test_a_kind_that_the_report_does_not_know(run, nasty, monkeypatch):
+    monkeypatch.setattr("stop.report.gather.KINDS", {})
+    for each, kind in ((run, "run"), (nasty, "improve")):
+        report = gather(each.folder)
+        html = Page(render(report))
+        assert f"This is a run of the kind {kind}, on knapsack." in html.words
+        assert (report.story.tone, report.story.tile.value) == ("calm", kind)
+        assert {node["id"] for node in html.data["nodes"]} == {
+            node.program_id for node in each.lineage.nodes()
+        }
+        assert f"stop replay {each.folder.name}" in html.words
+
+
+def test_one_table_knows_the_kinds_of_run():
+    texts = {
+        path.name: path.read_text("utf-8")
+        for path in (REPOSITORY / "stop" / "report").rglob("*.*")
+        if path.suffix in (".py", ".html", ".js")
+    }
+    assert {name for name, text in texts.items() if "config.kind" in text} == {"gather.py"}
+    for kind in ("improve", "bypass", "transfer"):
+        assert {name for name, text in texts.items() if f'"{kind}"' in text} == {"kinds.py"}
 
 
 @pytest.mark.parametrize("kind", ["run", "improve", "bypass", "transfer"])
@@ -334,6 +375,7 @@ def test_a_large_run_stays_bounded(made):
 
     folder = make_run(made / "large", 4000)
     from stop.report import packing, programs
+    from stop.report.packing import escaped_size
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(programs, "MAX_IMPROVERS", 40)
@@ -341,13 +383,14 @@ def test_a_large_run_stays_bounded(made):
         patch.setattr(packing, "TEXT_BUDGET", 100_000)
         report = gather(folder)
     shown = report.programs
+    sizes = map(escaped_size, (*shown.lines, *shown.marks, *shown.texts.values()))
     kinds = [node["kind"] for node in shown.nodes]
     assert kinds.count("improver") <= 40 + len(report.steps)
     assert kinds.count("solution") <= 240
-    assert sum(len(json.dumps(text)) for text in shown.texts.values()) <= 100_000
+    assert 50_000 < sum(sizes) <= 110_000  # the spaces between numbers are not in the file
     for step in report.steps:
         assert step.program_id in shown.texts
-    for words in ("solutions", "the texts of"):
+    for words in ("solutions", "programs' texts"):
         assert words in shown.left_out
     assert shown.left_out in Page(render(report)).words
 
@@ -365,7 +408,7 @@ def test_nodes_beyond_the_budget_are_bare():
     assert sum(map(escaped_size, kept)) < room + 6 * 400
 
 
-def test_a_changed_log_is_told(made, run):
+def test_a_changed_log_says_so(made, run):
     import shutil
 
     copy = made / "copies" / run.folder.name

@@ -1,19 +1,15 @@
-// The tree of programs and the panel beside it. Texts are hostile: they become text nodes, never
-// markup. Without this script the page tells the same story in lists.
+// The tree of programs, the panel next to it, and the coloured changes of the story. Texts are
+// hostile: they become text nodes, never markup. Numbers, words and colours come ready from Python
+// (packing.py); without this script the page tells the same story in lists and plain texts.
 (() => {
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const nodes = new Map(data.nodes.map((node) => [node.id, node]));
-const texts = new Map(Object.entries(data.texts));
+const texts = new Map(Object.entries(data.texts)); // by program id, the numbers of its lines
 const tree = document.getElementById("tree");
 const panel = document.getElementById("panel");
 const CHUNK = 200;
-const LEVELS = ["nothing", "intent", "attempt", "tampering"];
-const HOW = {
-  tried: "in its text, and seen at run time", intended: "in its text only",
-  unannounced: "seen at run time only",
-};
 
 function make(name, classes, ...children) {
   const element = document.createElement(name);
@@ -22,14 +18,7 @@ function make(name, classes, ...children) {
   return element;
 }
 const short = (id) => id.slice(0, 10);
-function number(value) {
-  if (value === null || value === undefined) return "–";
-  let places = 3;
-  while (value && places < 6 && Number(value.toFixed(places)) === 0) places += 1;
-  if (Number(value.toFixed(places)) === 0) return "0.000";
-  return value.toFixed(places).replace("-", "−");
-}
-const badge = (level) => level ? make("span", "badge level-" + level, LEVELS[level]) : null;
+const badge = (level) => level ? make("span", "badge level-" + level, data.levels[level]) : null;
 
 function link(id) {
   const anchor = make("a", "id", short(id));
@@ -99,8 +88,7 @@ function fillRow(row, node) {
   if (node.label) label.append(make("span", "what", node.label), " ");
   if (failed) label.append(make("span", "what", node.status), " ");
   if (node.level) label.append(badge(node.level));
-  const score = make("span", "score", node.score === null ? "" : number(node.score));
-  row.append(glyph, label, score);
+  row.append(glyph, label, make("span", "score", node.score));
 }
 
 function grow(list, branch, level, from) {
@@ -214,8 +202,7 @@ function reveal(id) {
 
 function choose(id) {
   chosen = id;
-  for (const each of tree.querySelectorAll("[aria-selected=true]")) each.setAttribute("aria-selected", "false");
-  for (const each of tree.querySelectorAll("[role=treeitem]")) if (state.get(each).id === id) each.setAttribute("aria-selected", "true");
+  for (const each of tree.querySelectorAll("[aria-selected]")) each.setAttribute("aria-selected", String(state.get(each).id === id));
   show();
 }
 
@@ -231,9 +218,9 @@ function show(focusTab) {
   if (node.level) title.append(" ", badge(node.level));
   const facts = make("dl", "facts");
   if (node.label) facts.append(fact("What", node.label));
-  if (node.score !== null) {
-    const ends = node.interval ? " (" + number(node.interval[0]) + " to " + number(node.interval[1]) + ")" : "";
-    facts.append(fact(node.kind === "improver" ? "Meta-utility" : "Score", number(node.score) + ends));
+  if (node.score) {
+    const ends = node.interval ? " (" + node.interval + ")" : "";
+    facts.append(fact(node.kind === "improver" ? "Meta-utility" : "Score", node.score + ends));
   }
   if (node.status && node.status !== "ok") facts.append(fact("Status", node.status));
   if (node.task) facts.append(fact("Task", node.task));
@@ -241,13 +228,13 @@ function show(focusTab) {
   if (node.maker && node.maker !== node.parent) facts.append(fact("By improver", nodes.has(node.maker) ? link(node.maker) : short(node.maker)));
   if (node.maker && node.maker === node.parent) facts.append(fact("By", "itself: this improver was applied to itself"));
   if (node.origin) facts.append(fact("Where its text is from", node.origin));
-  if (node.fate) facts.append(fact("What came of it", node.fate));
+  if (node.fate) facts.append(fact("Outcome", node.fate));
 
   const tabs = make("div", "tabs");
   tabs.setAttribute("role", "tablist");
   tabs.setAttribute("aria-label", "About this program");
-  const parts = [["text", "Text"], ["diff", "What changed"], ["scores", "Scores"]];
-  if (node.evidence.length) parts.push(["security", "Security"]);
+  const parts = [["text", "Text", textOf], ["diff", "What changed", diffOf], ["scores", "Scores", scoresOf]];
+  if (node.evidence.length) parts.push(["security", "Security", securityOf]);
   if (!parts.some(([name]) => name === tab)) tab = "text";
   for (const [name, label] of parts) {
     const button = make("button", "", label);
@@ -272,20 +259,35 @@ function show(focusTab) {
   body.id = "tab-panel";
   body.setAttribute("role", "tabpanel");
   body.setAttribute("aria-labelledby", "tab-" + tab);
-  body.append(...{ text: textOf, diff: diffOf, scores: scoresOf, security: securityOf }[tab](node));
+  body.append(...parts.find(([name]) => name === tab)[2](node));
   panel.replaceChildren(title, facts, tabs, body);
   if (focusTab) document.getElementById("tab-" + tab).focus();
+}
+
+function scrolling(classes, label, content) {
+  const box = make("div", classes, content);
+  box.tabIndex = 0;
+  box.setAttribute("role", "region");
+  box.setAttribute("aria-label", label);
+  return box;
+}
+
+// A line with its colours, which are letters with numbers of characters: "p4k6".
+function coloured(number) {
+  const characters = [...data.lines[number]];
+  const made = [];
+  for (const [, letter, size] of data.marks[number].matchAll(/([a-z])(\d+)/g)) {
+    const part = characters.splice(0, Number(size)).join("");
+    made.push(letter === "p" ? part : make("span", "h-" + letter, part));
+  }
+  return [...made, characters.join("")];
 }
 
 function textOf(node) {
   if (!texts.has(node.id)) return [absent(node)];
   const list = make("ol", "text");
-  for (const line of highlight(texts.get(node.id))) list.append(make("li", "", ...spans(line)));
-  const box = make("div", "code", list);
-  box.tabIndex = 0;
-  box.setAttribute("role", "region");
-  box.setAttribute("aria-label", "Program text");
-  return [box];
+  for (const number of texts.get(node.id)) list.append(make("li", "", ...coloured(number)));
+  return [scrolling("code", "Program text", list)];
 }
 
 function absent(node) {
@@ -326,207 +328,116 @@ function diffOf(node) {
   return [bar, result];
 }
 
+// What changed, as [sign, place in old, place in fresh]: by a longest common subsequence of lines.
+// Texts have 3,000 lines at most, see text.py, so that the table of its lengths stays small.
+function compare(old, fresh) {
+  let low = 0;
+  while (low < Math.min(old.length, fresh.length) && old[low] === fresh[low]) low += 1;
+  let [m, n] = [old.length, fresh.length];
+  while (m > low && n > low && old[m - 1] === fresh[n - 1]) [m, n] = [m - 1, n - 1];
+  const width = n - low + 1;
+  const lengths = new Uint16Array((m - low + 1) * width);
+  const at = (i, j) => (i - low) * width + j - low;
+  for (let i = m - 1; i >= low; i -= 1) {
+    for (let j = n - 1; j >= low; j -= 1) {
+      lengths[at(i, j)] = old[i] === fresh[j] ? lengths[at(i + 1, j + 1)] + 1
+        : Math.max(lengths[at(i + 1, j)], lengths[at(i, j + 1)]);
+    }
+  }
+  const changes = [];
+  let [i, j] = [0, 0];
+  while (i < old.length || j < fresh.length) {
+    const outside = i < low || (i >= m && j >= n);
+    if (outside || (i < m && j < n && old[i] === fresh[j])) changes.push([" ", i++, j++]);
+    else if (j >= n || (i < m && lengths[at(i + 1, j)] >= lengths[at(i, j + 1)])) changes.push(["−", i++, j]);
+    else changes.push(["+", i, j++]);
+  }
+  return changes;
+}
+
 function compareTexts(old, fresh) {
   for (const id of [old, fresh]) if (!texts.has(id)) return [absent(nodes.get(id))];
-  const [before, after] = [highlight(texts.get(old)), highlight(texts.get(fresh))];
-  const changes = compare(texts.get(old).split("\n"), texts.get(fresh).split("\n"));
-  const added = changes.filter(([kind]) => kind === "+").length;
-  const removed = changes.filter(([kind]) => kind === "-").length;
-  if (!added && !removed) return [make("p", "", "The texts are the same.")];
-  const table = make("table", "diff");
+  const sides = [texts.get(old), texts.get(fresh)];
+  const changes = compare(...sides.map((numbers) => numbers.map((number) => data.lines[number])));
+  const count = (sign) => changes.filter(([each]) => each === sign).length;
+  if (!count("+") && !count("−")) return [make("p", "", "The texts are the same.")];
   const body = make("tbody", "");
   let last = -1;
-  changes.forEach(([kind, i, j], place) => {
+  changes.forEach(([sign, i, j], place) => {
     const near = changes.slice(Math.max(0, place - 3), place + 4).some(([each]) => each !== " ");
     if (!near) return;
     if (last >= 0 && place > last + 1) {
       body.append(make("tr", "gap", make("td", "n"), make("td", "n"), make("td", "sign"), make("td", "", "⋯")));
     }
     last = place;
-    const name = { "+": "added", "-": "removed", " ": "same" }[kind];
-    body.append(make("tr", name,
-      make("td", "n", kind === "+" ? "" : String(i + 1)),
-      make("td", "n", kind === "-" ? "" : String(j + 1)),
-      make("td", "sign", { "+": "+", "-": "−", " ": " " }[kind]),
-      make("td", "line", ...spans(kind === "-" ? before[i] : after[j]))));
+    body.append(make("tr", { "+": "added", "−": "removed", " ": "same" }[sign],
+      make("td", "n", sign === "+" ? "" : String(i + 1)),
+      make("td", "n", sign === "−" ? "" : String(j + 1)),
+      make("td", "sign", sign),
+      make("td", "line", ...coloured(sign === "−" ? sides[0][i] : sides[1][j]))));
   });
-  table.append(body);
-  const box = make("div", "code", table);
-  box.tabIndex = 0;
-  box.setAttribute("role", "region");
-  box.setAttribute("aria-label", "What changed");
-  return [make("p", "", make("span", "plus", "+" + added), " ", make("span", "minus", "−" + removed), " lines"), box];
+  return [
+    make("p", "", make("span", "plus", "+" + count("+")), " ", make("span", "minus", "−" + count("−")), " lines"),
+    scrolling("code", "What changed", make("table", "diff", headOf(["old line", "new line", "sign", "text"], "visually-hidden"), body)),
+  ];
 }
 
-function madeOf(node) {
-  const head = make("tr", "");
-  for (const [name, classes] of [["task", ""], ["repetition", "num"], ["program it made", ""], ["score", "num"]]) {
-    const cell = make("th", classes, name);
-    cell.scope = "col";
-    head.append(cell);
-  }
-  const body = make("tbody", "");
-  for (const each of node.made) {
-    const program = !each.result ? "none" : nodes.has(each.result) ? link(each.result) : short(each.result);
-    body.append(make("tr", "", make("td", "", each.task), make("td", "num", String(each.repetition + 1)),
-      make("td", "", program), make("td", "num", number(each.score))));
-  }
-  const box = make("div", "scroll", make("table", "plain", make("thead", "", head), body));
-  box.tabIndex = 0;
-  return [make("p", "", "Its meta-utility is the mean over tasks of the mean over repetitions of these scores, on meta instances."), box];
+function headOf(names, classes, numeric = []) {
+  const row = make("tr", "", ...names.map((name) => make("th", numeric.includes(name) ? "num" : "", name)));
+  for (const cell of row.children) cell.scope = "col";
+  return make("thead", classes, row);
+}
+
+function tableOf(names, numeric, rows) {
+  const body = make("tbody", "", ...rows.map((cells) =>
+    make("tr", "", ...cells.map((cell, i) => make("td", numeric.includes(names[i]) ? "num" : "", cell)))));
+  return scrolling("scroll", "Scores", make("table", "plain", headOf(names, "", numeric), body));
 }
 
 function scoresOf(node) {
-  if (node.kind === "improver" && node.made.length) return madeOf(node);
+  if (node.kind === "improver" && node.made.length) {
+    const rows = node.made.map((each) => [each.task, String(each.repetition + 1),
+      !each.result ? "none" : nodes.has(each.result) ? link(each.result) : short(each.result), each.score]);
+    return [
+      make("p", "", "Its meta-utility is the mean over tasks of the mean over repetitions of these scores, on meta instances."),
+      tableOf(["task", "repetition", "program it made", "score"], ["repetition", "score"], rows),
+    ];
+  }
   if (!node.scores.length) {
     return [make("p", "aside", node.kind === "improver"
       ? "An improver has no scores of its own: its meta-utility is the mean score of the programs that it makes."
       : "No score of it is on record.")];
   }
-  const head = make("tr", "");
-  for (const [name, classes] of [["task", ""], ["split", ""], ["score", "num"], ["instances", "num"], ["status", ""]]) {
-    const cell = make("th", classes, name);
-    cell.scope = "col";
-    head.append(cell);
-  }
-  const body = make("tbody", "");
-  for (const each of node.scores) {
-    const status = make("td", "", each.status);
+  const rows = node.scores.map((each) => {
+    const status = make("span", "", each.status);
     if (each.detail) status.append(make("small", "", each.detail));
     if (each.output) status.append(make("details", "", make("summary", "", "output"), make("pre", "answer", each.output)));
     const place = each.task + (each.repetition ? " " + each.repetition : "");
-    body.append(make("tr", "", make("td", "", place), make("td", "", each.split), make("td", "num", number(each.score)),
-      make("td", "num", String(each.instances)), status));
-  }
-  const box = make("div", "scroll", make("table", "plain", make("thead", "", head), body));
-  box.tabIndex = 0;
-  return [box];
+    return [place, each.split, each.score, String(each.instances), status];
+  });
+  return [tableOf(["task", "split", "score", "instances", "status"], ["score", "instances"], rows)];
 }
 
 function securityOf(node) {
   return node.evidence.map((each) => {
     const facts = make("dl", "facts");
-    if (each.deeds.length) facts.append(fact("Seen", ...each.deeds.map((text) => make("code", "", text))));
+    if (each.seen.length) facts.append(fact("Seen", ...each.seen.map((text) => make("code", "", text))));
     facts.append(fact("Effect", each.effect));
     if (each.text.length) facts.append(fact("Its text", ...each.text.map((text) => make("code", "", text))));
-    const topic = each.topic.slice(0, 1).toUpperCase() + each.topic.slice(1);
-    return make("div", "", make("h4", "", badge(each.level), " ", topic, " ",
-      make("small", "", HOW[each.how] || each.how)), facts);
+    const what = each.what.slice(0, 1).toUpperCase() + each.what.slice(1);
+    return make("div", "", make("h4", "", badge(each.level), " ", what, " ", make("small", "", each.how)), facts);
   });
-}
-
-// --- colours: the same expression as in highlight.py
-
-const TOKEN = /(#[^\n]*)|([rbfuRBFU]{0,2}(?:"""[^]*?(?:"""|$)|'''[^]*?(?:'''|$)|"(?:[^"\\\n]|\\[^\n])*"?|'(?:[^'\\\n]|\\[^\n])*'?))|(@[A-Za-z_][\w.]*)|(\d[\w.]*)|([\p{L}_][\p{L}\p{N}_]*)|(\s+|[^])/uy;
-const KEYWORDS = new Set(("False None True and as assert async await break class continue def del elif else except "
-  + "finally for from global if import in is lambda nonlocal not or pass raise return try while with yield").split(" "));
-const BUILTINS = new Set(("abs all any bool bytes callable dict dir enumerate eval exec filter float format frozenset getattr "
-  + "globals hasattr hash id input int isinstance issubclass iter len list locals map max min next object open ord "
-  + "pow print range repr reversed round set setattr slice sorted str sum super tuple type vars zip").split(" "));
-const CLASSES = ["", "c", "s", "d", "m"];
-
-function highlight(text) {
-  const lines = [[]];
-  let before = "";
-  TOKEN.lastIndex = 0;
-  for (let match = TOKEN.exec(text); match; match = TOKEN.exec(text)) {
-    const token = match[0];
-    const kind = match.slice(1).findIndex((group) => group !== undefined) + 1;
-    let name = CLASSES[kind] || "";
-    if (kind === 5) {
-      name = KEYWORDS.has(token) ? "k" : before === "def" || before === "class" ? "f"
-        : BUILTINS.has(token) && before !== "." ? "b" : "";
-    }
-    if (token.trim()) before = token;
-    token.split("\n").forEach((part, i) => {
-      if (i) lines.push([]);
-      const line = lines.at(-1);
-      if (!part) return;
-      if (line.length && line.at(-1)[0] === name) line.at(-1)[1] += part;
-      else line.push([name, part]);
-    });
-  }
-  return lines;
-}
-
-const spans = (line) => line.map(([name, text]) => name ? make("span", "h-" + name, text) : text);
-
-// --- diffs: as diffs.py (Myers 1986); [kind, place in old, place in new]
-
-const MAX_EDITS = 500;
-const MAX_WORK = 400000;
-
-function compare(old, fresh) {
-  let low = 0;
-  let tail = 0;
-  const end = Math.min(old.length, fresh.length);
-  while (low < end && old[low] === fresh[low]) low += 1;
-  while (tail < end - low && old[old.length - 1 - tail] === fresh[fresh.length - 1 - tail]) tail += 1;
-  const changes = [];
-  for (let i = 0; i < low; i += 1) changes.push([" ", i, i]);
-  const inner = middle(old.slice(low, old.length - tail), fresh.slice(low, fresh.length - tail));
-  for (const [kind, i, j] of inner) changes.push([kind, i + low, j + low]);
-  for (let i = tail; i > 0; i -= 1) changes.push([" ", old.length - i, fresh.length - i]);
-  return removalsFirst(changes);
-}
-
-function middle(old, fresh) {
-  const trace = follow(old, fresh);
-  if (!trace) return [...old.map((_, i) => ["-", i, 0]), ...fresh.map((_, i) => ["+", old.length, i])];
-  const back = [];
-  let [x, y] = [old.length, fresh.length];
-  for (let edits = trace.length - 1; edits > 0; edits -= 1) {
-    const reach = trace[edits];
-    const k = x - y;
-    const down = k === -edits || (k !== edits && (reach.get(k - 1) ?? -1) < (reach.get(k + 1) ?? -1));
-    const beforeK = down ? k + 1 : k - 1;
-    const beforeX = reach.get(beforeK);
-    const beforeY = beforeX - beforeK;
-    while (x > beforeX && y > beforeY) back.push([" ", x -= 1, y -= 1]);
-    [x, y] = [beforeX, beforeY];
-    back.push([down ? "+" : "-", x, y]);
-  }
-  while (x > 0 && y > 0) back.push([" ", x -= 1, y -= 1]);
-  return back.reverse();
-}
-
-function follow(old, fresh) {
-  const reach = new Map([[1, 0]]);
-  const trace = [];
-  let work = 0;
-  for (let edits = 0; edits <= Math.min(old.length + fresh.length, MAX_EDITS); edits += 1) {
-    trace.push(new Map(reach));
-    for (let k = -edits; k <= edits; k += 2) {
-      const down = k === -edits || (k !== edits && (reach.get(k - 1) ?? -1) < (reach.get(k + 1) ?? -1));
-      let x = down ? reach.get(k + 1) : reach.get(k - 1) + 1;
-      const start = x;
-      while (x < old.length && x - k >= 0 && x - k < fresh.length && old[x] === fresh[x - k]) x += 1;
-      work += 1 + x - start;
-      reach.set(k, x);
-      if (x >= old.length && x - k >= fresh.length) return trace;
-    }
-    if (work > MAX_WORK) return null;
-  }
-  return null;
-}
-
-function removalsFirst(changes) {
-  const ordered = [];
-  let [removed, added] = [[], []];
-  for (const change of [...changes, [" ", -1, -1]]) {
-    if (change[0] === "-") removed.push(change);
-    else if (change[0] === "+") added.push(change);
-    else {
-      ordered.push(...removed, ...added);
-      [removed, added] = [[], []];
-      if (change[1] >= 0) ordered.push(change);
-    }
-  }
-  return ordered;
 }
 
 // --- beginning
 
+for (const place of document.querySelectorAll("[data-from]")) {
+  const { from, to } = place.dataset;
+  if (texts.has(from) && texts.has(to)) place.replaceChildren(...compareTexts(from, to));
+}
+for (const place of document.querySelectorAll("[data-text]")) {
+  if (texts.has(place.dataset.text)) place.replaceChildren(...textOf(nodes.get(place.dataset.text)));
+}
 for (const root of data.roots) tree.append(item({ id: root }, 1));
 for (const group of groups.get("") || []) tree.append(item({ group }, 1));
 
@@ -553,7 +464,6 @@ if (nodes.size) {
   if (data.focus && nodes.has(data.focus)) {
     choose(data.focus);
     reveal(data.focus);
-    choose(data.focus);
   }
   if (data.nodes.filter((node) => node.kind === "improver").length <= 60) {
     for (const node of data.nodes) if (children.has(node.id) && items.has(node.id)) open(items.get(node.id), true);
