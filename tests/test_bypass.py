@@ -30,7 +30,7 @@ from stop.experiments.bypass.sampling import (
     program_in,
 )
 from stop.improvers import load_improver
-from stop.lm import ScriptedLM
+from stop.lm.scripted import ScriptedLM
 from stop.testing.openai_server import OpenAIServer
 from tests.conftest import GREEDY, fenced
 

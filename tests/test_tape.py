@@ -8,8 +8,8 @@ import pytest
 
 from stop.budget import Budget, Ledger, Spending
 from stop.errors import BudgetExceeded, LMRequestRefused, LMUnavailable
-from stop.lm import ScriptedLM
 from stop.lm.base import LMRequest
+from stop.lm.scripted import ScriptedLM
 from stop.lm.tape import Tape, TapedModel
 from stop.programs import program_id
 from stop.store import ImproverRunRecord, Store

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stop.errors import LMUnavailable
-from stop.lm import LMOptions, LMRequest, OpenAIModel, _clock
+from stop.lm import LMOptions, LMRequest, _clock
 from stop.lm.faults import Listener, Waiting, listening
 from stop.lm.remote.circuit import THRESHOLD, Circuit
+from stop.lm.remote.openai import OpenAIModel
 from stop.lm.remote.wire import Failure
 from stop.testing.openai_server import Fault, OpenAIServer, refused_url
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from stop.budget import Budget, Ledger
 from stop.errors import LMError, LMRequestRefused, LMUnavailable
-from stop.lm import LMOptions, LMRequest, OpenAIModel, _clock
-from stop.lm.base import LMResponse, Usage
+from stop.lm import LMOptions, LMRequest, LMResponse, Usage, _clock
 from stop.lm.faults import CallLog, FaultLog, Shown, Waiting
+from stop.lm.remote.openai import OpenAIModel
 from stop.lm.remote.wire import Failure, Reply, parse_reply, retry_after, status_failure
 from stop.lm.tape import Tape, TapedModel
 from stop.store import Store

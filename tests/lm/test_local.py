@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from stop.errors import LMUnavailable
-from stop.lm import LMOptions, LMRequest, LocalModel, pull_model
+from stop.lm import LMOptions, LMRequest
 from stop.lm.local import model as local_module
 from stop.lm.local import server as local_server
+from stop.lm.local.model import LocalModel
+from stop.lm.local.pull import pull_model
 
 
 async def test_a_file_that_is_no_model(tmp_path: Path) -> None:

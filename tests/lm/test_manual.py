@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from stop.errors import LMRequestRefused, LMUnavailable
-from stop.lm import LMRequest, ManualLM
+from stop.lm import LMRequest
+from stop.lm.manual import ManualLM
 
 ASK = LMRequest("You are good.", "Improve this.", max_tokens=77)
 

@@ -16,7 +16,8 @@ import pytest
 
 import stop.lm
 from stop.errors import ConfigError, LMError, LMRequestRefused, LMUnavailable
-from stop.lm import LMOptions, LMRequest, LMResponse, OpenAIModel
+from stop.lm import LMOptions, LMRequest, LMResponse
+from stop.lm.remote.openai import OpenAIModel
 from stop.testing.openai_server import Fault, OpenAIServer, refused_url
 
 KEY = "sk-proj-AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"

@@ -40,9 +40,9 @@ def test_least_is_below_the_estimate(text: str) -> None:
 
 def test_worst_case_covers_all_responses() -> None:
     request = LMRequest("s", CODE, n=3, max_tokens=7)
-    prompt, completion = tokens.worst_case_tokens(request, requests_sent=3)
-    assert completion == 21
-    assert prompt >= 3 * tokens.estimate_tokens(CODE)
+    bound = tokens.worst_case(request, prompts=3)
+    assert bound.completion_tokens == 21
+    assert bound.prompt_tokens >= 3 * tokens.estimate_tokens(CODE)
 
 
 def test_an_unknown_model_is_estimated() -> None:

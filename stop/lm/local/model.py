@@ -144,9 +144,8 @@ class LocalModel:
 
     def worst_case(self, request: LMRequest) -> Usage:
         """Upper bound of tokens; money is 0."""
-        prompt = tokens.prompt_tokens_estimate(request)
-        sent = -(-request.n // self._side_by_side(prompt, request))
-        return Usage(prompt * sent, request.max_tokens * request.n, usd=0.0, estimated=True)
+        most = self._side_by_side(tokens.prompt_tokens_estimate(request), request)
+        return tokens.worst_case(request, prompts=-(-request.n // most))
 
     def _side_by_side(self, prompt_tokens: int, request: LMRequest) -> int:
         """How many responses to this prompt fit into the context, which they share, at once."""

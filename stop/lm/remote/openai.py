@@ -28,7 +28,8 @@ from stop.lm.remote.circuit import Circuit
 from stop.lm.remote.dialect import Dialect
 from stop.lm.remote.exchange import exchange
 from stop.lm.remote.meter import Meter
-from stop.lm.remote.retry import Pace, persist
+from stop.lm.remote.pace import Pace
+from stop.lm.remote.retry import persist
 from stop.lm.remote.wire import Failure, Reply, final_error
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ class _Account:
     """What happened while one `complete` was served."""
 
     faults: list[str]
-    retries: int = 0
     model: str = ""
     cut: bool = False  # an attempt may have been paid for, although nothing came of it
     error: LMError | None = None  # of one part; the others need not be sent any more
@@ -180,24 +180,22 @@ class OpenAIModel:
             choices=tuple(choices[: request.n]),
             usage=total_usage(usage),
             model=account.model or self._model,
-            retries=account.retries,
+            retries=len(account.faults),
             faults=tuple(account.faults),
         )
 
     def worst_case(self, request: LMRequest) -> Usage:
         """Upper bound of the cost. Except at OpenAI itself, a server may ignore `n`, and then the
         prompt is sent `n` times."""
-        sent = 1 if self._hosted else request.n
-        return self._meter.worst_case(request, requests_sent=sent)
+        return self._meter.worst_case(request, prompts=1 if self._hosted else request.n)
 
     def facts(self) -> dict[str, Any]:
         """`served_as`: name and fingerprint of the models that answered, as the server has them."""
-        list_ = prices.price_list(
-            model=self._model,
-            base_url=self._base_url,
-            per_million=self._options.price_per_million,
-        )
-        return {"base_url": self._url, "served_as": sorted(self._served_as), "prices": list_}
+        return {
+            "base_url": self._url,
+            "served_as": sorted(self._served_as),
+            "prices": self._meter.price_list(),
+        }
 
     async def _send(self, request: LMRequest, n: int, offset: int, account: _Account) -> Reply:
         """One answer of the server to a request for up to `n` choices, at most that many."""
@@ -242,7 +240,6 @@ class OpenAIModel:
     def _note(self, account: _Account, reason: str, detail: str) -> None:
         """The server answered, but not what was asked for."""
         account.faults.append(reason)
-        account.retries += 1
         faults.listener().fault(reason, detail, 0.0, answered=True)
 
     async def _persist(
@@ -269,7 +266,6 @@ class OpenAIModel:
             nonlocal failures
             failures += 1
             account.faults.append(failure.reason)
-            account.retries += 1
             seconds = _clock.now() - began + pause
             faults.listener().fault(failure.reason, failure.detail, seconds)
             if failure.status == 429 and failure.retry_after is not None:
@@ -278,13 +274,7 @@ class OpenAIModel:
                 waiting = faults.Waiting(self.spec, failure.reason, pause, 0.0, outage=False)
                 faults.listener().waiting(waiting)
 
-        outcome = await persist(
-            attempt,
-            gate=self._circuit,
-            patience=self._patience,
-            met_before=lambda: self._met,
-            note=note,
-        )
+        outcome = await persist(attempt, circuit=self._circuit, note=note)
         # Who only waited while others tried in vain has nothing new to tell.
         if isinstance(outcome, Failure) and attempts > failures:
             refused = not outcome.retry and not outcome.outage
@@ -322,7 +312,7 @@ class OpenAIModel:
         """The server may have worked on this attempt, and charge for it."""
         account.cut = True
         part = replace(request, n=body.get("n", 1))
-        faults.listener().cut(self._meter.worst_case(part, requests_sent=1))
+        faults.listener().cut(self._meter.worst_case(part))
 
     def _error(self, failure: Failure, account: _Account) -> LMError:
         if failure.outage:
