@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -29,20 +28,20 @@ def environment(
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What would have been waited for between requests, in seconds; the clock goes on by it."""
-    waited: list[float] = []
-    ahead = 0.0
+    """What would have been waited for between requests, in seconds.
 
-    def now() -> float:
-        return time.monotonic() + ahead
+    The clock goes on by it and by nothing else, so that a busy machine changes no test.
+    """
+    waited: list[float] = []
+    now = 1000.0
 
     async def pause(seconds: float) -> None:
-        nonlocal ahead
+        nonlocal now
         waited.append(seconds)
-        end = now() + seconds
+        end = now + seconds
         await asyncio.sleep(0)
-        ahead += max(end - now(), 0.0)
+        now = max(now, end)
 
-    monkeypatch.setattr(_clock, "now", now)
+    monkeypatch.setattr(_clock, "now", lambda: now)
     monkeypatch.setattr(_clock, "pause", pause)
     return waited

@@ -64,9 +64,11 @@ def test_retry_after(value: str, seconds: float | None) -> None:
 def test_retry_after_as_a_date_is_utc(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
+    now = 1_700_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
     try:
-        date = formatdate(time.time() + 100, usegmt=True).replace("GMT", zone)
-        assert 97 < (retry_after({"retry-after": date}) or 0) <= 100
+        date = formatdate(now + 100, usegmt=True).replace("GMT", zone)
+        assert retry_after({"retry-after": date}) == 100
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -136,11 +138,11 @@ def test_any_error_is_a_failure(status: int, body: Any) -> None:
 def test_long_nonsense_is_read_quickly(nasty: str) -> None:
     from stop.lm.redact import clean
 
-    began = time.monotonic()
+    began = time.thread_time()
     key = "sk-" + "x" * 40
     assert isinstance(parse_reply(nasty.encode(), lambda text: clean(text, key)), Failure)
     status_failure(500, {"error": {"message": nasty, "code": nasty}}, {}, lambda t: clean(t, key))
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2
 
 
 def _failure(message: str, code: str | None = None, **headers: str) -> Failure:
@@ -203,6 +205,7 @@ class World:
 
 async def test_each_fault_is_recorded_with_its_improver_run(store: Store) -> None:
     faults = [Fault.status(429, "slow", retry_after="30"), Fault.status(500, "oops"), Fault("html")]
+    began = time.time()
     with OpenAIServer(["a"], faults=faults) as server:
         world = World(store, server)
         await world.ask()
@@ -211,8 +214,8 @@ async def test_each_fault_is_recorded_with_its_improver_run(store: Store) -> Non
     assert first.improver_run == "run/a"
     assert first.model == "openai:m"
     assert first.detail == "slow"
-    assert 30 <= first.seconds < 33
-    assert abs(first.at - time.time()) < 20
+    assert 30 <= first.seconds <= 31.5
+    assert began <= first.at <= time.time()
     assert isinstance(world.shown[0], Waiting)
     assert "busy" in world.shown[0].text
 
@@ -311,7 +314,7 @@ async def test_who_waits_for_the_server_and_is_given_up_has_cost_nothing(store: 
     waits = asyncio.Event()
     world.log.show = lambda _: waits.set()
     task = asyncio.create_task(world.ask(LMRequest("s", "away")))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await waits.wait()
     await world.taped._tape.aclose(0.0)
     with pytest.raises(asyncio.CancelledError):

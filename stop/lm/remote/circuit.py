@@ -12,7 +12,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, TypeGuard, TypeVar
+from typing import TypeGuard, TypeVar
 
 from stop.lm import _clock, faults
 from stop.lm.remote.pace import asked_for, pause_after
@@ -152,11 +152,11 @@ class _Outage:
     async def turn(self) -> bool:
         """True: it is the caller's turn to try, and `tried` must follow. False: it is over."""
         while not self._over:
-            left = self.next_try - _clock.now()
-            if not self._trying and left <= 0:
+            left = None if self._trying else self.next_try - _clock.now()
+            if left is not None and left <= 0:
                 self._trying = True
                 return True
-            await self._change(None if self._trying else left)
+            await _clock.wait(self._changed, left)
         return False
 
     def tried(self) -> None:
@@ -171,15 +171,3 @@ class _Outage:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-    async def _change(self, seconds: float | None) -> None:
-        """Wait until something changes here, at most that time."""
-        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._changed.wait())]
-        if seconds is not None:
-            waits.append(asyncio.ensure_future(_clock.pause(seconds)))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)

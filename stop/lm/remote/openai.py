@@ -14,7 +14,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -49,9 +49,7 @@ _NO_KEY = "none"
 class _Account:
     """What happened while one `complete` was served."""
 
-    faults: list[str]
-    model: str = ""
-    cut: bool = False  # an attempt may have been paid for, although nothing came of it
+    faults: list[str] = field(default_factory=list)
     error: LMError | None = None  # of one part; the others need not be sent any more
 
 
@@ -141,35 +139,27 @@ class OpenAIModel:
         if client is not None:
             await client.close()
 
-    async def complete(self, request: LMRequest) -> LMResponse:
-        """Exactly `request.n` choices. Raises `LMRequestRefused`, `LMUnavailable` or `LMError`."""
+    async def complete(self, request: LMRequest, *, at_once: int | None = None) -> LMResponse:
+        """As `LanguageModel.complete`, asking for `at_once` choices in one call at most."""
         await self.start()
         faults.listener().tracks()
-        account = _Account(faults=[])
-        try:
-            return await self._complete(request, account)
-        except LMError as error:
-            error.cost_unknown = account.cut
-            raise
-
-    async def _complete(self, request: LMRequest, account: _Account) -> LMResponse:
+        account = _Account()
         choices: list[Choice] = []
         usage: list[Usage] = []
+        model = self._model
         barren = 0
-        while len(choices) < request.n:
-            missing = request.n - len(choices)
+        while (missing := request.n - len(choices)) > 0:
             if usage:
                 faults.listener().asks_again(self.worst_case(replace(request, n=missing)))
-            most = self._dialect.max_n or missing
-            jobs = []
-            for first in range(0, missing, most):
-                n = min(most, missing - first)
-                jobs.append(self._send(request, n, len(choices) + first, account))
-            before = len(choices)
-            for reply in await gather_or_cancel(jobs):
-                choices.extend(reply.choices)
-                usage.append(self._meter.usage(request, reply))
-            barren += len(choices) == before
+            most = min(self._dialect.max_n or missing, at_once or missing)
+            replies = await gather_or_cancel(
+                self._send(request, min(most, missing - first), len(choices) + first, account)
+                for first in range(0, missing, most)
+            )
+            choices += [choice for reply in replies for choice in reply.choices]
+            usage += [self._meter.usage(request, reply) for reply in replies]
+            model = next((reply.model for reply in reversed(replies) if reply.model), model)
+            barren += not any(reply.choices for reply in replies)
             if barren >= MAX_BARREN:
                 raise LMError(
                     f"{self._url} keeps answering without the choices asked for: "
@@ -179,7 +169,7 @@ class OpenAIModel:
         return LMResponse(
             choices=tuple(choices[: request.n]),
             usage=total_usage(usage),
-            model=account.model or self._model,
+            model=model,
             retries=len(account.faults),
             faults=tuple(account.faults),
         )
@@ -204,7 +194,6 @@ class OpenAIModel:
                 raise account.error
             body, reply = await self._answer(request, n, offset, account)
         asked = body.get("n", 1)
-        account.model = reply.model or account.model
         if len(self._served_as) < MOST_NAMES:
             self._served_as.add(" ".join(filter(None, (reply.model, reply.fingerprint))))
         # What is cut off below was paid for as well.
@@ -260,7 +249,7 @@ class OpenAIModel:
                 limit = min(limit, max(outage_left, LAST_TRY_SECONDS))
             elif failures:  # the first attempt may take its time; patience is about the others
                 limit = min(limit, max(started + self._patience - began, 1.0))
-            return await self._attempt(request, body, limit, account)
+            return await self._attempt(request, body, limit)
 
         def note(failure: Failure, pause: float) -> None:
             nonlocal failures
@@ -284,17 +273,16 @@ class OpenAIModel:
         return outcome
 
     async def _attempt(
-        self, request: LMRequest, body: dict[str, Any], limit: float, account: _Account
+        self, request: LMRequest, body: dict[str, Any], limit: float
     ) -> Reply | Failure:
         if self._client is None:
             raise LMError(f"{self!r} was closed while a request was under way")
-        outcome = await exchange(
-            self._client,
-            body,
-            limit,
-            clean=self._clean,
-            on_cut=lambda: self._cut(request, body, account),
-        )
+
+        def cut() -> None:
+            part = replace(request, n=body.get("n", 1))
+            faults.listener().cut(self._meter.worst_case(part))
+
+        outcome = await exchange(self._client, body, limit, clean=self._clean, on_cut=cut)
         if isinstance(outcome, Reply):
             self._met = self._served = True
             faults.listener().answered()
@@ -307,12 +295,6 @@ class OpenAIModel:
         # Where the model has answered before, a proxy answers now in its place.
         page = self._served and outcome.reason == "web page"
         return replace(outcome, server=outcome.server or page)
-
-    def _cut(self, request: LMRequest, body: dict[str, Any], account: _Account) -> None:
-        """The server may have worked on this attempt, and charge for it."""
-        account.cut = True
-        part = replace(request, n=body.get("n", 1))
-        faults.listener().cut(self._meter.worst_case(part))
 
     def _error(self, failure: Failure, account: _Account) -> LMError:
         if failure.outage:
