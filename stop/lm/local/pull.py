@@ -115,7 +115,8 @@ def _check_space(folder: Path, work: Path, model: ModelFile) -> None:
     wanted = max(model.size - stored, 0) + _SLACK
     free = shutil.disk_usage(folder).free
     if free < wanted:
-        raise OSError(errno.ENOSPC, f"{wanted >> 20} MB are wanted, {free >> 20} MB are free")
+        room = f"{wanted >> 20} MB are wanted, {free >> 20} MB are free"
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({room})")
 
 
 @contextlib.contextmanager
@@ -123,10 +124,9 @@ def _disk_errors(folder: Path, model: ModelFile) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            hint = "make room, or name another folder with STOP_MODELS_DIR; what came is kept"
-        else:
-            hint = f"check the folder {folder}, or name another one with STOP_MODELS_DIR"
-        cause = os.strerror(error.errno) if error.errno else str(error)
-        detail = f" ({error.strerror})" if error.strerror and error.strerror != cause else ""
-        raise LMUnavailable(f"cannot store {model.name}: {cause}{detail}", hint=hint) from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise LMUnavailable(
+            f"cannot store {model.name}: {error.strerror or error}",
+            hint=("make room (what came is kept)" if full else f"check the folder {folder}")
+            + ", or name another folder with STOP_MODELS_DIR",
+        ) from error
