@@ -1,7 +1,7 @@
-"""The responses of an earlier run answer: `tape:RUN`, for nothing and without a network.
+"""Answers with the responses of an earlier run: `tape:RUN`, free of charge and without a network.
 
 run.db ─copy─► records ─┬─ of the same place in the same run (its sampling seed says so)
-                        ├─ else the first that nobody had, for as many responses
+                        ├─ else the first not served yet, with as many responses
                         └─ else responses of several records, in the order of their recording
 """
 
@@ -64,7 +64,7 @@ class Record:
 
 
 def read_records(folder: str | Path) -> list[Record]:
-    """All responses that a run recorded, in the order of recording.
+    """Read all responses that a run recorded, in the order of recording.
 
     Raises:
         RunError: there is no run, or a process is at work on it.
@@ -86,7 +86,7 @@ def read_records(folder: str | Path) -> list[Record]:
 def _secret(folder: Path) -> bytes:
     try:
         return (folder / "secret").read_bytes()
-    except OSError:  # then no place can be told, and the order decides
+    except OSError:  # then no place is known, and the order decides
         return b""
 
 

@@ -23,7 +23,7 @@ from stop.lm.faults import CallLog, FaultLog, listening
 
 T = TypeVar("T")
 CallListener = Callable[[LMRequest, LMResponse | None], None]
-"""Called with each request that is really sent: before with None, afterwards with the response."""
+"""Called with each request that is sent: before with None, afterwards with the response."""
 
 
 class TapeRecords(Protocol):
@@ -36,7 +36,9 @@ class TapeRecords(Protocol):
         """Responses that this improver run has paid for, in all its executions."""
         ...
 
-    def recorded(self, scope: str, request: LMRequest, occurrence: int) -> LMResponse | None: ...
+    def recorded(self, scope: str, request: LMRequest, occurrence: int) -> LMResponse | None:
+        """The response of this place, if it was recorded."""
+        ...
 
     def open_request(
         self,
@@ -48,12 +50,12 @@ class TapeRecords(Protocol):
         in_round: int | None,
         worst: Spending,
     ) -> int:
-        """A request is about to be sent, in this round. Until it is recorded or closed, it counts
-        as its worst case."""
+        """Note that a request is about to be sent, in this round; return a number for
+        `close_request`. Until it is recorded or closed, it counts as its worst case."""
         ...
 
     def close_request(self, number: int, cost: Spending | None) -> None:
-        """There will be no response to record: it cost this; None: nothing."""
+        """There will be no response to record: the request cost `cost`; None: nothing."""
         ...
 
     def record(
@@ -65,7 +67,9 @@ class TapeRecords(Protocol):
         response: LMResponse,
         *,
         started: float,
-    ) -> None: ...
+    ) -> None:
+        """Keep a response for good; `started` in seconds since 1970. Durable when this returns."""
+        ...
 
 
 class Tape:
@@ -93,7 +97,8 @@ class Tape:
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def carry_out(self, work: Coroutine[Any, Any, T]) -> T:
-        """Goes on when nobody waits for it any more: it will be paid, so it is recorded."""
+        """Return the result of `work`, which goes on when its caller is cancelled: a response that
+        is paid for is recorded."""
         task = asyncio.create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._done)
@@ -119,7 +124,7 @@ class Tape:
         await asyncio.gather(*left, return_exceptions=True)
 
     def lock(self, scope: str, request: LMRequest, occurrence: int) -> asyncio.Lock:
-        """Held while a response is fetched: who asks the same meanwhile waits for it."""
+        """The lock held while a response is fetched: the same request meanwhile waits for it."""
         return self._locks.setdefault((scope, request.key, request.n, occurrence), asyncio.Lock())
 
 
@@ -168,7 +173,7 @@ class TapedModel(Completer):
         occurrence = self._occurrences[slot]
         self._occurrences[slot] += 1
         while True:
-            # Waiting for room is done here, where it ends when nobody wants the response any more.
+            # Waits for room here, where waiting ends when the response is not wanted any more.
             if response := await self._tape.carry_out(self._fetch(request, occurrence)):
                 return response
             await self._tape.ledger.room(self._worst(request))
@@ -244,7 +249,7 @@ class TapedModel(Completer):
 
 
 def sampling_seed(secret: bytes, scope: str, request_key: str, occurrence: int) -> int:
-    """Of a request in its place in a run; tells equal requests in different places apart."""
+    """Return the sampling seed of a request in its place in a run, a number below 2**31."""
     text = f"lm\0{scope}\0{request_key}\0{occurrence}"
     return int.from_bytes(hmac.digest(secret, text.encode(), "sha256")[:4]) >> 1
 
@@ -252,10 +257,10 @@ def sampling_seed(secret: bytes, scope: str, request_key: str, occurrence: int) 
 def _cost_of_failure(
     error: BaseException, call: CallLog, request: LMRequest, worst: Spending
 ) -> Spending | None:
-    """What a request cost of which no response came; None: nothing.
+    """Return what a request without a response cost; None: nothing.
 
     Given up, cut off in the middle, or a bug: it may have been paid for, so it counts as the worst.
-    A model that tells what it sends is believed: what came counts, and what was cut off at its
+    A model that notes what it sends is believed: what came counts, and what was cut off at its
     worst, as far as that was reserved.
     """
     if call.tracked and isinstance(error, LMError | BudgetExceeded | asyncio.CancelledError):

@@ -35,7 +35,7 @@ class Circuit:
 
     def __init__(self, model: str, patience: float, met_before: Callable[[], bool]) -> None:
         self._model = model
-        self._patience = patience
+        self.patience = patience
         self._met_before = met_before
         self._counts: Counter[str] = Counter()
         self._since = 0.0
@@ -107,7 +107,7 @@ class Circuit:
         seconds = _clock.now() - self._since
         text = f"has not answered for {seconds:.0f} s ({faults.counted(self._counts)})"
         wanted = failure.retry_after or 0.0
-        if wanted > self._patience:
+        if wanted > self.patience:
             text += f" and asks to wait {wanted:.0f} s, more than our patience"
         verdict = replace(failure, retry=False, outage=text)
         self._counts.clear()
@@ -122,12 +122,12 @@ class Circuit:
     def patience_with(self, reason: str) -> float:
         """Seconds over which a failure for this reason is tried again."""
         if reason == "connection" and not self._met_before():
-            return min(self._patience, FIRST_CONTACT_SECONDS)
-        return self._patience
+            return min(self.patience, FIRST_CONTACT_SECONDS)
+        return self.patience
 
     @property
     def _deadline(self) -> float:
-        return self._since + min(map(self.patience_with, self._counts), default=self._patience)
+        return self._since + min(map(self.patience_with, self._counts), default=self.patience)
 
 
 def _away(outcome: object) -> TypeGuard[Failure]:

@@ -5,7 +5,7 @@ complete(request, n)
        ▲                                          │         └─ through the Circuit of this model
        └── fewer choices than asked: the rest ────┘── refused parameter: Dialect learns, again
 
-What goes wrong and what is paid meanwhile is told to `faults.listener()`.
+What goes wrong and what is paid meanwhile goes to `faults.listener()`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stop._util.concurrency import gather_or_cancel
 from stop.errors import ConfigError, LMError, LMUnavailable
-from stop.lm import _clock, faults, prices
+from stop.lm import faults, prices
 from stop.lm.base import Choice, LMRequest, LMResponse, Usage, total_usage
 from stop.lm.options import LMOptions
 from stop.lm.redact import clean, redact
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 DEFAULT_TIMEOUT = 300.0
 DEFAULT_PATIENCE = 900.0
-LAST_TRY_SECONDS = 10.0  # that an attempt may take when patience is over
-SHOWN_PAUSE = 10.0  # seconds; a shorter pause of one request is nobody's business
+SHOWN_PAUSE = 10.0  # seconds; a shorter pause of one request is not worth a line
 MAX_BARREN = 3  # answers without any choice before we give up
 MOST_NAMES = 20  # that a server may have for one model before we lose interest
 _NO_KEY = "none"
@@ -54,7 +54,7 @@ class _Account:
 
 
 class OpenAIModel:
-    """A chat model of any OpenAI-compatible server. See `LanguageModel`.
+    """A chat model of any OpenAI-compatible server (`LanguageModel`).
 
     One request is tried again on 408, 409, 429 (after `Retry-After`), 5xx, timeouts, broken
     connections and malformed bodies, until `patience` seconds have passed (a server that was
@@ -64,8 +64,12 @@ class OpenAIModel:
 
     Args:
         model: its name on the server.
-        options: where the server is, and how to talk to it.
+        options: where the server is, and how to talk to it. By default one request may take 300 s
+            and is tried again over 900 s.
         alive: False once the server will not come back by itself: then nothing is tried again.
+
+    Raises:
+        ConfigError: no model is named, or the base URL is not an address.
     """
 
     def __init__(
@@ -83,7 +87,7 @@ class OpenAIModel:
         url = options.base_url or os.environ.get("OPENAI_BASE_URL", "").strip()
         self._base_url = _checked_url(url or DEFAULT_BASE_URL)
         self._timeout = options.timeout or DEFAULT_TIMEOUT
-        self._patience = DEFAULT_PATIENCE if options.patience is None else options.patience
+        patience = DEFAULT_PATIENCE if options.patience is None else options.patience
         self._url = redact(self._base_url.split("?")[0])  # for people
         self._hosted = urlsplit(self._base_url).hostname == "api.openai.com"
         self._dialect = Dialect(
@@ -97,7 +101,7 @@ class OpenAIModel:
         self._alive = alive
         self._met = False  # it has said something
         self._served = False  # it has given an answer
-        self._circuit = Circuit(self.spec, self._patience, lambda: self._met)
+        self._circuit = Circuit(self.spec, patience, lambda: self._met)
         self._served_as: set[str] = set()
         self._lone = 0  # answers in a row with one choice where several were asked for
 
@@ -212,17 +216,39 @@ class OpenAIModel:
         self, request: LMRequest, n: int, offset: int, account: _Account
     ) -> tuple[dict[str, Any], Reply]:
         """The body that the server took, and what it answered."""
+
+        def note(failure: Failure, seconds: float, pause: float | None) -> None:
+            """Each attempt that fails, except a refusal that may teach us."""
+            if pause is None:
+                if failure.status not in (400, 422):
+                    refused = not failure.retry and not failure.outage
+                    log.fault(failure.reason, failure.detail, seconds, answered=refused)
+                return
+            account.faults.append(failure.reason)
+            log.fault(failure.reason, failure.detail, seconds + pause)
+            if failure.status == 429 and failure.retry_after is not None:
+                self._pace.hold(pause)
+            if pause >= SHOWN_PAUSE and not failure.server:
+                log.waiting(faults.Waiting(self.spec, failure.reason, pause, 0.0, outage=False))
+
+        log = faults.listener()
         tried: set[str] = set()
         while True:
             body = self._dialect.body(request, model=self._model, n=n, offset=offset)
-            outcome = await self._persist(request, body, account)
+            outcome = await persist(
+                partial(self._attempt, request, body),
+                circuit=self._circuit,
+                pace=self._pace,
+                seconds=self._timeout,
+                note=note,
+            )
             if isinstance(outcome, Reply):
                 return body, outcome
             if not self._dialect.adapt(outcome, body, tried):
                 break
             self._note(account, "parameter", outcome.detail)
         if outcome.status in (400, 422):
-            faults.listener().fault(outcome.reason, outcome.detail, 0.0, answered=True)
+            log.fault(outcome.reason, outcome.detail, 0.0, answered=True)
         account.error = self._error(outcome, account)
         raise account.error
 
@@ -230,47 +256,6 @@ class OpenAIModel:
         """The server answered, but not what was asked for."""
         account.faults.append(reason)
         faults.listener().fault(reason, detail, 0.0, answered=True)
-
-    async def _persist(
-        self, request: LMRequest, body: dict[str, Any], account: _Account
-    ) -> Reply | Failure:
-        """As `persist`; each attempt that fails is told, but for a refusal that may teach us."""
-        started = began = _clock.now()
-        attempts = failures = 0
-
-        async def attempt() -> Reply | Failure:
-            nonlocal attempts, began
-            await self._pace.wait()
-            attempts += 1
-            began = _clock.now()
-            limit = self._timeout
-            outage_left = self._circuit.time_left()
-            if outage_left is not None:
-                limit = min(limit, max(outage_left, LAST_TRY_SECONDS))
-            elif failures:  # the first attempt may take its time; patience is about the others
-                limit = min(limit, max(started + self._patience - began, 1.0))
-            return await self._attempt(request, body, limit)
-
-        def note(failure: Failure, pause: float) -> None:
-            nonlocal failures
-            failures += 1
-            account.faults.append(failure.reason)
-            seconds = _clock.now() - began + pause
-            faults.listener().fault(failure.reason, failure.detail, seconds)
-            if failure.status == 429 and failure.retry_after is not None:
-                self._pace.hold(pause)
-            if pause >= SHOWN_PAUSE and not failure.server:
-                waiting = faults.Waiting(self.spec, failure.reason, pause, 0.0, outage=False)
-                faults.listener().waiting(waiting)
-
-        outcome = await persist(attempt, circuit=self._circuit, note=note)
-        # Who only waited while others tried in vain has nothing new to tell.
-        if isinstance(outcome, Failure) and attempts > failures:
-            refused = not outcome.retry and not outcome.outage
-            if outcome.status not in (400, 422):
-                seconds = _clock.now() - began
-                faults.listener().fault(outcome.reason, outcome.detail, seconds, answered=refused)
-        return outcome
 
     async def _attempt(
         self, request: LMRequest, body: dict[str, Any], limit: float
@@ -317,7 +302,7 @@ class OpenAIModel:
             "connection": "check that the server runs and the base URL is right",
         }
         wanted = failure.retry_after
-        if wanted is not None and wanted > self._patience:
+        if wanted is not None and wanted > self._circuit.patience:
             seen += f"; it asks to wait {wanted:.0f} s, more than our patience"
         return LMUnavailable(
             f"no usable answer from {self._url} for {self._model!r} after "
@@ -351,7 +336,7 @@ def _checked_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(
-            f"the base URL {redact(url)!r} is no http(s) address",
+            f"the base URL {redact(url)!r} is not an http(s) address",
             hint="e.g. https://api.openai.com/v1 or http://127.0.0.1:8080/v1",
         )
     return url.rstrip("/")

@@ -7,19 +7,22 @@ from typing import TypeVar
 
 from stop.lm import _clock
 from stop.lm.remote.circuit import Circuit
-from stop.lm.remote.pace import pause_after
+from stop.lm.remote.pace import Pace, pause_after
 from stop.lm.remote.wire import Failure
 
 MAX_MALFORMED = 5  # answers without JSON after which none is expected any more
+LAST_TRY_SECONDS = 10.0  # that an attempt may take when patience is over
 
 T = TypeVar("T")
 
 
 async def persist(
-    attempt: Callable[[], Awaitable[T | Failure]],
+    attempt: Callable[[float], Awaitable[T | Failure]],
     *,
     circuit: Circuit,
-    note: Callable[[Failure, float], None],
+    pace: Pace,
+    seconds: float,
+    note: Callable[[Failure, float, float | None], None],
 ) -> T | Failure:
     """Return the outcome of `attempt`, tried again while it fails in a way that may pass.
 
@@ -27,39 +30,52 @@ async def persist(
     as context would carry the request, and with it the key, into tracebacks.
 
     Args:
-        attempt: sends the request once.
+        attempt: sends the request once; called with the seconds that it may take.
         circuit: of the model. While the server is away it decides which request tries it, when, and
             when to give up; that time does not count as this request's.
-        note: called with each failed attempt that another one follows, and with the seconds of
-            the pause in between.
+        pace: of the model.
+        seconds: that an attempt may take, unless less patience is left.
+        note: called with each attempt that failed, the seconds that it took, and those of the pause
+            before the next one; None after the last.
     """
-    started = _clock.now()
+    started = began = _clock.now()
     waited = 0.0
-    failures = hopeless = 0
+    attempts = failures = hopeless = 0
 
     async def through() -> T | Failure:
         arrived = _clock.now()
 
-        async def counted() -> T | Failure:
-            nonlocal waited
+        async def timed() -> T | Failure:
+            nonlocal attempts, began, waited
             waited += _clock.now() - arrived
-            return await attempt()
+            await pace.wait()
+            attempts += 1
+            began = _clock.now()
+            limit = seconds
+            outage_left = circuit.time_left()
+            if outage_left is not None:
+                limit = min(limit, max(outage_left, LAST_TRY_SECONDS))
+            elif failures:  # the first attempt may take its time; patience is about the others
+                limit = min(limit, max(started + circuit.patience - began, 1.0))
+            return await attempt(limit)
 
-        return await circuit.send(counted)
+        return await circuit.send(timed)
 
-    while True:
-        outcome = await through()
-        if not isinstance(outcome, Failure) or not outcome.retry:
-            return outcome
+    while isinstance(outcome := await through(), Failure) and outcome.retry:
+        took = _clock.now() - began
+        pause = circuit.until_next if outcome.server else None
+        together = pause is not None  # all requests wait in the circuit
+        if pause is None:
+            hopeless += outcome.reason in ("malformed", "web page") and not outcome.server
+            pause = pause_after(outcome, failures + 1)
+            left = circuit.patience_with(outcome.reason) - (_clock.now() - started - waited)
+            if hopeless >= MAX_MALFORMED or pause >= left:
+                break
         failures += 1
-        until_next = circuit.until_next if outcome.server else None
-        if until_next is not None:  # all requests wait together, in the circuit
-            note(outcome, until_next)
-            continue
-        hopeless += outcome.reason in ("malformed", "web page") and not outcome.server
-        pause = pause_after(outcome, failures)
-        left = circuit.patience_with(outcome.reason) - (_clock.now() - started - waited)
-        if hopeless >= MAX_MALFORMED or pause >= left:
-            return outcome
-        note(outcome, pause)
-        await _clock.pause(pause)
+        note(outcome, took, pause)
+        if not together:
+            await _clock.pause(pause)
+    # Who only waited while others tried in vain has nothing new to say.
+    if isinstance(outcome, Failure) and attempts > failures:
+        note(outcome, _clock.now() - began, None)
+    return outcome

@@ -38,7 +38,7 @@ _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{0,12})?")
 _LONGEST_DATE = 64  # characters
 _LONGEST_NAME = 200  # characters
 _LONGEST_WAIT = 7 * 24 * 3600.0  # who asks for more means something else
-_MOST_TOKENS = 10**9  # of one answer; a larger figure is no count
+_MOST_TOKENS = 10**9  # of one answer; a larger figure is not a count
 _READ = 20_000  # characters of a server's words that are looked at
 
 
