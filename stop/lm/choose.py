@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from stop.errors import ConfigError, LMUnavailable
 from stop.lm.base import LanguageModel
-from stop.lm.local.models import pulled_models
 from stop.lm.options import LMOptions
 
 KINDS = {
@@ -78,6 +77,8 @@ def default_spec() -> str:
     """
     if os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL"):
         return f"openai:{os.environ.get('OPENAI_MODEL') or DEFAULT_OPENAI_MODEL}"
+    from stop.lm.local.models import pulled_models  # noqa: PLC0415
+
     pulled = pulled_models()
     if pulled:
         return f"local:{PREFERRED_LOCAL if PREFERRED_LOCAL in pulled else min(pulled)}"
