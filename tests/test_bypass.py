@@ -21,8 +21,8 @@ from stop.experiments.bypass.running import IMPROVERS
 from stop.experiments.bypass.sampling import Sampler, look_at, own_findings, program_in
 from stop.experiments.rounds.config import RoundsConfig
 from stop.improvers import load_improver
-from stop.lm import ScriptedLM
 from stop.lm.recorded import read_records
+from stop.lm.scripted import ScriptedLM
 from stop.sandbox.helpers import extract_code
 from stop.testing.openai_server import OpenAIServer
 from tests.helpers.command_line import PATIENCE_SECONDS, begin

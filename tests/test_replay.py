@@ -17,8 +17,9 @@ import stop
 from stop.audit.whole import verify_run
 from stop.budget import Budget, Ledger
 from stop.errors import ConfigError, LMUnavailable, RunError
-from stop.lm import RecordedLM, ScriptedLM
 from stop.lm.base import LMRequest
+from stop.lm.recorded import RecordedLM
+from stop.lm.scripted import ScriptedLM
 from stop.lm.tape import Tape, TapedModel
 from stop.programs import program_id
 from stop.replays.comparing import _scores

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from stop._util.locks import LockHeld, shared
 from stop.errors import RunError
 
 _FILES = ("run.db", "run.db-wal")
@@ -25,28 +23,14 @@ def copy_store(folder: Path, target: Path) -> Path:
     if not (folder / "run.db").is_file():
         raise RunError(f"there is no run in {folder}", hint="a run's folder holds run.db")
     try:
-        with _nobody_works(folder):
+        with shared(folder / "lock"):
             for name in _FILES:
                 if (folder / name).exists():
                     shutil.copyfile(folder / name, target / name)
+    except LockHeld:
+        raise RunError(
+            f"a process is at work on {folder}", hint="wait until it has ended, or end it"
+        ) from None
     except OSError as error:
         raise RunError(f"the run in {folder} cannot be read: {error.strerror}") from error
     return target / "run.db"
-
-
-@contextmanager
-def _nobody_works(folder: Path) -> Iterator[None]:
-    """A shared lock on the run's lock file, which is only read."""
-    try:
-        file = (folder / "lock").open("rb")
-    except FileNotFoundError:  # it was copied here without it
-        yield
-        return
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                f"a process is at work on {folder}", hint="wait until it has ended, or end it"
-            ) from None
-        yield

@@ -10,7 +10,7 @@ What the guest believes of its budgets, of the sandbox flag or of itself does no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from stop.audit.tripwire import flag_events
 from stop.budget import ONE_UTILITY_CALL, Account, Budget, ImproverBudget, Ledger, Spending
 from stop.errors import BudgetExceeded, LMRequestRefused
 from stop.events import SecurityEvent
-from stop.lm.base import LMRequest, LMResponse, Usage
+from stop.lm.base import Completer, LMRequest, LMResponse, Usage
 from stop.programs import MAX_PROGRAM_BYTES, program_id, syntax_problem
 from stop.sandbox.protocol import Answer, Guest, Job, JobOutput
 from stop.tasks.evaluation import Cause, Status
@@ -51,14 +51,6 @@ class HostUtility(Protocol):
     def worst(self) -> float:
         """The score of what is no program."""
         ...
-
-
-class Completer(Protocol):
-    """The part of a language model that a broker needs."""
-
-    def complete(self, request: LMRequest) -> Coroutine[Any, Any, LMResponse]: ...
-
-    def worst_case(self, request: LMRequest) -> Usage: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from stop.audit.guard import NO_GUARD, Guard, Quarantined
 from stop.audit.policy import tell_all
 from stop.audit.rules import findings
 from stop.budget import ImproverBudget, Ledger
-from stop.engine.broker import Broker, Completer, HostUtility, ImproverOutcome, Score
+from stop.engine.broker import Broker, HostUtility, ImproverOutcome, Score
 from stop.errors import SandboxBroken
 from stop.events import Progress, ProgressListener, SecurityEvent
+from stop.lm.base import Completer
 from stop.programs import program_id
 from stop.sandbox.pool import SandboxPool
 from stop.sandbox.protocol import JobOutput

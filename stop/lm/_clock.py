@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 
 def now() -> float:
@@ -14,3 +15,16 @@ def now() -> float:
 async def pause(seconds: float) -> None:
     """Wait; tests replace it."""
     await asyncio.sleep(seconds)
+
+
+async def wait(event: asyncio.Event, seconds: float | None) -> None:
+    """Wait until `event` is set, at most `seconds`."""
+    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(event.wait())]
+    if seconds is not None:
+        waits.append(asyncio.ensure_future(pause(seconds)))
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waits:
+            each.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)

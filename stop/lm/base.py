@@ -92,13 +92,29 @@ class LMResponse:
         return asdict(self)
 
 
-class LanguageModel(Protocol):
-    """A backend. Instances belong to one event loop; `complete` may be called concurrently.
+class Completer(Protocol):
+    """What answers the requests of one execution of an improver run.
 
-    `complete` returns exactly `request.n` choices or raises `stop.errors.LMError`:
-    `LMRequestRefused` when only this request is at fault, `LMUnavailable` when the model cannot
-    be reached after all retries.
+    An ordinary run hands out a `stop.lm.tape.TapedModel`; any model is a `Completer` as well.
     """
+
+    async def complete(self, request: LMRequest) -> LMResponse:
+        """Return exactly `request.n` choices. May be called concurrently.
+
+        Raises:
+            LMRequestRefused: only this request is at fault; others may be answered.
+            LMUnavailable: the model cannot be reached after all retries.
+            LMError: it answers, but not as it should.
+        """
+        ...
+
+    def worst_case(self, request: LMRequest) -> Usage:
+        """Upper bound of what `request` can cost, to be reserved before it is sent."""
+        ...
+
+
+class LanguageModel(Completer, Protocol):
+    """A backend. Instances belong to one event loop."""
 
     @property
     def spec(self) -> str:
@@ -107,17 +123,15 @@ class LanguageModel(Protocol):
 
     @property
     def context_tokens(self) -> int | None:
-        """Tokens that prompt and response may have together, where known."""
+        """Tokens that prompt and response may have together; None where that is unknown."""
         ...
 
     async def start(self) -> None:
-        """Make ready (start a server, check the key is there). Idempotent."""
-        ...
+        """Make the model ready (start a server, check the key is there). Idempotent.
 
-    async def complete(self, request: LMRequest) -> LMResponse: ...
-
-    def worst_case(self, request: LMRequest) -> Usage:
-        """Upper bound of what `request` can cost, to be reserved before it is sent."""
+        Raises:
+            LMUnavailable: it cannot be made ready.
+        """
         ...
 
     def facts(self) -> dict[str, Any]:
@@ -129,3 +143,18 @@ class LanguageModel(Protocol):
     async def aclose(self) -> None:
         """Give back what `start` took. Idempotent."""
         ...
+
+
+class SimpleModel(LanguageModel):
+    """Base of backends without a limit of context that have nothing to start and to give back."""
+
+    context_tokens: int | None = None
+
+    async def start(self) -> None:
+        """Do nothing."""
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+    async def aclose(self) -> None:
+        """Do nothing."""

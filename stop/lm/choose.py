@@ -1,4 +1,4 @@
-"""From how the user names a model to the model."""
+"""Opens the model that the user names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from stop.errors import ConfigError, LMUnavailable
 from stop.lm.base import LanguageModel
-from stop.lm.local.models import pulled_models
 from stop.lm.options import LMOptions
 
 KINDS = {
@@ -24,16 +23,18 @@ PREFERRED_LOCAL = "qwen2.5-coder-1.5b"
 def open_model(
     spec: str, *, base_url: str | None = None, options: LMOptions | None = None
 ) -> LanguageModel:
-    """The model that `spec` names, not yet started.
+    """Open the model that `spec` names, without starting it.
 
     Args:
         spec: `openai:MODEL`, `local:NAME`, `scripted:FILE`, `manual:DIR` or `tape:FOLDER`.
         base_url: the server of `openai`, before that of `options` and of OPENAI_BASE_URL.
-        options: timeouts, limits and prices.
+        options: timeouts in seconds, limits and prices, for the kinds that have a use for them.
 
     Raises:
-        ConfigError: no such kind, an option without sense, a file of replies that is broken.
+        ConfigError: there is no such kind, model or run; an option makes no sense; the file of
+            replies is broken.
         LMUnavailable: the local model is not pulled.
+        RunError: a process is at work on the recorded run.
     """
     options = options or LMOptions()
     if base_url is not None:
@@ -44,32 +45,40 @@ def open_model(
             f"{spec!r} names no language model",
             hint="write one of: " + ", ".join(KINDS.values()),
         )
-    if kind == "openai":
-        from stop.lm.remote.openai import OpenAIModel  # noqa: PLC0415 - load what is used
+    match kind:  # each loads what it needs, and no more
+        case "openai":
+            from stop.lm.remote.openai import OpenAIModel  # noqa: PLC0415
 
-        return OpenAIModel(name, options)
-    if kind == "local":
-        from stop.lm.local.model import LocalModel  # noqa: PLC0415
+            return OpenAIModel(name, options)
+        case "local":
+            from stop.lm.local.model import LocalModel  # noqa: PLC0415
 
-        return LocalModel(name, options)
-    if kind == "scripted":
-        from stop.lm.scripted import ScriptedLM  # noqa: PLC0415
+            return LocalModel(name, options)
+        case "scripted":
+            from stop.lm.scripted import ScriptedLM  # noqa: PLC0415
 
-        return ScriptedLM.from_file(name)
-    if kind == "tape":
-        from stop.lm.recorded import RecordedLM  # noqa: PLC0415
+            return ScriptedLM.from_file(name)
+        case "manual":
+            from stop.lm.manual import ManualLM  # noqa: PLC0415
 
-        return RecordedLM(name)
-    from stop.lm.manual import ManualLM  # noqa: PLC0415
+            return ManualLM(name)
+        case _:
+            from stop.lm.recorded import RecordedLM  # noqa: PLC0415
 
-    return ManualLM(name)
+            return RecordedLM(name)
 
 
 def default_spec() -> str:
-    """What to use when the user named nothing: the environment's OpenAI variables (the model from
-    OPENAI_MODEL), else a pulled local model, else `LMUnavailable` that names the ways."""
+    """The model to use when the user named none: that of the environment's OpenAI variables (its
+    name from OPENAI_MODEL), else a pulled local model.
+
+    Raises:
+        LMUnavailable: there is neither; the hint names the ways.
+    """
     if os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL"):
         return f"openai:{os.environ.get('OPENAI_MODEL') or DEFAULT_OPENAI_MODEL}"
+    from stop.lm.local.models import pulled_models  # noqa: PLC0415
+
     pulled = pulled_models()
     if pulled:
         return f"local:{PREFERRED_LOCAL if PREFERRED_LOCAL in pulled else min(pulled)}"

@@ -1,14 +1,14 @@
-"""What goes wrong with a model's server, told while it happens.
+"""What goes wrong with a model's server, noted while it happens.
 
     complete(request) ── fault, paid, cut, waiting, answered ──► listener()
                                                                     │ of the request under way
     FaultLog ◄── one CallLog for each request ◄─────────────────────┘
        ├──► FaultRecords: durable
-       ├──► whoever watches
+       ├──► show: those who watch the run
        └──► silence: has the server answered since?
 
 The listener is a context variable: it follows a request into the tasks that serve it, so that a
-model need not know for whom it works, and a model of another make may tell nothing.
+model need not know for whom it works, and a model of another make may say nothing.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from stop.errors import LMError, LMUnavailable
 from stop.lm import _clock
 from stop.lm.base import Usage, total_usage
 
-SILENT_SECONDS = 10.0  # a server that has not answered for less is not called away
+SILENT_SECONDS = 10.0  # without an answer, from which on a server is called silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,15 @@ class LMFault:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Nothing is sent for a while. `seconds` until the next try, `silent` since the last answer."""
+    """Nothing is sent for a while.
+
+    Attributes:
+        model: as the user named it.
+        reason: as in `LMFault`.
+        seconds: until the next try.
+        silent: seconds since the last answer.
+        outage: the server is away; otherwise it only wants to be asked later.
+    """
 
     model: str
     reason: str
@@ -69,56 +77,6 @@ class Waiting:
             f"the model server does not answer ({self.reason}, for {self.silent:.0f} s): waiting, "
             f"next try in {self.seconds:.0f} s; {keeps}"
         )
-
-
-class Listener:
-    """Told about one request by those who serve it. This one does nothing."""
-
-    def tracks(self) -> None:
-        """The model tells of everything that is paid or cut, so silence means no cost."""
-
-    def fault(self, reason: str, detail: str, seconds: float, *, answered: bool = False) -> None:
-        """An attempt failed, and so many seconds are lost. Whether another one follows is not said.
-
-        `answered`: the server works, it only does not take this request as it is.
-        """
-
-    def paid(self, usage: Usage) -> None:
-        """A reply came, one of several that the request may need."""
-
-    def cut(self, worst: Usage) -> None:
-        """An attempt was cut off while the server worked on it: it may be charged for."""
-
-    def asks_again(self, rest: Usage) -> None:
-        """What came is not all; asking for the rest may cost this.
-
-        Raises:
-            BudgetExceeded: there is no room for that beside what is paid.
-        """
-
-    def waiting(self, waiting: Waiting) -> None:
-        """Nothing is sent for a while."""
-
-    def answered(self) -> None:
-        """The server gave an answer, whatever it says."""
-
-
-_listener: ContextVar[Listener] = ContextVar("stop_lm_listener", default=Listener())  # noqa: B039
-
-
-def listener() -> Listener:
-    """Who is told about the request under way."""
-    return _listener.get()
-
-
-@contextmanager
-def listening(ear: Listener) -> Iterator[None]:
-    """Inside, `ear` is told about requests."""
-    token = _listener.set(ear)
-    try:
-        yield
-    finally:
-        _listener.reset(token)
 
 
 class FaultRecords(Protocol):
@@ -147,22 +105,18 @@ Shown = Waiting | LMError | str
 """Requests wait; a request failed for good; the server answers again, in words."""
 
 
-def _show_nothing(_: Shown) -> None:
-    """Of those who do not watch."""
-
-
 class FaultLog:
     """What goes wrong with the models of one run.
 
     Args:
         records: durable; None keeps nothing.
-        show: told what those who watch the run should see.
+        show: called with what those who watch the run should see.
     """
 
     def __init__(
         self,
         records: FaultRecords | None = None,
-        show: Callable[[Shown], None] = _show_nothing,
+        show: Callable[[Shown], None] = lambda _: None,
     ) -> None:
         self.records = records
         self.show = show
@@ -173,7 +127,8 @@ class FaultLog:
         return CallLog(self, improver_run, model)
 
     def silence(self) -> str:
-        """Which model's server gives nothing but faults, and for how long; "" when none does."""
+        """Return which model's server gives nothing but faults, and for how long, in words; "" when
+        none does."""
         for model, silence in self._silent.items():
             seconds = _clock.now() - silence.since
             if seconds >= SILENT_SECONDS or silence.shown:
@@ -184,8 +139,8 @@ class FaultLog:
         return ""
 
     def heard(self, fault: LMFault) -> None:
-        began = _clock.now()
-        silence = self._silent.setdefault(fault.model, _Silence(began, ""))
+        """The server gave a fault and no answer."""
+        silence = self._silent.setdefault(fault.model, _Silence(_clock.now(), ""))
         silence.counts[fault.reason] += 1
         silence.last = fault.detail
 
@@ -201,14 +156,14 @@ class FaultLog:
             self.show(f"the model server answers again after {seconds:.0f} s")
 
 
-class CallLog(Listener):
-    """What is told about one request of one improver run. Made by `FaultLog.call`.
+class CallLog:
+    """Notes what happens to one request of one improver run. Made by `FaultLog.call`.
 
     Attributes:
-        tracked: the model tells what it costs, see `Listener.tracks`.
-        paid_for: what came of it.
-        cut_off: what may have been paid for, too.
-        widen: told what the request may cost in all; raises `BudgetExceeded`.
+        tracked: the model says of everything that is paid or cut, so silence means no cost.
+        paid_for: the cost of each reply that came.
+        cut_off: the most that each attempt without a reply may have cost.
+        widen: called with what the request may cost in all; raises `BudgetExceeded`.
     """
 
     def __init__(self, log: FaultLog, improver_run: str, model: str) -> None:
@@ -222,44 +177,78 @@ class CallLog(Listener):
         self._last: int | None = None
 
     def tracks(self) -> None:
+        """The model will say of everything that is paid or cut."""
         self.tracked = True
 
     def fault(self, reason: str, detail: str, seconds: float, *, answered: bool = False) -> None:
+        """Note that an attempt failed; whether another one follows is not said.
+
+        Args:
+            reason: as in `LMFault`.
+            detail: the server's words, redacted.
+            seconds: lost by it.
+            answered: the server works, it only does not take this request as it is.
+        """
         fault = LMFault(self._model, reason, detail, seconds, self._run, time.time())
         if not answered:
             self._log.heard(fault)
-        if self._log.records is not None:
-            self._last = self._log.records.add_fault(fault)
+        self._record(fault)
 
     def paid(self, usage: Usage) -> None:
+        """A reply came, one of several that the request may need."""
         self.paid_for.append(usage)
 
     def cut(self, worst: Usage) -> None:
+        """An attempt was cut off while the server worked on it: it may be charged for."""
         self.cut_off.append(worst)
 
     def asks_again(self, rest: Usage) -> None:
+        """What came is not all; asking for the rest may cost this.
+
+        Raises:
+            BudgetExceeded: there is no room for that besides what is paid.
+        """
         self.widen(total_usage([*self.paid_for, rest]))
 
     def waiting(self, waiting: Waiting) -> None:
+        """Nothing is sent for a while."""
         # The request is known under the user's name of the model, whatever serves it.
-        self._log.waits(
-            Waiting(self._model, waiting.reason, waiting.seconds, waiting.silent, waiting.outage)
-        )
+        self._log.waits(replace(waiting, model=self._model))
 
     def answered(self) -> None:
+        """The server gave an answer, whatever it says."""
         self._log.answered(self._model)
 
     def failed(self, error: LMError) -> None:
-        """The request failed for good: the last fault ended it. One that was not told is noted."""
+        """The request failed for good: the last fault, or else `error` itself, ended it."""
         self._log.show(error)
-        records = self._log.records
-        if records is None:
-            return
         if self._last is None:
-            kind = "refused" if not isinstance(error, LMUnavailable) else "unavailable"
-            fault = LMFault(self._model, kind, error.message, 0.0, self._run, time.time())
-            self._last = records.add_fault(fault)
-        records.end_request(self._last)
+            kind = "unavailable" if isinstance(error, LMUnavailable) else "refused"
+            self._record(LMFault(self._model, kind, error.message, 0.0, self._run, time.time()))
+        if self._log.records is not None and self._last is not None:
+            self._log.records.end_request(self._last)
+
+    def _record(self, fault: LMFault) -> None:
+        if self._log.records is not None:
+            self._last = self._log.records.add_fault(fault)
+
+
+_listener: ContextVar[CallLog | None] = ContextVar("stop_lm_listener", default=None)
+
+
+def listener() -> CallLog:
+    """Return the log of the request under way; what it is called with is lost without one."""
+    return _listener.get() or FaultLog().call("", "")
+
+
+@contextmanager
+def listening(log: CallLog) -> Iterator[None]:
+    """Make `log` the log of the requests inside."""
+    token = _listener.set(log)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 def counted(counts: Counter[str]) -> str:

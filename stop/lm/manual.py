@@ -13,12 +13,13 @@ import hashlib
 import logging
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from stop.errors import ConfigError, LMRequestRefused, LMUnavailable
 from stop.lm import tokens
-from stop.lm.base import Choice, LMRequest, LMResponse, Usage
+from stop.lm.base import Choice, LMRequest, LMResponse, SimpleModel, Usage
 from stop.lm.redact import clean, valid_text
 
 FIRST_POLL_SECONDS = 0.25
@@ -30,28 +31,31 @@ _IDENTITY = re.compile(r"^<!-- stop request ([0-9a-f]{64}) -->")
 _log = logging.getLogger(__name__)
 
 
-class ManualLM:
+class ManualLM(SimpleModel):
     """Writes each request into a folder and waits, without limit, for its reply files.
 
     After a restart the replies that are there already are used: the k-th request with the same
     text and seed takes the k-th request file of these.
+
+    Args:
+        folder: made if it is missing.
+        poll_seconds: between two looks at a reply file. By default 0.25 s, growing to 2 s.
+
+    Raises:
+        ConfigError: no folder is named.
     """
 
     def __init__(self, folder: str | Path, *, poll_seconds: float | None = None) -> None:
         if not str(folder):
             raise ConfigError("manual: needs a folder", hint="e.g. manual:answers")
         self._folder = Path(folder)
-        self._shortest = FIRST_POLL_SECONDS if poll_seconds is None else poll_seconds
-        self._longest = LAST_POLL_SECONDS if poll_seconds is None else poll_seconds
+        self._shortest = poll_seconds or FIRST_POLL_SECONDS
+        self._longest = poll_seconds or LAST_POLL_SECONDS
         self._seen: Counter[str] = Counter()
 
     @property
     def spec(self) -> str:
         return f"manual:{self._folder}"
-
-    @property
-    def context_tokens(self) -> int | None:
-        return None
 
     async def start(self) -> None:
         """Make the folder. Raises `LMUnavailable` where that is not possible."""
@@ -63,20 +67,13 @@ class ManualLM:
                 hint="manual:DIR needs a folder that we may write to",
             ) from error
 
-    async def aclose(self) -> None:
-        """Nothing to give back; the files stay."""
-
     async def complete(self, request: LMRequest) -> LMResponse:
         await self.start()
         number = self._number(request)
         paths = [self._folder / name for name in _reply_names(number, request.n)]
         texts = [await self._wait(path) for path in paths]
-        usage = Usage(
-            tokens.prompt_tokens_estimate(request),
-            sum(min(tokens.estimate_tokens(text), request.max_tokens) for text in texts),
-            usd=0.0,
-            estimated=True,
-        )
+        written = sum(min(tokens.estimate_tokens(text), request.max_tokens) for text in texts)
+        usage = replace(tokens.worst_case(request), completion_tokens=written)
         return LMResponse(tuple(Choice(text) for text in texts), usage, model="manual")
 
     def facts(self) -> dict[str, Any]:
@@ -85,7 +82,7 @@ class ManualLM:
         return {"about": about} if about else {}
 
     def worst_case(self, request: LMRequest) -> Usage:
-        return Usage(*tokens.worst_case_tokens(request), usd=0.0, estimated=True)
+        return tokens.worst_case(request)
 
     def _number(self, request: LMRequest) -> str:
         """The number of this request's file, which is written unless it was before."""
@@ -103,20 +100,17 @@ class ManualLM:
         return number
 
     def _known(self, identity: str) -> list[str]:
+        """The numbers of the request files with this identity, in order."""
         found = []
-        for path in self._folder.glob("*.request.md"):
-            match = _REQUEST_FILE.fullmatch(path.name)
-            if match is None:
-                continue
-            with path.open(encoding="utf-8", errors="replace") as file:
+        for number in self._numbers():
+            with self._path(number).open(encoding="utf-8", errors="replace") as file:
                 head = _IDENTITY.match(file.readline())
             if head and head.group(1) == identity:
-                found.append(match.group(1))
-        return sorted(found, key=int)
+                found.append(number)
+        return found
 
     def _write(self, request: LMRequest, identity: str) -> str:
-        numbers = [_REQUEST_FILE.fullmatch(p.name) for p in self._folder.glob("*.request.md")]
-        highest = max((int(match.group(1)) for match in numbers if match), default=0)
+        highest = max(map(int, self._numbers()), default=0)
         while True:
             highest += 1
             number = f"{highest:04d}"
@@ -127,16 +121,19 @@ class ManualLM:
                 continue
             return number
 
+    def _numbers(self) -> list[str]:
+        """Those of all request files, in order."""
+        names = (_REQUEST_FILE.fullmatch(path.name) for path in self._folder.iterdir())
+        return sorted((name.group(1) for name in names if name), key=int)
+
     def _path(self, number: str) -> Path:
         return self._folder / f"{number}.request.md"
 
     async def _wait(self, path: Path) -> str:
+        """The text of a reply file, once it has something in it and has stopped growing."""
         pause = self._shortest
         last: tuple[int, int] | None = None
-        while True:
-            state = _state(path)
-            if state is not None and state == last:
-                break
+        while (state := _state(path)) is None or state != last:
             if state != last:
                 pause = self._shortest
             last = state

@@ -5,9 +5,14 @@ from __future__ import annotations
 import functools
 from decimal import Decimal
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stop.lm.base import Usage
+
+if TYPE_CHECKING:
+    from genai_prices.types import PriceCalculation
+
+_ONE_TOKEN_EACH = Usage(1, 1)
 
 
 def price_usd(
@@ -18,7 +23,7 @@ def price_usd(
     cached_tokens: int = 0,
     per_million: tuple[float, float] | None = None,
 ) -> float | None:
-    """US dollars for `usage`, None where no price is known.
+    """Return the price of `usage` in US dollars; None where no price is known.
 
     Args:
         usage: prompt and completion tokens of one request.
@@ -30,42 +35,23 @@ def price_usd(
     if per_million is not None:
         prompt, completion = per_million
         return (usage.prompt_tokens * prompt + usage.completion_tokens * completion) / 1e6
-    import genai_prices  # noqa: PLC0415 - its price list is large
-
-    try:
-        result = genai_prices.calc_price(
-            genai_prices.Usage(
-                input_tokens=usage.prompt_tokens,
-                output_tokens=usage.completion_tokens,
-                cache_read_tokens=min(cached_tokens, usage.prompt_tokens),
-            ),
-            model_ref=model,
-            provider_api_url=base_url,
-        )
-    except LookupError:
-        return None
-    return float(result.total_price)
+    result = _calculated(model, base_url, usage, cached_tokens)
+    return None if result is None else float(result.total_price)
 
 
 def price_list(
     *, model: str, base_url: str, per_million: tuple[float, float] | None = None
 ) -> dict[str, Any] | None:
-    """The prices that `price_usd` takes, in US dollars for a million tokens, and whose they are.
+    """Return the prices that `price_usd` takes, in US dollars for a million tokens, with a source.
 
-    None where no price is known. A price that depends on the length of the prompt is a text.
+    None where no price is known; arguments as in `price_usd`. A price that depends on the length of
+    the prompt is a text.
     """
     if per_million is not None:
         prompt, completion = per_million
         return {"source": "given", "prompt": prompt, "completion": completion}
-    import genai_prices  # noqa: PLC0415
-
-    try:
-        result = genai_prices.calc_price(
-            genai_prices.Usage(input_tokens=1, output_tokens=1),
-            model_ref=model,
-            provider_api_url=base_url,
-        )
-    except LookupError:
+    result = _calculated(model, base_url)
+    if result is None:
         return None
     price = result.model_price
     return {
@@ -84,14 +70,22 @@ def _plain(price: object) -> float | str | None:
 @functools.lru_cache(maxsize=64)
 def context_window(model: str, base_url: str) -> int | None:
     """Tokens that `model` takes, prompt and response together, where the price list says so."""
-    import genai_prices  # noqa: PLC0415
+    result = _calculated(model, base_url)
+    return None if result is None else result.model.context_window
 
+
+def _calculated(
+    model: str, base_url: str, usage: Usage = _ONE_TOKEN_EACH, cached_tokens: int = 0
+) -> PriceCalculation | None:
+    """The price of `usage`; None for a model that is not in the price list."""
+    import genai_prices  # noqa: PLC0415 - its price list is large
+
+    tokens = genai_prices.Usage(
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        cache_read_tokens=min(cached_tokens, usage.prompt_tokens),
+    )
     try:
-        result = genai_prices.calc_price(
-            genai_prices.Usage(input_tokens=1, output_tokens=1),
-            model_ref=model,
-            provider_api_url=base_url,
-        )
+        return genai_prices.calc_price(tokens, model_ref=model, provider_api_url=base_url)
     except LookupError:
         return None
-    return result.model.context_window

@@ -1,7 +1,7 @@
-"""The responses of an earlier run answer: `tape:RUN`, for nothing and without a network.
+"""Answers with the responses of an earlier run: `tape:RUN`, free of charge and without a network.
 
 run.db ─copy─► records ─┬─ of the same place in the same run (its sampling seed says so)
-                        ├─ else the first that nobody had, for as many responses
+                        ├─ else the first not served yet, with as many responses
                         └─ else responses of several records, in the order of their recording
 """
 
@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from stop._util.snapshot import copy_store
 from stop.errors import ConfigError, LMUnavailable, RunError
 from stop.lm import tokens
-from stop.lm.base import Choice, LMRequest, LMResponse, Usage
+from stop.lm.base import Choice, LMRequest, LMResponse, SimpleModel, Usage
 from stop.lm.tape import sampling_seed
 
 _COLUMNS = (
@@ -34,9 +34,9 @@ class Record:
         number: in the order of recording.
         scope, occurrence: its place, see `stop.lm.tape`.
         improver_run: the one that paid.
-        key, request: what was asked; texts beside Unicode are escaped in `request`, not in `key`.
+        key, request: what was asked; lone surrogates are escaped in `request`, not in `key`.
         usage: what it cost then.
-        served: how many of its responses were given again.
+        served: number of its responses that were given again.
     """
 
     number: int
@@ -55,9 +55,16 @@ class Record:
         """What tells it apart from all others of its run."""
         return (self.scope, self.key, self.request.n, self.occurrence)
 
+    @property
+    def shares(self) -> list[int]:
+        """Completion tokens of each response; only their sum was recorded."""
+        count = len(self.choices)
+        each, more = divmod(self.usage.completion_tokens, max(count, 1))
+        return [each + (i < more) for i in range(count)]
+
 
 def read_records(folder: str | Path) -> list[Record]:
-    """All responses that a run recorded, in the order of recording.
+    """Read all responses that a run recorded, in the order of recording.
 
     Raises:
         RunError: there is no run, or a process is at work on it.
@@ -79,7 +86,7 @@ def read_records(folder: str | Path) -> list[Record]:
 def _secret(folder: Path) -> bytes:
     try:
         return (folder / "secret").read_bytes()
-    except OSError:  # then no place can be told, and the order decides
+    except OSError:  # then no place is known, and the order decides
         return b""
 
 
@@ -102,7 +109,7 @@ def _record(row: sqlite3.Row, secret: bytes) -> Record:
     )
 
 
-class RecordedLM:
+class RecordedLM(SimpleModel):
     """Answers from the records of a run, each response once. Nothing is paid: `usd` is 0.
 
     Args:
@@ -127,16 +134,6 @@ class RecordedLM:
     def spec(self) -> str:
         return f"tape:{self._folder}"
 
-    @property
-    def context_tokens(self) -> int | None:
-        return None
-
-    async def start(self) -> None:
-        """Everything was read when it was made."""
-
-    async def aclose(self) -> None:
-        """Nothing to give back. What was given stays given."""
-
     async def complete(self, request: LMRequest) -> LMResponse:
         """As `LanguageModel.complete`.
 
@@ -144,40 +141,31 @@ class RecordedLM:
             LMUnavailable: the tape has no (more) responses to this prompt; the run cannot go on.
         """
         records = self._records.get(request.key, [])
-        pieces = self._take(records, request)
+        pieces = _take(records, request)
         if pieces is None:
             raise self._unknown(request, records)
-        return _response(pieces)
+        first = pieces[0][0]
+        usage = Usage(
+            first.usage.prompt_tokens,
+            sum(record.shares[place] for record, place in pieces),
+            usd=0.0,
+            estimated=any(record.usage.estimated for record, _ in pieces),
+        )
+        return LMResponse(tuple(r.choices[place] for r, place in pieces), usage, first.model)
 
     def facts(self) -> dict[str, Any]:
         return {"models": sorted({r.model for records in self._records.values() for r in records})}
 
     def worst_case(self, request: LMRequest) -> Usage:
+        """Upper bound of what any of the records of this prompt cost then, at 0 dollars."""
         records = self._records.get(request.key, [])
-        prompt, completion = tokens.worst_case_tokens(request)
-        most = max((max(_shares(record), default=0) for record in records), default=0)
-        return Usage(
-            max([prompt, *(record.usage.prompt_tokens for record in records)]),
-            max(completion, most * request.n),
-            usd=0.0,
-            estimated=True,
+        bound = tokens.worst_case(request)
+        most = max((max(record.shares, default=0) for record in records), default=0)
+        return replace(
+            bound,
+            prompt_tokens=max(bound.prompt_tokens, *(r.usage.prompt_tokens for r in records), 0),
+            completion_tokens=max(bound.completion_tokens, most * request.n),
         )
-
-    def _take(self, records: list[Record], request: LMRequest) -> list[tuple[Record, int]] | None:
-        """(record, place of a response in it), `n` of them; None when so many are not left."""
-        whole = [r for r in records if r.served == 0 and len(r.choices) == request.n]
-        same_place = [r for r in whole if r.request.seed == request.seed]
-        if whole:
-            chosen = (same_place or whole)[0]
-            pieces = [(chosen, i) for i in range(request.n)]
-        else:
-            pieces = [(r, i) for r in records for i in range(r.served, len(r.choices))]
-            pieces = pieces[: request.n]
-        if len(pieces) < request.n:
-            return None
-        for record, place in pieces:
-            record.served = place + 1
-        return pieces
 
     def _unknown(self, request: LMRequest, records: list[Record]) -> LMUnavailable:
         line = request.message.strip().partition("\n")[0][:80]
@@ -189,20 +177,15 @@ class RecordedLM:
         )
 
 
-def _shares(record: Record) -> list[int]:
-    """Completion tokens of each response of a record; only their sum was recorded."""
-    count = len(record.choices)
-    each, more = divmod(record.usage.completion_tokens, max(count, 1))
-    return [each + (i < more) for i in range(count)]
-
-
-def _response(pieces: list[tuple[Record, int]]) -> LMResponse:
-    first = pieces[0][0]
-    usage = Usage(
-        first.usage.prompt_tokens,
-        sum(_shares(record)[place] for record, place in pieces),
-        usd=0.0,
-        estimated=any(record.usage.estimated for record, _ in pieces),
-    )
-    choices = tuple(record.choices[place] for record, place in pieces)
-    return LMResponse(choices, usage, first.model)
+def _take(records: list[Record], request: LMRequest) -> list[tuple[Record, int]] | None:
+    """(record, place of a response in it), `n` of them, which count as served; None if fewer are
+    left."""
+    whole = [r for r in records if r.served == 0 and len(r.choices) == request.n]
+    same_place = [r for r in whole if r.request.seed == request.seed]
+    sources = (same_place or whole)[:1] or records
+    pieces = [(r, i) for r in sources for i in range(r.served, len(r.choices))][: request.n]
+    if len(pieces) < request.n:
+        return None
+    for record, place in pieces:
+        record.served = place + 1
+    return pieces

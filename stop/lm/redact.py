@@ -1,12 +1,13 @@
-"""Takes keys and passwords out of text that others wrote before anyone sees it."""
+"""Takes keys and passwords out of text that others wrote, before it is shown or stored."""
 
 from __future__ import annotations
 
+import itertools
 import re
 
 MAX_SERVER_TEXT = 300
 _SHORTEST = 4  # nothing shorter is a key
-_FRAGMENT = 8  # so many characters of a key in a row count as the key
+_FRAGMENT = 8  # characters of a key in a row that count as the key
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|rk|hf|key)[-_][A-Za-z0-9_\-*.]{6,}")
 _BEARER = re.compile(r"(?i)\b(bearer|authorization:?)\s+[^\s\"',}]+")
 _USERINFO = re.compile(r"//[^/@\s]+@")
@@ -50,12 +51,5 @@ def _without(text: str, secret: str) -> str:
     for start in range(len(text) - _FRAGMENT + 1):
         if text[start : start + _FRAGMENT] in windows:
             hidden[start : start + _FRAGMENT] = [True] * _FRAGMENT
-    if not any(hidden):
-        return text
-    parts: list[str] = []
-    for position, character in enumerate(text):
-        if not hidden[position]:
-            parts.append(character)
-        elif position == 0 or not hidden[position - 1]:
-            parts.append("[hidden]")
-    return "".join(parts)
+    runs = itertools.groupby(zip(text, hidden, strict=True), key=lambda each: each[1])
+    return "".join("[hidden]" if gone else "".join(c for c, _ in run) for gone, run in runs)

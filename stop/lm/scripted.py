@@ -10,20 +10,27 @@ from pathlib import Path
 from typing import Any
 
 from stop.errors import ConfigError
-from stop.lm.base import Choice, LMRequest, LMResponse, Usage
+from stop.lm.base import Choice, LMRequest, LMResponse, SimpleModel, Usage
 from stop.lm.redact import valid_text
 
 _BYTES_PER_TOKEN = 4
 
 
-class ScriptedLM:
+class ScriptedLM(SimpleModel):
     """Gives its replies in order, one for each choice, and begins again when they end.
 
     Replies are taken in the order in which `complete` is called, also when the calls run
     concurrently. Tokens are counted by a fixed rule (four bytes each) and cost nothing.
 
+    Args:
+        replies: at least one; lone surrogates in them are replaced.
+        spec: how the user names this model.
+
     Attributes:
         requests: every request that was answered, in order.
+
+    Raises:
+        ConfigError: there are no replies, or a single string instead of a list.
     """
 
     def __init__(self, replies: Sequence[str], *, spec: str = "scripted:list") -> None:
@@ -37,22 +44,12 @@ class ScriptedLM:
 
     @classmethod
     def from_file(cls, path: str | Path) -> ScriptedLM:
-        """Replies from a JSONL file: one JSON string on each line, blank lines ignored."""
+        """A model with the replies of a JSONL file. Raises as `read_replies`."""
         return cls(read_replies(path), spec=f"scripted:{path}")
 
     @property
     def spec(self) -> str:
         return self._spec
-
-    @property
-    def context_tokens(self) -> int | None:
-        return None
-
-    async def start(self) -> None:
-        """Nothing to make ready."""
-
-    async def aclose(self) -> None:
-        """Nothing to give back. The next request goes on where the last one stopped."""
 
     async def complete(self, request: LMRequest) -> LMResponse:
         with self._lock:  # no await before this: the order of calls is the order of replies
@@ -66,7 +63,7 @@ class ScriptedLM:
         completion = sum(min(_count(text), request.max_tokens) for text in texts)
         return LMResponse(
             choices=tuple(Choice(text) for text in texts),
-            usage=Usage(_prompt_tokens(request), completion, usd=0.0, estimated=True),
+            usage=_usage(request, completion),
             model="scripted",
         )
 
@@ -75,12 +72,15 @@ class ScriptedLM:
         return {"replies": len(self._replies), "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
     def worst_case(self, request: LMRequest) -> Usage:
-        completion = request.max_tokens * request.n
-        return Usage(_prompt_tokens(request), completion, usd=0.0, estimated=True)
+        return _usage(request, request.max_tokens * request.n)
 
 
 def read_replies(path: str | Path) -> list[str]:
-    """The replies in a JSONL file. Raises `ConfigError` that names the line at fault."""
+    """Read replies from a JSONL file: one JSON string on each line, blank lines ignored.
+
+    Raises:
+        ConfigError: the file cannot be read or holds no replies; a line at fault is named.
+    """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
@@ -90,30 +90,29 @@ def read_replies(path: str | Path) -> list[str]:
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"the scripted replies in {path} are not UTF-8 text") from error
-    replies: list[str] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            reply = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(
-                f"{path}, line {number}: not JSON ({error})",
-                hint='write each reply as a JSON string on one line, e.g. "def f():\\n    pass"',
-            ) from error
-        if not isinstance(reply, str):
-            raise ConfigError(
-                f"{path}, line {number}: a {type(reply).__name__}, not a JSON string",
-                hint='write each reply as a JSON string on one line, e.g. "def f():\\n    pass"',
-            )
-        replies.append(reply)
+    replies = [_reply(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()]
     if not replies:
         raise ConfigError(f"{path} holds no replies", hint="one JSON string on each line")
     return replies
 
 
-def _prompt_tokens(request: LMRequest) -> int:
-    return _count(request.system) + _count(request.message)
+def _reply(line: str, place: str) -> str:
+    try:
+        reply = json.loads(line)
+        problem = f"a {type(reply).__name__}, not a JSON string"
+    except (ValueError, RecursionError) as error:
+        reply, problem = None, f"not JSON ({error})"
+    if not isinstance(reply, str):
+        raise ConfigError(
+            f"{place}: {problem}",
+            hint='write each reply as a JSON string on one line, e.g. "def f():\\n    pass"',
+        )
+    return reply
+
+
+def _usage(request: LMRequest, completion_tokens: int) -> Usage:
+    prompt_tokens = _count(request.system) + _count(request.message)
+    return Usage(prompt_tokens, completion_tokens, usd=0.0, estimated=True)
 
 
 def _count(text: str) -> int:

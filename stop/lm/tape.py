@@ -18,12 +18,12 @@ from typing import Any, Protocol, TypeVar
 
 from stop.budget import Ledger, Spending
 from stop.errors import BudgetExceeded, LMError, LMRequestRefused
-from stop.lm.base import LanguageModel, LMRequest, LMResponse, Usage, total_usage
+from stop.lm.base import Completer, LanguageModel, LMRequest, LMResponse, Usage, total_usage
 from stop.lm.faults import CallLog, FaultLog, listening
 
 T = TypeVar("T")
 CallListener = Callable[[LMRequest, LMResponse | None], None]
-"""Told of each request that is really made: before with None, afterwards with the response."""
+"""Called with each request that is sent: before with None, afterwards with the response."""
 
 
 class TapeRecords(Protocol):
@@ -36,7 +36,9 @@ class TapeRecords(Protocol):
         """Responses that this improver run has paid for, in all its executions."""
         ...
 
-    def recorded(self, scope: str, request: LMRequest, occurrence: int) -> LMResponse | None: ...
+    def recorded(self, scope: str, request: LMRequest, occurrence: int) -> LMResponse | None:
+        """The response of this place, if it was recorded."""
+        ...
 
     def open_request(
         self,
@@ -48,12 +50,12 @@ class TapeRecords(Protocol):
         in_round: int | None,
         worst: Spending,
     ) -> int:
-        """A request is about to be sent, in this round. Until it is recorded or closed, it counts
-        as its worst case."""
+        """Note that a request is about to be sent, in this round; return a number for
+        `close_request`. Until it is recorded or closed, it counts as its worst case."""
         ...
 
     def close_request(self, number: int, cost: Spending | None) -> None:
-        """There will be no response to record: it cost this; None: nothing."""
+        """There will be no response to record: the request cost `cost`; None: nothing."""
         ...
 
     def record(
@@ -65,7 +67,9 @@ class TapeRecords(Protocol):
         response: LMResponse,
         *,
         started: float,
-    ) -> None: ...
+    ) -> None:
+        """Keep a response for good; `started` in seconds since 1970. Durable when this returns."""
+        ...
 
 
 class Tape:
@@ -75,7 +79,7 @@ class Tape:
         records: durable.
         ledger: the run's budget; `BudgetExceeded` is raised before anything is sent.
         secret: of the run: sampling seeds derive from it, so that runs are independent.
-        faults: told what goes wrong with the models; by default nobody is.
+        faults: keeps what goes wrong with the models. By default nothing is kept.
     """
 
     def __init__(
@@ -93,7 +97,8 @@ class Tape:
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def carry_out(self, work: Coroutine[Any, Any, T]) -> T:
-        """Goes on when nobody waits for it any more: it will be paid, so it is recorded."""
+        """Return the result of `work`, which goes on when its caller is cancelled: a response that
+        is paid for is recorded."""
         task = asyncio.create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._done)
@@ -102,7 +107,7 @@ class Tape:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
-            task.exception()  # who still waits has it; nobody else is interested
+            task.exception()  # asked of it, so that asyncio does not complain where none waits
 
     async def drain(self) -> None:
         """Wait for all responses under way: they are paid."""
@@ -119,20 +124,24 @@ class Tape:
         await asyncio.gather(*left, return_exceptions=True)
 
     def lock(self, scope: str, request: LMRequest, occurrence: int) -> asyncio.Lock:
-        """Held while a response is fetched: who asks the same meanwhile waits for it."""
+        """The lock held while a response is fetched: the same request meanwhile waits for it."""
         return self._locks.setdefault((scope, request.key, request.n, occurrence), asyncio.Lock())
 
 
-class TapedModel:
-    """A language model as one improver run uses it.
+class TapedModel(Completer):
+    """The `Completer` of an ordinary run: a language model behind its tape and budgets.
+
+    It counts which request comes for which time: make a new one for each execution of an improver
+    run.
 
     Args:
         model: asked for what the tape does not hold.
         tape: of the run.
         scope: where this improver run's responses are shared.
         improver_run: its key; noted with what it pays for.
-        max_responses: most that this improver run may pay for, however often it is executed.
-        on_call: told of real requests.
+        max_responses: most responses that this improver run may pay for, however often it is
+            executed.
+        on_call: called with real requests. By default nothing is.
     """
 
     def __init__(
@@ -143,7 +152,7 @@ class TapedModel:
         scope: str,
         improver_run: str,
         max_responses: int,
-        on_call: CallListener,
+        on_call: CallListener = lambda _request, _response: None,
     ) -> None:
         self._model = model
         self._tape = tape
@@ -164,9 +173,8 @@ class TapedModel:
         occurrence = self._occurrences[slot]
         self._occurrences[slot] += 1
         while True:
-            # Waiting for room is done here, where it ends when nobody wants the response any more.
-            response = await self._tape.carry_out(self._fetch(request, occurrence))
-            if response is not None:
+            # Waits for room here, where waiting ends when the response is not wanted any more.
+            if response := await self._tape.carry_out(self._fetch(request, occurrence)):
                 return response
             await self._tape.ledger.room(self._worst(request))
 
@@ -182,7 +190,9 @@ class TapedModel:
 
     async def _ask(self, request: LMRequest, occurrence: int) -> LMResponse | None:
         tape = self._tape
-        request = replace(request, seed=self._seed(request, occurrence))
+        # The same request in the same place of a run samples the same way, if the server can.
+        seed = sampling_seed(tape.secret, self._scope, request.key, occurrence)
+        request = replace(request, seed=seed)
         self._check_context(request)
         if request.n > self._left:
             raise LMRequestRefused("this improver run has had all the responses it may pay for")
@@ -226,10 +236,6 @@ class TapedModel:
     def _worst(self, request: LMRequest) -> Spending:
         return _spending(request, self._model.worst_case(request))
 
-    def _seed(self, request: LMRequest, occurrence: int) -> int:
-        """The same request in the same place of a run samples the same way, if the server can."""
-        return sampling_seed(self._tape.secret, self._scope, request.key, occurrence)
-
     def _check_context(self, request: LMRequest) -> None:
         room = self._model.context_tokens
         if room is None:
@@ -243,7 +249,7 @@ class TapedModel:
 
 
 def sampling_seed(secret: bytes, scope: str, request_key: str, occurrence: int) -> int:
-    """Of a request in its place in a run; tells equal requests in different places apart."""
+    """Return the sampling seed of a request in its place in a run, a number below 2**31."""
     text = f"lm\0{scope}\0{request_key}\0{occurrence}"
     return int.from_bytes(hmac.digest(secret, text.encode(), "sha256")[:4]) >> 1
 
@@ -251,10 +257,10 @@ def sampling_seed(secret: bytes, scope: str, request_key: str, occurrence: int) 
 def _cost_of_failure(
     error: BaseException, call: CallLog, request: LMRequest, worst: Spending
 ) -> Spending | None:
-    """What a request cost of which no response came; None: nothing.
+    """Return what a request without a response cost; None: nothing.
 
     Given up, cut off in the middle, or a bug: it may have been paid for, so it counts as the worst.
-    A model that tells what it sends is believed: what came counts, and what was cut off at its
+    A model that notes what it sends is believed: what came counts, and what was cut off at its
     worst, as far as that was reserved.
     """
     if call.tracked and isinstance(error, LMError | BudgetExceeded | asyncio.CancelledError):
@@ -270,16 +276,15 @@ def _cost_of_failure(
 def _no_more(paid: Spending, cut: Spending, worst: Spending) -> Spending:
     """What came, and what was cut off as far as `worst` has room for it."""
 
-    def together(paid: float, cut: float, worst: float) -> float:
-        return paid + min(cut, max(worst - paid, 0))
+    def together(name: str) -> Any:
+        came, room = getattr(paid, name), getattr(worst, name)
+        return came + min(getattr(cut, name), max(room - came, 0))
 
     return replace(
         paid,
-        prompt_tokens=int(together(paid.prompt_tokens, cut.prompt_tokens, worst.prompt_tokens)),
-        completion_tokens=int(
-            together(paid.completion_tokens, cut.completion_tokens, worst.completion_tokens)
-        ),
-        usd=together(paid.usd, cut.usd, worst.usd),
+        prompt_tokens=together("prompt_tokens"),
+        completion_tokens=together("completion_tokens"),
+        usd=together("usd"),
         usd_unknown_calls=max(paid.usd_unknown_calls, cut.usd_unknown_calls),
     )
 

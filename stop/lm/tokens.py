@@ -8,6 +8,7 @@ offline machine) `estimate_tokens` counts.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -16,12 +17,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from stop.lm.base import LMRequest
+from stop.lm.base import LMRequest, Usage
 
-CHAT_OVERHEAD = 24  # tokens that a chat template puts around system and user message, at most
+CHAT_OVERHEAD = 24  # most tokens that a chat template puts around system and user message
 _CACHED_WAIT_SECONDS = 5.0
 _VOCABULARY_URL = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
-_PIECES = re.compile(r" (?=[A-Za-z])|[A-Z]?[a-z]+|[A-Z]+|\s+|.", re.DOTALL)
+_PIECES = re.compile(r"( )(?=[A-Za-z])|[A-Z]?[a-z]+|[A-Z]+|\s+|.", re.DOTALL)
 _LONG_WORD = 14  # letters; what is longer is rarely a word
 _RUNS = re.compile(r"(.)\1{2,}", re.DOTALL)
 
@@ -38,13 +39,10 @@ def estimate_tokens(text: str) -> int:
     count = 0
     for match in _PIECES.finditer(text):
         piece = match.group()
-        if piece == " ":
-            # The expression takes a space before a word apart from all others.
-            following = text[match.end() : match.end() + 1]
-            count += not (following.isascii() and following.isalpha())
-        elif piece.isspace():
-            breaks = piece.count("\n")
-            count += min(len(piece), 1 + breaks + len(piece) // 8)
+        if match.group(1):  # belongs to the word behind it
+            continue
+        if piece.isspace():
+            count += min(len(piece), 1 + piece.count("\n") + len(piece) // 8)
         elif piece.isascii():
             letters = len(piece)
             count += (letters + 1) // 2 if letters <= _LONG_WORD else letters * 3 // 4
@@ -69,16 +67,17 @@ def count_tokens(text: str, model: str = "") -> int:
     return len(encoding.encode_ordinary(text))
 
 
-def worst_case_tokens(request: LMRequest, *, requests_sent: int = 1) -> tuple[int, int]:
-    """Upper bounds of prompt and completion tokens, the prompt sent `requests_sent` times.
+def worst_case(request: LMRequest, *, prompts: int = 1) -> Usage:
+    """Upper bound of the tokens of `request`, its prompt being sent `prompts` times, at 0 dollars.
 
     Always estimated, never by tiktoken: see `estimate_tokens` on replay.
     """
     prompt = prompt_tokens_estimate(request)
-    return prompt * requests_sent, request.max_tokens * request.n
+    return Usage(prompt * prompts, request.max_tokens * request.n, usd=0.0, estimated=True)
 
 
 def prompt_tokens_estimate(request: LMRequest) -> int:
+    """Upper bound of the tokens of the prompt, with what a chat template adds."""
     return estimate_tokens(request.system) + estimate_tokens(request.message) + CHAT_OVERHEAD
 
 
@@ -87,35 +86,22 @@ class _Vocabularies:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._names: dict[str, str | None] = {}
         self._threads: dict[str, threading.Thread] = {}
         self._encodings: dict[str, Any] = {}
 
     def get(self, model: str) -> Any | None:
-        name = self._name(model)
+        """The encoding of `model`; None where there is none, or it has not arrived yet."""
+        name = _encoding_name(model)
         if name is None:
             return None
-        if name in self._encodings:
-            return self._encodings[name]
         with self._lock:
-            thread = self._threads.get(name)
-            if thread is None:
+            if name not in self._threads:
                 thread = threading.Thread(target=self._load, args=(name,), daemon=True)
                 self._threads[name] = thread
                 thread.start()
                 if _is_cached(name):
                     thread.join(_CACHED_WAIT_SECONDS)
         return self._encodings.get(name)
-
-    def _name(self, model: str) -> str | None:
-        if model not in self._names:
-            import tiktoken  # noqa: PLC0415 - heavy, and not needed by most runs
-
-            try:
-                self._names[model] = tiktoken.encoding_name_for_model(model)
-            except KeyError:
-                self._names[model] = None
-        return self._names[model]
 
     def _load(self, name: str) -> None:
         import tiktoken  # noqa: PLC0415
@@ -124,6 +110,16 @@ class _Vocabularies:
             self._encodings[name] = tiktoken.get_encoding(name)
         except Exception:  # noqa: BLE001 - whatever stops the fetch (proxy, TLS, disk): estimate
             return
+
+
+@functools.cache
+def _encoding_name(model: str) -> str | None:
+    import tiktoken  # noqa: PLC0415 - heavy, and not needed by most runs
+
+    try:
+        return str(tiktoken.encoding_name_for_model(model))
+    except KeyError:
+        return None
 
 
 def _is_cached(name: str) -> bool:

@@ -11,7 +11,6 @@ runs/<name>/   config.json       what it is asked to do; never changed
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -19,10 +18,11 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from stop._util.locks import LockHeld, exclusive, writer
 from stop._util.state import run_secret
 from stop.audit.notes import ID_FILE
 from stop.config import RunConfig
@@ -213,32 +213,20 @@ def run_status(folder: Path, store: Store) -> str:
     A process that is killed cannot note it: "running" is believed only while it lives.
     """
     noted = store.meta("status") or "new"
-    return "interrupted" if noted == "running" and not _worked_on(folder) else noted
-
-
-def _worked_on(folder: Path) -> bool:
-    try:
-        os.kill(int((folder / "lock").read_text("ascii")), 0)
-    except PermissionError:  # somebody else's process
-        return True
-    except (OSError, ValueError, OverflowError):
-        return False
-    return True
+    if noted == "running" and writer(folder / "lock") is None:
+        return "interrupted"
+    return noted
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Only one process may work on a run; the lock goes with the process, however it ends."""
-    with (folder / "lock").open("a+") as file:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
+            stack.enter_context(exclusive(folder / "lock"))
+        except LockHeld as held:
             raise RunError(
-                f"another process (pid {file.read().strip() or 'unknown'}) works on {folder}",
+                f"another process (pid {held.pid or 'unknown'}) works on {folder}",
                 hint="wait for it, or end it; reading commands work meanwhile",
             ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
         yield

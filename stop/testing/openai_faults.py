@@ -18,10 +18,9 @@ class Fault:
     """What goes wrong with one request. `count` requests in a row suffer it.
 
     Kinds: "status" (an HTTP error), "reset" (the connection breaks within the body), "refuse" (it
-    breaks before the answer), "slow" (`seconds` of silence), "trickle" (a byte
-    now and then, for `seconds`), "malformed" (half a JSON body),
-    "html" (a page with status 200), "fewer" (`choices` instead of n), "empty" and "null" (choices
-    without text).
+    breaks before the answer), "slow" (`seconds` of silence), "trickle" (a byte now and then, for
+    `seconds`), "malformed" (half a JSON body), "html" (a page with status 200), "fewer" (`choices`
+    instead of n), "empty" and "null" (choices without text).
     """
 
     kind: FaultKind
@@ -60,9 +59,9 @@ class Received:
 
 @contextlib.contextmanager
 def refused_url() -> Iterator[str]:
-    """A base URL at which nobody listens."""
+    """Give a base URL at which no server listens."""
     with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))  # bound, so nobody else gets it; not listening
+        holder.bind(("127.0.0.1", 0))  # bound, so that no other process gets it; not listening
         yield f"http://127.0.0.1:{holder.getsockname()[1]}/v1"
 
 
@@ -72,10 +71,10 @@ def error_body(message: str, code: str | None = None, param: str | None = None) 
 
 
 def count_tokens(text: str) -> int:
-    """The tokens of a text, by our rule."""
+    """Tokens of a text, by the server's rule: four bytes each."""
     return len(text.encode()) // 4
 
 
-def count_words(body: dict[str, Any]) -> int:
-    """The prompt tokens of a request, by our rule."""
+def count_prompt_tokens(body: dict[str, Any]) -> int:
+    """Tokens of the prompt of a request, by the server's rule: four characters each."""
     return sum(len(str(message["content"])) for message in body["messages"]) // 4 + 1

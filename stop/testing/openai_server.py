@@ -26,14 +26,16 @@ from typing import Any, Literal
 from stop.testing.openai_faults import (
     Fault,
     Received,
+    count_prompt_tokens,
     count_tokens,
-    count_words,
     error_body,
     refused_url,
 )
 
 UsageStyle = Literal["full", "missing", "zero", "one choice", "negative", "huge", "text"]
 Refusal = tuple[int, dict[str, Any]]
+"""Status and error."""
+
 __all__ = ["Fault", "OpenAIServer", "Received", "refused_url"]
 
 
@@ -45,10 +47,10 @@ class OpenAIServer:
         faults: one is taken for each chat request until none are left.
         key: the only key that is let in; None lets everyone in.
         models: the models there are; None takes every name.
-        max_n: what it refuses to exceed, with llama.cpp's words.
+        max_n: a larger `n` is refused, with llama.cpp's words.
         honours_n: False gives one choice whatever `n` says.
         usage: which token figures the answers carry.
-        context_tokens: longer prompts (in words) are refused with 400.
+        context_tokens: prompts of more tokens are refused with 400.
         refused: parameters that are refused with 400, as OpenAI words it.
         finish_reason: of every choice.
         port: to listen on; 0 takes a free one.
@@ -132,10 +134,8 @@ class OpenAIServer:
             with self.lock, self.log.open("a") as file:
                 file.write(f"{choices}\n")
 
-    def refusal(
-        self, body: dict[str, Any], authorization: str
-    ) -> tuple[int, dict[str, Any]] | None:
-        """Status and error for a request that this server does not take."""
+    def refusal(self, body: dict[str, Any], authorization: str) -> Refusal | None:
+        """Return status and error for a request that this server does not take."""
         if self.key is not None and authorization != f"Bearer {self.key}":
             return 401, error_body(
                 f"Incorrect API key provided: {authorization[7:]}.", "invalid_api_key"
@@ -150,7 +150,7 @@ class OpenAIServer:
         if self.max_n is not None and n > self.max_n:
             words = f"Field 'n': Value must be between 1 <= value <= {self.max_n}, but got {n}"
             return 400, {"code": 400, "message": words, "type": "invalid_request_error"}
-        if self.context_tokens is not None and count_words(body) > self.context_tokens:
+        if self.context_tokens is not None and count_prompt_tokens(body) > self.context_tokens:
             words = f"This model's maximum context length is {self.context_tokens} tokens."
             return 400, error_body(words, "context_length_exceeded", "messages")
         return None
@@ -180,9 +180,9 @@ class OpenAIServer:
         }
         each = [count_tokens(text or "") + 1 for text in texts]
         figures: dict[str, tuple[Any, Any]] = {
-            "full": (count_words(body), sum(each)),
+            "full": (count_prompt_tokens(body), sum(each)),
             "zero": (0, 0),
-            "one choice": (count_words(body), each[0] if each else 0),
+            "one choice": (count_prompt_tokens(body), each[0] if each else 0),
             "negative": (-5, -1),
             "huge": (10**30, 10**30),
             "text": ("12", "many"),

@@ -140,7 +140,7 @@ def test_at_the_limit_of_time_as_well(start, whole):
 def test_at_the_limit_of_money_as_well(start, whole, monkeypatch):
     from dataclasses import replace
 
-    from stop.lm import ScriptedLM
+    from stop.lm.scripted import ScriptedLM
 
     real, worst = ScriptedLM.complete, ScriptedLM.worst_case
 

@@ -10,19 +10,13 @@ from pathlib import Path
 import pytest
 
 import stop.lm
-from stop.lm import (
-    LanguageModel,
-    LMOptions,
-    LMRequest,
-    LocalModel,
-    ManualLM,
-    OpenAIModel,
-    RecordedLM,
-    ScriptedLM,
-    _clock,
-)
-from stop.lm.base import Choice, LMResponse, Usage
+from stop.lm import Choice, LanguageModel, LMOptions, LMRequest, LMResponse, Usage, _clock
 from stop.lm.local import model as local_module
+from stop.lm.local.model import LocalModel
+from stop.lm.manual import ManualLM
+from stop.lm.recorded import RecordedLM
+from stop.lm.remote.openai import OpenAIModel
+from stop.lm.scripted import ScriptedLM
 from stop.store import Store
 from stop.testing.lm_contract import REPLIES, LMContract
 from stop.testing.openai_server import OpenAIServer

@@ -17,16 +17,15 @@ from hypothesis import strategies as st
 
 from stop.budget import Budget, Ledger
 from stop.errors import LMError, LMRequestRefused, LMUnavailable
-from stop.lm import LMOptions, LMRequest, OpenAIModel, _clock
-from stop.lm.base import LMResponse, Usage
+from stop.lm import LMOptions, LMRequest, LMResponse, Usage, _clock
 from stop.lm.faults import CallLog, FaultLog, Shown, Waiting
+from stop.lm.remote.openai import OpenAIModel
 from stop.lm.remote.wire import Failure, Reply, parse_reply, retry_after, status_failure
 from stop.lm.tape import Tape, TapedModel
 from stop.store import Store
 from stop.store.faults import Faults
 from stop.store.payments import Payments
 from stop.testing.openai_server import Fault, OpenAIServer
-from tests.helpers.cost import cost
 from tests.helpers.recorded import start_improver_run
 
 ASK = LMRequest("system", "message", max_tokens=100)
@@ -66,9 +65,10 @@ def test_retry_after(value: str, seconds: float | None) -> None:
 def test_retry_after_as_a_date_is_utc(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
+    now = 1_700_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
     try:
-        monkeypatch.setattr("time.time", lambda: 1e9)
-        date = formatdate(1e9 + 100, usegmt=True).replace("GMT", zone)
+        date = formatdate(now + 100, usegmt=True).replace("GMT", zone)
         assert retry_after({"retry-after": date}) == 100
     finally:
         monkeypatch.undo()
@@ -139,14 +139,11 @@ def test_any_error_is_a_failure(status: int, body: Any) -> None:
 def test_long_nonsense_is_read_quickly(nasty: str) -> None:
     from stop.lm.redact import clean
 
+    began = time.thread_time()
     key = "sk-" + "x" * 40
-
-    def read() -> None:
-        assert isinstance(parse_reply(nasty.encode(), lambda text: clean(text, key)), Failure)
-        error = {"error": {"message": nasty, "code": nasty}}
-        status_failure(500, error, {}, lambda text: clean(text, key))
-
-    assert cost(read) < 400
+    assert isinstance(parse_reply(nasty.encode(), lambda text: clean(text, key)), Failure)
+    status_failure(500, {"error": {"message": nasty, "code": nasty}}, {}, lambda t: clean(t, key))
+    assert time.thread_time() - began < 2
 
 
 def _failure(message: str, code: str | None = None, **headers: str) -> Failure:
@@ -212,12 +209,12 @@ async def test_each_fault_is_recorded_with_its_improver_run(store: Store) -> Non
         world = World(store, server)
         await world.ask()
     assert world.counts() == {"429": (1, 0), "500": (1, 0), "web page": (1, 0)}
-    first = store.query("SELECT * FROM lm_faults ORDER BY id").fetchone()
-    assert first["improver_run"] == "run/a"
-    assert first["model"] == "openai:m"
-    assert first["detail"] == "slow"
-    assert 30 <= first["seconds"] < 33
-    assert began <= first["at"] <= time.time()
+    (first, *_) = world.faults.all()
+    assert first.improver_run == "run/a"
+    assert first.model == "openai:m"
+    assert first.detail == "slow"
+    assert 30 <= first.seconds <= 31.5
+    assert began <= first.at <= time.time()
     assert isinstance(world.shown[0], Waiting)
     assert "busy" in world.shown[0].text
 
@@ -317,7 +314,7 @@ async def test_who_waits_for_the_server_and_is_given_up_has_cost_nothing(store: 
     waits = asyncio.Event()
     world.log.show = lambda _: waits.set()
     task = asyncio.create_task(world.ask(LMRequest("s", "away")))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await waits.wait()
     await world.taped._tape.aclose(0.0)
     with pytest.raises(asyncio.CancelledError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from stop.errors import LMUnavailable
-from stop.lm import LMOptions, LMRequest, LocalModel, pull_model
+from stop.lm import LMOptions, LMRequest
 from stop.lm.local import model as local_module
 from stop.lm.local import server as local_server
+from stop.lm.local.model import LocalModel
+from stop.lm.local.pull import pull_model
 
 
 async def test_a_file_that_is_no_model(tmp_path: Path) -> None:
@@ -51,9 +54,20 @@ async def test_a_server_that_is_never_ready_is_ended(
         "import sys; sys.stderr.write('loading'); sys.stderr.flush(); sys.stdin.read()"
     )
     monkeypatch.setattr(local_module.server_program, "__file__", str(script))
-    monkeypatch.setattr(local_module, "START_SECONDS", 3)
+    servers: list[local_module._Server] = []
+    send_key = local_module._Server._send_key
+
+    def once_it_loads(self: local_module._Server) -> None:
+        servers.append(self)
+        while "loading" not in self.log_tail():  # a busy machine takes its time to begin
+            time.sleep(0.01)
+        send_key(self)
+
+    monkeypatch.setattr(local_module._Server, "_send_key", once_it_loads)
+    monkeypatch.setattr(local_module, "START_SECONDS", 0.05)
     with pytest.raises(LMUnavailable, match=r"not ready.*loading"):
         await LocalModel(str(path)).start()
+    assert not servers[0].alive
 
 
 @pytest.mark.model

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from stop.errors import LMRequestRefused, LMUnavailable
-from stop.lm import LMRequest, ManualLM
+from stop.lm import LMRequest
+from stop.lm.manual import ManualLM
 
 ASK = LMRequest("You are good.", "Improve this.", max_tokens=77)
 
@@ -16,7 +18,7 @@ def model(folder: Path) -> ManualLM:
 
 
 async def appears(path: Path) -> str:
-    for _ in range(2500):
+    for _ in range(30_000):
         if exists(path):
             return read(path)
         await asyncio.sleep(0.002)
@@ -54,17 +56,18 @@ async def test_several_replies_each_have_a_file(tmp_path: Path) -> None:
     assert (await task).texts == ["first", "second"]
 
 
-async def test_a_growing_file_is_not_read(tmp_path: Path) -> None:
-    lm = ManualLM(tmp_path, poll_seconds=0.05)
-    task = asyncio.create_task(lm.complete(ASK))
-    await appears(tmp_path / "0001.request.md")
+async def test_a_growing_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reply = tmp_path / "0001.reply.md"
-    reply.touch()  # as editors do; an empty file is not an answer
-    for part in range(10):
-        await asyncio.sleep(0.02)
-        with reply.open("a") as file:
-            file.write(f"{part} ")
-    assert (await task).texts == ["0 1 2 3 4 5 6 7 8 9 "]
+    parts = ["", *(f"{number} " for number in range(10))]  # editors make an empty file first
+
+    async def grows(seconds: float) -> None:
+        """What happens between two looks at the file."""
+        if parts:
+            with reply.open("a") as file:
+                file.write(parts.pop(0))
+
+    monkeypatch.setattr("stop.lm.manual.asyncio", SimpleNamespace(sleep=grows))
+    assert (await model(tmp_path).complete(ASK)).texts == ["0 1 2 3 4 5 6 7 8 9 "]
 
 
 async def test_a_restart_uses_the_replies_that_are_there(tmp_path: Path) -> None:

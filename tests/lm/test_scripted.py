@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stop.errors import ConfigError
-from stop.lm import LMRequest, ScriptedLM
-from stop.lm.scripted import read_replies
+from stop.lm import LMRequest
+from stop.lm.scripted import ScriptedLM, read_replies
 
 
 async def test_replies_begin_again_when_they_end() -> None:

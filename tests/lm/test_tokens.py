@@ -40,9 +40,9 @@ def test_least_is_below_the_estimate(text: str) -> None:
 
 def test_worst_case_covers_all_responses() -> None:
     request = LMRequest("s", CODE, n=3, max_tokens=7)
-    prompt, completion = tokens.worst_case_tokens(request, requests_sent=3)
-    assert completion == 21
-    assert prompt >= 3 * tokens.estimate_tokens(CODE)
+    bound = tokens.worst_case(request, prompts=3)
+    assert bound.completion_tokens == 21
+    assert bound.prompt_tokens >= 3 * tokens.estimate_tokens(CODE)
 
 
 def test_an_unknown_model_is_estimated() -> None:
@@ -67,10 +67,14 @@ def test_a_vocabulary_that_does_not_come_is_not_waited_for(
         arrives.wait()
         self._encodings[name] = _Encoding()
 
+    def join(self: threading.Thread, timeout: float | None = None) -> None:
+        raise AssertionError("waits for the vocabulary")
+
     monkeypatch.setattr(tokens._Vocabularies, "_load", load)
-    monkeypatch.setattr(tokens, "_CACHED_WAIT_SECONDS", 10_000)  # a wait ends the test
-    for _ in range(3):
-        assert tokens.count_tokens(CODE, "gpt-4o") == tokens.estimate_tokens(CODE)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "join", join)
+        for _ in range(3):
+            assert tokens.count_tokens(CODE, "gpt-4o") == tokens.estimate_tokens(CODE)
     arrives.set()
     tokens._vocabularies._threads["o200k_base"].join()
     assert tokens.count_tokens(CODE, "gpt-4o") == 3
@@ -81,6 +85,8 @@ def test_a_cached_vocabulary_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
     url = "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken"
     (tmp_path / hashlib.sha1(url.encode()).hexdigest()).touch()
+
+    monkeypatch.setattr(tokens, "_CACHED_WAIT_SECONDS", 60.0)
 
     def load(self: tokens._Vocabularies, name: str) -> None:
         time.sleep(0.1)  # so that the vocabulary is not there by chance

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stop._util.concurrency import gather_or_cancel
 from stop.budget import Budget, ImproverBudget, Ledger
-from stop.engine.broker import ENTRY_POINT, Completer, Score
+from stop.engine.broker import ENTRY_POINT, Score
 from stop.engine.improver_run import Application, ImproverRunner
 from stop.engine.meta_utility import meta_utility_text
 from stop.engine.session import Session
@@ -20,7 +20,7 @@ from stop.errors import RunError
 from stop.events import Level, Progress, SecurityEvent, ignore_progress
 from stop.experiments.bypass.config import Cell
 from stop.improvers import load_improver
-from stop.lm.base import LMRequest, LMResponse
+from stop.lm.base import Completer, LMRequest, LMResponse
 from stop.lm.scripted import ScriptedLM
 from stop.programs import program_id, syntax_problem
 from stop.store import Store

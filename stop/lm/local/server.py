@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.close(ready)
     while os.read(0, 4096):
         pass
-    # Without waiting for a generation that nobody reads any more.
+    # Without waiting for a generation that is not read any more.
     os._exit(0)
 
 

@@ -1,9 +1,9 @@
 """When a server is away: all requests wait together, and one at a time tries it.
 
-closed ── so many failures in a row, of any requests ──► open
-   ▲                                                      │ pause, one attempt, longer pause, …
-   └──────── an attempt brings an answer ◄────────────────┤
-                                                          └─► patience is over: all give up
+closed ── THRESHOLD failures in a row, of any request ──► open
+   ▲                                                        │ pause, one attempt, longer pause, …
+   └──────── an attempt brings an answer ◄──────────────────┤
+                                                            └─► patience is over: all give up
 """
 
 from __future__ import annotations
@@ -12,29 +12,30 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, TypeGuard, TypeVar
+from typing import TypeGuard, TypeVar
 
 from stop.lm import _clock, faults
-from stop.lm.remote.retry import FIRST_CONTACT_SECONDS, asked_for, backoff
+from stop.lm.remote.pace import asked_for, pause_after
 from stop.lm.remote.wire import Failure
 
 THRESHOLD = 3  # failures in a row that mean the server and not bad luck
+FIRST_CONTACT_SECONDS = 30.0  # a server that was never there is not waited for as long
 
 T = TypeVar("T")
 
 
 class Circuit:
-    """Lets the attempts of one model through, or makes them wait. See `stop.lm.remote.retry.Gate`.
+    """Lets the attempts of one model through, or makes them wait.
 
     Args:
-        model: for people.
+        model: its name, for people.
         patience: seconds without an answer after which waiting ends.
-        met_before: whether the server ever answered; one that never did is not waited for as long.
+        met_before: whether the server ever answered.
     """
 
     def __init__(self, model: str, patience: float, met_before: Callable[[], bool]) -> None:
         self._model = model
-        self._patience = patience
+        self.patience = patience
         self._met_before = met_before
         self._counts: Counter[str] = Counter()
         self._since = 0.0
@@ -49,13 +50,12 @@ class Circuit:
 
     def time_left(self) -> float | None:
         """Seconds that an attempt may take during an outage, None unless there is one."""
-        if self._outage is None:
-            return None
-        return self._deadline - _clock.now()
+        return None if self._outage is None else self._deadline - _clock.now()
 
     async def send(self, attempt: Callable[[], Awaitable[T | Failure]]) -> T | Failure:
-        """The outcome of `attempt`, made at once, or when it is this request's turn to try, or when
-        the server is back. After too long an outage it is not made: the `Failure` says so."""
+        """Return the outcome of `attempt`, made at once, or when it is this request's turn to try,
+        or when the server is back. After too long an outage it is not made: the `Failure` says so.
+        """
         while (outage := self._outage) is not None:
             if await outage.turn():
                 return await self._try(outage, attempt)
@@ -94,11 +94,10 @@ class Circuit:
     def _schedule(self, outage: _Outage, failure: Failure) -> Failure:
         now = _clock.now()
         left = self._deadline - now
-        wanted = asked_for(failure)
-        if left <= 0 or wanted > left:
+        if left <= 0 or asked_for(failure) > left:
             return self._give_up(failure)
         # The last try is made when patience ends, not before.
-        pause = min(max(backoff(self._counts.total()), wanted), left)
+        pause = min(pause_after(failure, self._counts.total()), left)
         outage.next_try = now + pause
         silent = now - self._since
         faults.listener().waiting(faults.Waiting(self._model, failure.reason, pause, silent))
@@ -108,7 +107,7 @@ class Circuit:
         seconds = _clock.now() - self._since
         text = f"has not answered for {seconds:.0f} s ({faults.counted(self._counts)})"
         wanted = failure.retry_after or 0.0
-        if wanted > self._patience:
+        if wanted > self.patience:
             text += f" and asks to wait {wanted:.0f} s, more than our patience"
         verdict = replace(failure, retry=False, outage=text)
         self._counts.clear()
@@ -120,12 +119,15 @@ class Circuit:
         if outage is not None:
             outage.end(verdict)
 
+    def patience_with(self, reason: str) -> float:
+        """Seconds over which a failure for this reason is tried again."""
+        if reason == "connection" and not self._met_before():
+            return min(self.patience, FIRST_CONTACT_SECONDS)
+        return self.patience
+
     @property
     def _deadline(self) -> float:
-        seconds = self._patience
-        if self._counts["connection"] and not self._met_before():
-            seconds = min(seconds, FIRST_CONTACT_SECONDS)
-        return self._since + seconds
+        return self._since + min(map(self.patience_with, self._counts), default=self.patience)
 
 
 def _away(outcome: object) -> TypeGuard[Failure]:
@@ -137,7 +139,7 @@ class _Outage:
 
     Attributes:
         next_try: when an attempt may be made.
-        verdict: what all get when it is given up.
+        verdict: what all requests get when it is given up.
     """
 
     def __init__(self) -> None:
@@ -150,11 +152,11 @@ class _Outage:
     async def turn(self) -> bool:
         """True: it is the caller's turn to try, and `tried` must follow. False: it is over."""
         while not self._over:
-            left = self.next_try - _clock.now()
-            if not self._trying and left <= 0:
+            left = None if self._trying else self.next_try - _clock.now()
+            if left is not None and left <= 0:
                 self._trying = True
                 return True
-            await self._change(None if self._trying else left)
+            await _clock.wait(self._changed, left)
         return False
 
     def tried(self) -> None:
@@ -169,15 +171,3 @@ class _Outage:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-    async def _change(self, seconds: float | None) -> None:
-        """Until something changes here, or so many seconds have passed."""
-        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._changed.wait())]
-        if seconds is not None:
-            waits.append(asyncio.ensure_future(_clock.pause(seconds)))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)

@@ -65,7 +65,8 @@ class Dialect:
 
         `tried` holds what was changed for this request already; nothing is changed twice.
         """
-        if failure.status not in (400, 422) or not failure.is_about(_REFUSED):
+        words = f"{failure.code} {failure.detail}"
+        if failure.status not in (400, 422) or not _REFUSED.search(words):
             return False
         for name in ("max_completion_tokens", "max_tokens", "seed", "temperature", "n", "system"):
             if name not in tried and self._sends(name, body) and _names(failure, name):

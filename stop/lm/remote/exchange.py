@@ -1,4 +1,4 @@
-"""One request to an OpenAI-compatible server and what came of it, as a value."""
+"""One request to an OpenAI-compatible server, and its outcome as a value."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def exchange(
         kind = type(cause).__name__
         if kind not in _UNSENT:
             on_cut()
-            if isinstance(error, TimeoutError) or "Timeout" in kind:
+            if isinstance(error, TimeoutError | openai.APITimeoutError):
                 return Failure("timeout", f"no answer within {seconds:.0f} s", True, server=True)
         return Failure("connection", clean(f"{kind}: {cause}"), True, server=True)
     except asyncio.CancelledError:

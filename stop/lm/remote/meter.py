@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from stop.lm import prices, tokens
 from stop.lm.base import LMRequest, Usage
@@ -40,12 +41,18 @@ class Meter:
         usage = Usage(prompt, completion, estimated=estimated)
         return self._priced(usage, cached_tokens=reply.cached_tokens, served_as=reply.model)
 
-    def worst_case(self, request: LMRequest, *, requests_sent: int) -> Usage:
-        """Upper bound for a request whose prompt is sent so many times."""
-        prompt, completion = tokens.worst_case_tokens(request, requests_sent=requests_sent)
-        return self._priced(Usage(prompt, completion, estimated=True))
+    def worst_case(self, request: LMRequest, *, prompts: int = 1) -> Usage:
+        """Upper bound for a request whose prompt is sent `prompts` times."""
+        return self._priced(tokens.worst_case(request, prompts=prompts))
+
+    def price_list(self) -> dict[str, Any] | None:
+        """As `stop.lm.prices.price_list`."""
+        return prices.price_list(
+            model=self.model, base_url=self.base_url, per_million=self.per_million
+        )
 
     def _priced(self, usage: Usage, *, cached_tokens: int = 0, served_as: str = "") -> Usage:
+        """`usage` with its price under the model's name, else under the server's name for it."""
         for name in dict.fromkeys((self.model, served_as or self.model)):
             usd = prices.price_usd(
                 usage,
@@ -55,5 +62,5 @@ class Meter:
                 per_million=self.per_million,
             )
             if usd is not None:
-                return replace(usage, usd=usd)
-        return usage
+                break
+        return replace(usage, usd=usd)

@@ -5,7 +5,7 @@ complete(request, n)
        ▲                                          │         └─ through the Circuit of this model
        └── fewer choices than asked: the rest ────┘── refused parameter: Dialect learns, again
 
-What goes wrong and what is paid meanwhile is told to `faults.listener()`.
+What goes wrong and what is paid meanwhile goes to `faults.listener()`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stop._util.concurrency import gather_or_cancel
 from stop.errors import ConfigError, LMError, LMUnavailable
-from stop.lm import _clock, faults, prices
+from stop.lm import faults, prices
 from stop.lm.base import Choice, LMRequest, LMResponse, Usage, total_usage
 from stop.lm.options import LMOptions
 from stop.lm.redact import clean, redact
@@ -28,7 +29,8 @@ from stop.lm.remote.circuit import Circuit
 from stop.lm.remote.dialect import Dialect
 from stop.lm.remote.exchange import exchange
 from stop.lm.remote.meter import Meter
-from stop.lm.remote.retry import Pace, persist
+from stop.lm.remote.pace import Pace
+from stop.lm.remote.retry import persist
 from stop.lm.remote.wire import Failure, Reply, final_error
 
 if TYPE_CHECKING:
@@ -37,8 +39,7 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 DEFAULT_TIMEOUT = 300.0
 DEFAULT_PATIENCE = 900.0
-LAST_TRY_SECONDS = 10.0  # that an attempt may take when patience is over
-SHOWN_PAUSE = 10.0  # seconds; a shorter pause of one request is nobody's business
+SHOWN_PAUSE = 10.0  # seconds; a shorter pause of one request is not worth a line
 MAX_BARREN = 3  # answers without any choice before we give up
 MOST_NAMES = 20  # that a server may have for one model before we lose interest
 _NO_KEY = "none"
@@ -48,15 +49,12 @@ _NO_KEY = "none"
 class _Account:
     """What happened while one `complete` was served."""
 
-    faults: list[str]
-    retries: int = 0
-    model: str = ""
-    cut: bool = False  # an attempt may have been paid for, although nothing came of it
+    faults: list[str] = field(default_factory=list)
     error: LMError | None = None  # of one part; the others need not be sent any more
 
 
 class OpenAIModel:
-    """A chat model of any OpenAI-compatible server. See `LanguageModel`.
+    """A chat model of any OpenAI-compatible server (`LanguageModel`).
 
     One request is tried again on 408, 409, 429 (after `Retry-After`), 5xx, timeouts, broken
     connections and malformed bodies, until `patience` seconds have passed (a server that was
@@ -66,8 +64,12 @@ class OpenAIModel:
 
     Args:
         model: its name on the server.
-        options: where the server is, and how to talk to it.
+        options: where the server is, and how to talk to it. By default one request may take 300 s
+            and is tried again over 900 s.
         alive: False once the server will not come back by itself: then nothing is tried again.
+
+    Raises:
+        ConfigError: no model is named, or the base URL is not an address.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class OpenAIModel:
         url = options.base_url or os.environ.get("OPENAI_BASE_URL", "").strip()
         self._base_url = _checked_url(url or DEFAULT_BASE_URL)
         self._timeout = options.timeout or DEFAULT_TIMEOUT
-        self._patience = DEFAULT_PATIENCE if options.patience is None else options.patience
+        patience = DEFAULT_PATIENCE if options.patience is None else options.patience
         self._url = redact(self._base_url.split("?")[0])  # for people
         self._hosted = urlsplit(self._base_url).hostname == "api.openai.com"
         self._dialect = Dialect(
@@ -99,7 +101,7 @@ class OpenAIModel:
         self._alive = alive
         self._met = False  # it has said something
         self._served = False  # it has given an answer
-        self._circuit = Circuit(self.spec, self._patience, lambda: self._met)
+        self._circuit = Circuit(self.spec, patience, lambda: self._met)
         self._served_as: set[str] = set()
         self._lone = 0  # answers in a row with one choice where several were asked for
 
@@ -141,35 +143,27 @@ class OpenAIModel:
         if client is not None:
             await client.close()
 
-    async def complete(self, request: LMRequest) -> LMResponse:
-        """Exactly `request.n` choices. Raises `LMRequestRefused`, `LMUnavailable` or `LMError`."""
+    async def complete(self, request: LMRequest, *, at_once: int | None = None) -> LMResponse:
+        """As `LanguageModel.complete`, asking for `at_once` choices in one call at most."""
         await self.start()
         faults.listener().tracks()
-        account = _Account(faults=[])
-        try:
-            return await self._complete(request, account)
-        except LMError as error:
-            error.cost_unknown = account.cut
-            raise
-
-    async def _complete(self, request: LMRequest, account: _Account) -> LMResponse:
+        account = _Account()
         choices: list[Choice] = []
         usage: list[Usage] = []
+        model = self._model
         barren = 0
-        while len(choices) < request.n:
-            missing = request.n - len(choices)
+        while (missing := request.n - len(choices)) > 0:
             if usage:
                 faults.listener().asks_again(self.worst_case(replace(request, n=missing)))
-            most = self._dialect.max_n or missing
-            jobs = []
-            for first in range(0, missing, most):
-                n = min(most, missing - first)
-                jobs.append(self._send(request, n, len(choices) + first, account))
-            before = len(choices)
-            for reply in await gather_or_cancel(jobs):
-                choices.extend(reply.choices)
-                usage.append(self._meter.usage(request, reply))
-            barren += len(choices) == before
+            most = min(self._dialect.max_n or missing, at_once or missing)
+            replies = await gather_or_cancel(
+                self._send(request, min(most, missing - first), len(choices) + first, account)
+                for first in range(0, missing, most)
+            )
+            choices += [choice for reply in replies for choice in reply.choices]
+            usage += [self._meter.usage(request, reply) for reply in replies]
+            model = next((reply.model for reply in reversed(replies) if reply.model), model)
+            barren += not any(reply.choices for reply in replies)
             if barren >= MAX_BARREN:
                 raise LMError(
                     f"{self._url} keeps answering without the choices asked for: "
@@ -179,25 +173,23 @@ class OpenAIModel:
         return LMResponse(
             choices=tuple(choices[: request.n]),
             usage=total_usage(usage),
-            model=account.model or self._model,
-            retries=account.retries,
+            model=model,
+            retries=len(account.faults),
             faults=tuple(account.faults),
         )
 
     def worst_case(self, request: LMRequest) -> Usage:
         """Upper bound of the cost. Except at OpenAI itself, a server may ignore `n`, and then the
         prompt is sent `n` times."""
-        sent = 1 if self._hosted else request.n
-        return self._meter.worst_case(request, requests_sent=sent)
+        return self._meter.worst_case(request, prompts=1 if self._hosted else request.n)
 
     def facts(self) -> dict[str, Any]:
         """`served_as`: name and fingerprint of the models that answered, as the server has them."""
-        list_ = prices.price_list(
-            model=self._model,
-            base_url=self._base_url,
-            per_million=self._options.price_per_million,
-        )
-        return {"base_url": self._url, "served_as": sorted(self._served_as), "prices": list_}
+        return {
+            "base_url": self._url,
+            "served_as": sorted(self._served_as),
+            "prices": self._meter.price_list(),
+        }
 
     async def _send(self, request: LMRequest, n: int, offset: int, account: _Account) -> Reply:
         """One answer of the server to a request for up to `n` choices, at most that many."""
@@ -206,7 +198,6 @@ class OpenAIModel:
                 raise account.error
             body, reply = await self._answer(request, n, offset, account)
         asked = body.get("n", 1)
-        account.model = reply.model or account.model
         if len(self._served_as) < MOST_NAMES:
             self._served_as.add(" ".join(filter(None, (reply.model, reply.fingerprint))))
         # What is cut off below was paid for as well.
@@ -225,86 +216,58 @@ class OpenAIModel:
         self, request: LMRequest, n: int, offset: int, account: _Account
     ) -> tuple[dict[str, Any], Reply]:
         """The body that the server took, and what it answered."""
+
+        def note(failure: Failure, seconds: float, pause: float | None) -> None:
+            """Each attempt that fails, except a refusal that may teach us."""
+            if pause is None:
+                if failure.status not in (400, 422):
+                    refused = not failure.retry and not failure.outage
+                    log.fault(failure.reason, failure.detail, seconds, answered=refused)
+                return
+            account.faults.append(failure.reason)
+            log.fault(failure.reason, failure.detail, seconds + pause)
+            if failure.status == 429 and failure.retry_after is not None:
+                self._pace.hold(pause)
+            if pause >= SHOWN_PAUSE and not failure.server:
+                log.waiting(faults.Waiting(self.spec, failure.reason, pause, 0.0, outage=False))
+
+        log = faults.listener()
         tried: set[str] = set()
         while True:
             body = self._dialect.body(request, model=self._model, n=n, offset=offset)
-            outcome = await self._persist(request, body, account)
+            outcome = await persist(
+                partial(self._attempt, request, body),
+                circuit=self._circuit,
+                pace=self._pace,
+                seconds=self._timeout,
+                note=note,
+            )
             if isinstance(outcome, Reply):
                 return body, outcome
             if not self._dialect.adapt(outcome, body, tried):
                 break
             self._note(account, "parameter", outcome.detail)
         if outcome.status in (400, 422):
-            faults.listener().fault(outcome.reason, outcome.detail, 0.0, answered=True)
+            log.fault(outcome.reason, outcome.detail, 0.0, answered=True)
         account.error = self._error(outcome, account)
         raise account.error
 
     def _note(self, account: _Account, reason: str, detail: str) -> None:
         """The server answered, but not what was asked for."""
         account.faults.append(reason)
-        account.retries += 1
         faults.listener().fault(reason, detail, 0.0, answered=True)
 
-    async def _persist(
-        self, request: LMRequest, body: dict[str, Any], account: _Account
-    ) -> Reply | Failure:
-        """As `persist`; each attempt that fails is told, but for a refusal that may teach us."""
-        started = began = _clock.now()
-        attempts = failures = 0
-
-        async def attempt() -> Reply | Failure:
-            nonlocal attempts, began
-            await self._pace.wait()
-            attempts += 1
-            began = _clock.now()
-            limit = self._timeout
-            outage_left = self._circuit.time_left()
-            if outage_left is not None:
-                limit = min(limit, max(outage_left, LAST_TRY_SECONDS))
-            elif failures:  # the first attempt may take its time; patience is about the others
-                limit = min(limit, max(started + self._patience - began, 1.0))
-            return await self._attempt(request, body, limit, account)
-
-        def note(failure: Failure, pause: float) -> None:
-            nonlocal failures
-            failures += 1
-            account.faults.append(failure.reason)
-            account.retries += 1
-            seconds = _clock.now() - began + pause
-            faults.listener().fault(failure.reason, failure.detail, seconds)
-            if failure.status == 429 and failure.retry_after is not None:
-                self._pace.hold(pause)
-            if pause >= SHOWN_PAUSE and not failure.server:
-                waiting = faults.Waiting(self.spec, failure.reason, pause, 0.0, outage=False)
-                faults.listener().waiting(waiting)
-
-        outcome = await persist(
-            attempt,
-            gate=self._circuit,
-            patience=self._patience,
-            met_before=lambda: self._met,
-            note=note,
-        )
-        # Who only waited while others tried in vain has nothing new to tell.
-        if isinstance(outcome, Failure) and attempts > failures:
-            refused = not outcome.retry and not outcome.outage
-            if outcome.status not in (400, 422):
-                seconds = _clock.now() - began
-                faults.listener().fault(outcome.reason, outcome.detail, seconds, answered=refused)
-        return outcome
-
     async def _attempt(
-        self, request: LMRequest, body: dict[str, Any], limit: float, account: _Account
+        self, request: LMRequest, body: dict[str, Any], limit: float
     ) -> Reply | Failure:
         if self._client is None:
             raise LMError(f"{self!r} was closed while a request was under way")
-        outcome = await exchange(
-            self._client,
-            body,
-            limit,
-            clean=self._clean,
-            on_cut=lambda: self._cut(request, body, account),
-        )
+
+        def cut() -> None:
+            part = replace(request, n=body.get("n", 1))
+            faults.listener().cut(self._meter.worst_case(part))
+
+        outcome = await exchange(self._client, body, limit, clean=self._clean, on_cut=cut)
         if isinstance(outcome, Reply):
             self._met = self._served = True
             faults.listener().answered()
@@ -317,12 +280,6 @@ class OpenAIModel:
         # Where the model has answered before, a proxy answers now in its place.
         page = self._served and outcome.reason == "web page"
         return replace(outcome, server=outcome.server or page)
-
-    def _cut(self, request: LMRequest, body: dict[str, Any], account: _Account) -> None:
-        """The server may have worked on this attempt, and charge for it."""
-        account.cut = True
-        part = replace(request, n=body.get("n", 1))
-        faults.listener().cut(self._meter.worst_case(part, requests_sent=1))
 
     def _error(self, failure: Failure, account: _Account) -> LMError:
         if failure.outage:
@@ -345,7 +302,7 @@ class OpenAIModel:
             "connection": "check that the server runs and the base URL is right",
         }
         wanted = failure.retry_after
-        if wanted is not None and wanted > self._patience:
+        if wanted is not None and wanted > self._circuit.patience:
             seen += f"; it asks to wait {wanted:.0f} s, more than our patience"
         return LMUnavailable(
             f"no usable answer from {self._url} for {self._model!r} after "
@@ -379,7 +336,7 @@ def _checked_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(
-            f"the base URL {redact(url)!r} is no http(s) address",
+            f"the base URL {redact(url)!r} is not an http(s) address",
             hint="e.g. https://api.openai.com/v1 or http://127.0.0.1:8080/v1",
         )
     return url.rstrip("/")

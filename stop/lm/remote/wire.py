@@ -9,30 +9,36 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Literal
 
 from stop.errors import LMError, LMRequestRefused, LMUnavailable
 from stop.lm.base import Choice
 from stop.lm.redact import valid_text
 
 _PASSING = {408, 409, 425, 429}
-_CONTEXT = re.compile(
-    r"context[ _](length|size|window)|maximum context|prompt is too long|too many (input )?tokens"
-    r"|exceeds? the (available|model'?s) context|input is too long",
-    re.IGNORECASE,
-)
-_FILTER = re.compile(r"content[ _](filter|policy|management)|responsible ai", re.IGNORECASE)
-_NO_CREDIT = re.compile(
-    r"insufficient[ _](quota|credits?|balance|funds)|billing[ _](hard[ _])?limit|billing_not_active"
-    r"|account is not active|(no|out of) credits?\b",
-    re.IGNORECASE,
-)
-_QUOTA = re.compile(r"exceeded your current quota", re.IGNORECASE)  # of a minute, or for good
+Cause = Literal["", "credit", "quota", "context", "filter"]
+"""What a refusal is about, where its words tell: no money, a quota (of a minute, or for good), too
+long a prompt, a content filter."""
+
+_CAUSES: dict[Cause, re.Pattern[str]] = {
+    "credit": re.compile(
+        r"insufficient[ _](quota|credits?|balance|funds)|billing[ _](hard[ _])?limit"
+        r"|billing_not_active|account is not active|(no|out of) credits?\b",
+        re.IGNORECASE,
+    ),
+    "quota": re.compile(r"exceeded your current quota", re.IGNORECASE),
+    "context": re.compile(
+        r"context[ _](length|size|window)|maximum context|prompt is too long"
+        r"|too many (input )?tokens|exceeds? the (available|model'?s) context|input is too long",
+        re.IGNORECASE,
+    ),
+    "filter": re.compile(r"content[ _](filter|policy|management)|responsible ai", re.IGNORECASE),
+}
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{0,12})?")
 _LONGEST_DATE = 64  # characters
 _LONGEST_NAME = 200  # characters
 _LONGEST_WAIT = 7 * 24 * 3600.0  # who asks for more means something else
-_MOST_TOKENS = 10**9  # of one answer; a larger figure is no count
+_MOST_TOKENS = 10**9  # of one answer; a larger figure is not a count
 _READ = 20_000  # characters of a server's words that are looked at
 
 
@@ -43,26 +49,25 @@ class Failure:
     Attributes:
         reason: "429", "500", "timeout", "connection", "malformed" or "web page".
         retry: whether the same request may pass later.
+        status: of HTTP; 0 when there was no answer.
+        cause: what a refusal is about.
+        code: the server's own, and its kind of error.
+        param: the parameter that the server names.
+        retry_after: seconds that the server asks us to wait.
         server: whether the server is in trouble, not this request.
-        outage: for how long it has been, when that was too long.
+        outage: for how long it has been, in words, when that was too long.
     """
 
     reason: str
     detail: str
     retry: bool
     status: int = 0
+    cause: Cause = ""
     code: str = ""
     param: str = ""
     retry_after: float | None = None
     server: bool = False
     outage: str = ""
-
-    @property
-    def text(self) -> str:
-        return f"{self.code} {self.detail}"
-
-    def is_about(self, pattern: re.Pattern[str]) -> bool:
-        return pattern.search(self.text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class Reply:
 
 
 def parse_reply(content: bytes, clean: Callable[[str], str]) -> Reply | Failure:
-    """A chat completion out of the body of a 200."""
+    """Read a chat completion from the body of a 200."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):  # bad JSON, bad UTF-8, nested without end
@@ -116,47 +121,43 @@ def _name(value: object, clean: Callable[[str], str]) -> str:
 def status_failure(
     status: int, body: object, headers: Mapping[str, str], clean: Callable[[str], str]
 ) -> Failure:
-    """What a 4xx or 5xx means. `body` is the decoded error, or text."""
+    """Return what a 4xx or 5xx means. `body` is the decoded error, or text."""
     inner = body
     if isinstance(inner, dict) and "error" in inner:
         inner = inner["error"]
     fields: dict[str, Any] = inner if isinstance(inner, dict) else {}
     message = fields.get("message") or fields.get("detail") or inner or ""
-    code = " ".join(str(fields[key])[:_READ] for key in ("code", "type") if fields.get(key))
     words = message if isinstance(message, str) else json.dumps(message, default=str)
+    detail = clean(words[:_READ])
+    kinds = " ".join(str(fields[key])[:_READ] for key in ("code", "type") if fields.get(key))
+    code = clean(kinds)
+    text = f"{code} {detail}"
+    cause: Cause = next((name for name, about in _CAUSES.items() if about.search(text)), "")
+    wait = retry_after(headers)
+    if status == 429:
+        # Some servers say "quota" of what is full again in a minute; they say when.
+        final = cause == "credit" or (cause == "quota" and wait is None)
+    else:
+        # llama.cpp says so with a 500: sending it again would not make it shorter.
+        final = cause == "context"
     broken = status >= 500 and status != 501
-    failure = Failure(
-        reason=str(status),
-        detail=clean(words[:_READ]),
-        retry=status in _PASSING or broken,
-        status=status,
-        code=clean(code),
-        param=clean(str(fields.get("param") or "")[:_READ]),
-        retry_after=retry_after(headers),
-        server=broken,
-    )
-    if failure.is_about(_CONTEXT) and status != 429:
-        # llama.cpp says so with a 500: sending it again would not make it shorter
-        return _final(failure)
-    return _final(failure) if status == 429 and _without_credit(failure) else failure
-
-
-def _without_credit(failure: Failure) -> bool:
-    """Some servers say the same of a quota that is full again in a minute; they say when."""
-    if failure.is_about(_NO_CREDIT):
-        return True
-    return failure.is_about(_QUOTA) and failure.retry_after is None
-
-
-def _final(failure: Failure) -> Failure:
     return Failure(
-        failure.reason, failure.detail, False, failure.status, failure.code, failure.param
+        reason=str(status),
+        detail=detail,
+        retry=(status in _PASSING or broken) and not final,
+        status=status,
+        cause=cause,
+        code=code,
+        param=clean(str(fields.get("param") or "")[:_READ]),
+        retry_after=None if final else wait,
+        server=broken and not final,
     )
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks us to wait: `retry-after-ms`, or `Retry-After` as seconds or
-    as a date. None where it says nothing usable, and where it asks for more than a week."""
+    """Return the seconds that the server asks us to wait: `retry-after-ms`, or `Retry-After` as
+    seconds or as a date. None where it says nothing usable, and where it asks for more than a week.
+    """
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         value = (headers.get(name) or "").strip()
         if _SECONDS.fullmatch(value):
@@ -174,7 +175,7 @@ def _until(date: str) -> float | None:
         return None
     try:
         moment = parsedate_to_datetime(date)
-        if moment.tzinfo is None:  # "-0000": UTC, the place is not told
+        if moment.tzinfo is None:  # "-0000": UTC, at an unknown place
             moment = moment.replace(tzinfo=UTC)
         return max(moment.timestamp() - time.time(), 0.0)
     except (ValueError, OverflowError):
@@ -182,9 +183,12 @@ def _until(date: str) -> float | None:
 
 
 def final_error(failure: Failure, *, model: str, url: str, served: bool = False) -> LMError:
-    """The error for a failure that trying again would not mend.
+    """Return the error for a failure that trying again would not fix.
 
     Args:
+        failure: one with a status.
+        model: its name on the server.
+        url: of the server, for people.
         served: the server has given answers before.
     """
     status = failure.status
@@ -201,13 +205,13 @@ def final_error(failure: Failure, *, model: str, url: str, served: bool = False)
     elif status == 404:
         message = f"{url} knows no model {model!r}"
         hint = "check the name (openai:MODEL or OPENAI_MODEL); a base URL usually ends in /v1"
-    elif status == 402 or failure.is_about(_NO_CREDIT) or failure.is_about(_QUOTA):
+    elif status == 402 or failure.cause in ("credit", "quota"):
         message = f"{url} has no credit left for this key"
         hint = "add credit with the provider, then go on: stop resume RUN"
-    elif status == 413 or failure.is_about(_CONTEXT):
+    elif status == 413 or failure.cause == "context":
         kind, message = LMRequestRefused, f"prompt and max_tokens are more than {model!r} can take"
         hint = "shorten the programs or the task, lower max_tokens, or use a larger context"
-    elif failure.is_about(_FILTER):
+    elif failure.cause == "filter":
         kind, message = LMRequestRefused, f"the content filter of {url} refused the request"
         hint = "other prompts may pass; a local model (local:NAME) has no filter"
     elif 400 <= status < 500:
