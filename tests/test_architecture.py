@@ -70,5 +70,3 @@ def test_every_command_has_help():
         assert result.exit_code == 0, result.output
         assert short_help
         assert name in runner.invoke(cli, ["--help"]).output
-
-

@@ -15,26 +15,13 @@ from stop.errors import BudgetExceeded, LMError
 from stop.lm import LMOptions, LMRequest, OpenAIModel
 from stop.lm.tape import Tape, TapedModel
 from stop.store import Store
-from stop.testing.openai_server import Fault, OpenAIServer
+from stop.testing.openai_server import Fault
 from tests.helpers.recorded import start_improver_run
+from tests.helpers.servers import BillingServer
 
-PROMPT_USD, COMPLETION_USD = 100e-6, 400e-6
-"""Prices of one token."""
+PRICES = (100.0, 400.0)
+"""US dollars for a million tokens, read and written."""
 REQUEST = LMRequest("You are an expert.", "Improve this program, please. " * 20, n=6, max_tokens=40)
-
-
-class BillingServer(OpenAIServer):
-    """Adds up what it would charge for its answers, those without a choice included."""
-
-    billed = 0.0
-
-    def answer(self, body: dict[str, Any], fault: Fault | None) -> dict[str, Any]:
-        answer = super().answer(body, fault)
-        usage = answer["usage"]
-        with self.lock:
-            self.billed += usage["prompt_tokens"] * PROMPT_USD
-            self.billed += usage["completion_tokens"] * COMPLETION_USD
-        return answer
 
 
 @pytest.fixture
@@ -64,9 +51,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 async def test_what_is_billed_stays_within_the_cap(
     store: Store, server_options: dict[str, Any], n: int, believed: bool
 ) -> None:
-    prices = (PROMPT_USD * 1e6, COMPLETION_USD * 1e6)
-    with BillingServer(["one two three four " * 5], **server_options) as server:
-        options = LMOptions(base_url=server.base_url, api_key="k", price_per_million=prices)
+    with BillingServer(["one two three four " * 5], prices=PRICES, **server_options) as server:
+        options = LMOptions(base_url=server.base_url, api_key="k", price_per_million=PRICES)
         model = OpenAIModel("m", options)
         model._hosted = believed  # then the prompt of n responses is expected to be billed once
         for worst_cases in (0.5, 1.0, 2.7):
