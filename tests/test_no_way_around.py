@@ -61,7 +61,8 @@ PARAMETERS = set(
     max_completion_tokens max_lm_calls max_prompt_tokens max_response_tokens max_responses
     max_seconds max_tokens max_usd max_utility_calls meta_base_url meta_lm name name_or_folder
     name_or_path policy policy_level preset program progress random_seed reason
-    repetitions responses round_budget round_max_lm_calls round_max_seconds round_max_tokens round_max_usd rounds runs_dir samples
+    repetitions responses round_budget round_max_lm_calls round_max_seconds round_max_tokens
+    round_max_usd rounds runs_dir samples
     sandbox seed source split task tasks temperature trained_on utility_calls
     """.split()  # noqa: SIM905
 )
