@@ -57,15 +57,3 @@ def test_the_version_is_one():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     assert project["version"] == stop.__version__
     assert f"## {stop.__version__}" in (REPOSITORY / "CHANGELOG.md").read_text()
-
-
-def test_python_blocks_of_the_documentation_parse_and_name_what_exists():
-    import ast
-
-    import stop
-
-    for page in PAGES:
-        for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.S):
-            for node in ast.walk(ast.parse(block)):
-                if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "stop":
-                    assert node.attr in stop.__all__, node.attr

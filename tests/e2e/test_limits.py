@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import stop
 from stop.cli import cli
@@ -17,7 +18,9 @@ from stop.runs.spending import read_budget
 from stop.sandbox import GuestLimits, open_sandbox
 from stop.sandbox.owner import owner_mark
 from stop.store.payments import Payments
+from stop.testing.openai_server import Fault
 from tests.helpers.programs import GREEDY, fenced
+from tests.helpers.servers import BillingServer
 
 IMPROVER = """from helpers import extract_code
 
@@ -216,6 +219,32 @@ def test_a_limit_of_money_without_a_price_is_a_mistake(tmp_path):
 
 
 # --- the command line
+
+
+@pytest.mark.parametrize("fewer", [{"honours_n": False}, {"faults": [Fault("fewer", count=99)]}])
+@pytest.mark.parametrize("usd", ["0.01", "0.04"])
+def test_a_server_that_gives_fewer_choices_bills_no_more_than_max_usd(
+    tmp_path, monkeypatch, fewer, usd
+):
+    import genai_prices
+
+    calc_price = genai_prices.calc_price  # on the loopback, too, it costs what it costs elsewhere
+    monkeypatch.setattr(
+        genai_prices, "calc_price",
+        lambda usage, *, model_ref, **_: calc_price(usage, model_ref=model_ref),
+    )  # fmt: skip
+    prices = calc_price(genai_prices.Usage(input_tokens=1), model_ref="gpt-4o").model.prices
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    with BillingServer(
+        [fenced(GREEDY)], prices=(float(prices.input_mtok), float(prices.output_mtok)), **fewer
+    ) as server:
+        words = ["improve", "--task", "knapsack", "--lm", "openai:gpt-4o", "--max-usd", usd]
+        words += ["--base-url", server.base_url, "--runs-dir", str(tmp_path / "runs"), "--json"]
+        words += ["--responses", "6", "--max-response-tokens", "300", "--sandbox", "bubblewrap"]
+        done = CliRunner().invoke(cli, words)
+        assert isinstance(done.exception, BudgetExceeded) == (usd == "0.01"), done.output
+        assert (server.billed > 0) == (usd == "0.04")
+        assert server.billed <= float(usd)
 
 
 @pytest.fixture

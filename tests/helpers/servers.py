@@ -1,4 +1,4 @@
-"""Model servers: one that counts what it served, and one in a process of its own, to be killed."""
+"""Model servers: one that counts, one that bills, and one in a process of its own, to be killed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+from stop.testing.openai_server import Fault, OpenAIServer
 from tests.helpers.places import REPOSITORY
 from tests.helpers.programs import GREEDY, SEED_IMPROVER, fenced
 
@@ -79,6 +81,31 @@ class CountingServer:
     def close(self) -> None:
         self._http.shutdown()
         self._http.server_close()
+
+
+class BillingServer(OpenAIServer):
+    """Adds up what it would charge for its answers, those without a choice included.
+
+    Args:
+        prices: US dollars for a million tokens, read and written.
+        options: of `OpenAIServer`.
+
+    Attributes:
+        billed: US dollars so far.
+    """
+
+    def __init__(self, replies: list[str], *, prices: tuple[float, float], **options: Any) -> None:
+        self.billed = 0.0
+        self._prices = prices
+        super().__init__(replies, **options)
+
+    def answer(self, body: dict[str, Any], fault: Fault | None) -> dict[str, Any]:
+        answer = super().answer(body, fault)
+        usage, (read, written) = answer["usage"], self._prices
+        with self.lock:
+            self.billed += usage["prompt_tokens"] * read / 1e6
+            self.billed += usage["completion_tokens"] * written / 1e6
+        return answer
 
 
 class ServerProcess:
