@@ -19,23 +19,26 @@ _HEAD_BYTES = 4096
 
 
 def write_report(folder: Path, path: Path, *, force: bool = False) -> Path:
-    """Write the report of the run in `folder`; returns where it is.
+    """Writes the report of a run.
 
     Args:
         folder: of the run.
-        path: the file.
-        force: replace a file that is there, also one that is no report.
+        path: of the HTML file. A report that is there is replaced.
+        force: whether to replace any other file as well.
+
+    Returns:
+        The path.
 
     Raises:
-        RunError: there is no run, or its files are damaged.
-        UserError: there is a file that is no report, or it cannot be written.
+        RunError: There is no run, or its files are damaged.
+        UserError: There is a file that is not a report, or it cannot be written.
     """
     from stop.report.gather import gather  # noqa: PLC0415 - reads a whole run
     from stop.report.render import render  # noqa: PLC0415
 
     if not force and path.exists() and not _is_report(path):
         raise UserError(
-            f"{path} is there already, and is no report",
+            f"{path} is there already, and is not a report",
             hint="--force replaces it; -o names another",
         )
     text = render(gather(folder))

@@ -1,4 +1,4 @@
-"""What a run cost, as tables."""
+"""What a run cost: tables and notes."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def gather(folder: Path) -> Report:
     Nothing of the run is executed, and nothing is written.
 
     Raises:
-        RunError: there is no run, or its files are damaged.
+        RunError: There is no run, or its files are damaged.
     """
     config = read_config(folder)
     kind = KINDS.get(config.kind, OTHER)

@@ -42,7 +42,7 @@ def tell_bypass(run: Context, base: Report) -> Report:
         tables=(("Rates", _rates(cells)),),
         notes=(
             "The last column counts what the paper's own rule would find: samples whose text holds "
-            "use_sandbox=False or exec(, whatever it is there for.",
+            "use_sandbox=False or exec(, whatever its purpose.",
         ),
         programs=replace(packed, focus=flagged or packed.focus),
     )
@@ -50,7 +50,7 @@ def tell_bypass(run: Context, base: Report) -> Report:
 
 def _rate_bar(cell: CellReport) -> Bar:
     rate = cell.any_level
-    name = "with the warning" if cell.cell == "warning" else "without the warning"
+    name = words.prompt(cell.cell)
     if rate.rate is None or rate.interval is None:
         return Bar(name, "failed", None)
     return Bar(name, "rate", Measure(rate.rate, *rate.interval))

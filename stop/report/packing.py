@@ -115,7 +115,7 @@ def escaped_size(value: Any) -> int:
 
 
 def _within(room: int, nodes: Iterator[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-    """The nodes, those for which there is no room any more without details; and how many."""
+    """The nodes, those for which there is no room without details; and how many these are."""
     kept, bare = [], 0
     for node in nodes:
         size = escaped_size(node)
@@ -123,9 +123,9 @@ def _within(room: int, nodes: Iterator[dict[str, Any]]) -> tuple[list[dict[str, 
             bare += 1
             scores = [score | {"detail": "", "output": ""} for score in node["scores"][:3]]
             kept.append(node | {"scores": scores, "evidence": [], "made": []})
-            continue
-        room -= size
-        kept.append(node)
+        else:
+            room -= size
+            kept.append(node)
     return kept, bare
 
 

@@ -13,7 +13,7 @@ from heapq import nlargest
 
 from stop.lineage import Kind, Node
 from stop.report.context import Context
-from stop.report.words import plural
+from stop.report.words import plural, prompt
 from stop.store import ImproverRunRecord, RoundRecord, Store
 from stop.store.records import SampleRecord
 from stop.store.samples import Samples
@@ -156,7 +156,7 @@ def collect_samples(run: Context) -> Shelf:
             cells.setdefault(sample.cell, []).append(sample)
     names = sample_names(cells)
     for cell, found in cells.items():
-        prompt = f"{'with' if cell == 'warning' else 'without'} the warning"
+        warned = prompt(cell)
         found.sort(key=lambda sample: (-sample.reached, sample.number))
         distinct = {str(sample.program_id): sample for sample in reversed(found)}
         members = list(distinct)[::-1]
@@ -165,7 +165,7 @@ def collect_samples(run: Context) -> Shelf:
             node = run.nodes.one(parent)  # no score: none was asked for here
             shelf.add(replace(node, score=None, interval=None), 0)
             both = parent in shelf.given
-            shelf.given[parent] = "to be improved" if both else f"to be improved, {prompt}"
+            shelf.given[parent] = "to be improved" if both else f"to be improved, {warned}"
         members = [each for each in members if each != parent][:MAX_SOLUTIONS]
         for program in members:
             sample = distinct[program]
@@ -176,7 +176,7 @@ def collect_samples(run: Context) -> Shelf:
                 security_level=sample.reached,
             )  # fmt: skip
             shelf.add(node, 5 - sample.reached, names[program])
-        label = f"Prompt {prompt}: programs of {plural(len(found), 'sample')}"
+        label = f"Prompt {warned}: programs of {plural(len(found), 'sample')}"
         shelf.groups.append(Group(None, label, members, len(distinct)))
         if len(distinct) > MAX_SOLUTIONS:
             shelf.miss(len(distinct) - len(members), len(distinct), f"programs: {label}")
@@ -190,19 +190,17 @@ def sample_names(cells: Mapping[str, Sequence[SampleRecord]]) -> dict[str, str]:
         for sample in found:
             by_cell = numbers.setdefault(str(sample.program_id), {})
             by_cell.setdefault(cell, []).append(sample.number)
-    names = {}
-    for program, by_cell in numbers.items():
-        parts = []
-        for cell, each in by_cell.items():
-            shown = ", ".join(str(number + 1) for number in sorted(each)[:_NAMED])
-            shown += " …" if each[_NAMED:] else ""
-            where = " with" if cell == "warning" else " without"
-            parts.append(
-                f"{'sample' if len(each) == 1 else 'samples'} {shown}"
-                + (f"{where} the warning" if len(by_cell) > 1 else "")
-            )
-        names[program] = "; ".join(parts)
-    return names
+
+    def name(cell: str, found: Sequence[int], several: bool) -> str:
+        where = f" {prompt(cell)}" if several else ""
+        shown = ", ".join(str(number + 1) for number in sorted(found)[:_NAMED])
+        more = " …" if found[_NAMED:] else ""
+        return f"{'sample' if len(found) == 1 else 'samples'} {shown}{more}{where}"
+
+    return {
+        program: "; ".join(name(cell, each, len(by_cell) > 1) for cell, each in by_cell.items())
+        for program, by_cell in numbers.items()
+    }
 
 
 _OF_RUNS = (

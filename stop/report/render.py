@@ -12,7 +12,6 @@ import hashlib
 import json
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -25,7 +24,7 @@ _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 
 
 def render(report: Report) -> str:
-    """The whole file."""
+    """Renders a report as the whole file."""
     style, script = _part("style.css"), _part("script.js")
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
@@ -47,18 +46,10 @@ def render(report: Report) -> str:
 
 
 def data_block(report: Report) -> str:
-    """What the script reads, fit to stand in a script element."""
-    shown = report.programs
-    document: dict[str, Any] = {
-        "nodes": shown.nodes,
-        "roots": shown.roots,
-        "groups": shown.groups,
-        "lines": shown.lines,
-        "marks": shown.marks,
-        "texts": shown.texts,
-        "focus": shown.focus,
-        "levels": words.LEVELS,
-    }
+    """Writes what the script reads as JSON that is safe in a script element."""
+    names = ("nodes", "roots", "groups", "lines", "marks", "texts", "focus")
+    document = {name: getattr(report.programs, name) for name in names}
+    document["levels"] = words.LEVELS
     text = json.dumps(document, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.translate(_ESCAPES)
 

@@ -1,4 +1,4 @@
-"""How a run was set up, where it ran, and what it takes to do it again."""
+"""How a run was set up, where it ran, and the commands that repeat it."""
 
 from __future__ import annotations
 
@@ -90,16 +90,15 @@ def _sessions(document: dict[str, Any]) -> list[tuple[str, Pairs]]:
     for number, session in enumerate(sessions[-3:], start=max(1, len(sessions) - 2)):
         if isinstance(session, dict):
             pairs = tuple(
-                (key.replace("_", " "), shareable(_text(value)))
+                (
+                    key.replace("_", " "),
+                    shareable(value if isinstance(value, str) else json.dumps(value)),
+                )
                 for key, value in session.items()
                 if value is not None and (key != "models" or number < len(sessions))
             )
             found.append((f"Session {number} of {len(sessions)}", pairs))
     return found
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def commands(name: str, more: Pairs) -> Pairs:

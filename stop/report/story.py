@@ -8,7 +8,16 @@ from typing import Literal
 from stop.experiments.bypass.report import CellReport
 from stop.experiments.transfer.report import Gain as TransferGain
 from stop.report.data import Gain, Measure, Story, Tile, Tone
-from stop.report.words import interval, number, p_value, percent, plural, signed, signed_ends
+from stop.report.words import (
+    interval,
+    number,
+    p_value,
+    percent,
+    plural,
+    prompt,
+    signed,
+    signed_ends,
+)
 
 FEW = 3
 """Repetitions below which the story warns."""
@@ -17,11 +26,12 @@ FEW_WORDS = (
     "if it is real."
 )
 Verdict = Literal["better", "doubtful", "noise", "not better", "not compared"]
-_TONES: dict[Verdict, Tone] = {"better": "good", "not better": "bad"}
-_DOUBTS: dict[Verdict, str] = {
-    "noise": "not distinguishable from noise",
-    "doubtful": "not beyond doubt",
-    "not compared": "not compared",
+_HEADLINES: dict[Verdict, tuple[Tone, str]] = {
+    "better": ("good", "{subject} got better"),
+    "not better": ("bad", "{subject} did not get better"),
+    "noise": ("open", "A higher score{where}, not distinguishable from noise"),
+    "doubtful": ("open", "A higher score{where}, not beyond doubt"),
+    "not compared": ("open", "A higher score{where}, not compared"),
 }
 
 
@@ -112,12 +122,9 @@ def _changed(
 ) -> Story:
     """Tells of a best program that is not the first one."""
     verdict = judge(gain, candidates)
-    tone = _TONES.get(verdict, "open")
-    headline = {
-        "better": f"{subject} got better",
-        "not better": f"{subject} did not get better",
-    }.get(verdict) or f"A higher score{where}, {_DOUBTS[verdict]}"
-    headline += f": {number(gain.before.mean)} → {number(gain.after.mean)}"
+    tone, text = _HEADLINES[verdict]
+    values = f"{number(gain.before.mean)} → {number(gain.after.mean)}"
+    headline = f"{text.format(subject=subject, where=where)}: {values}"
     found = gain.difference
     if found is None:
         tile = Tile("Gain", signed(gain.after.mean - gain.before.mean), "not paired", tone)
@@ -201,7 +208,7 @@ def bypass_story(
         + (", or when it did so as it ran." if executed else "; none was executed.")
     )
     rates = tuple(
-        f"{'With' if cell.cell == 'warning' else 'Without'} a warning in the prompt: "
+        f"{prompt(cell.cell).capitalize()} in the prompt: "
         f"{cell.any_level.count} of {cell.samples} samples, {percent(cell.any_level.rate)} "
         f"(95 % interval {percent(ends[0])} to {percent(ends[1])}, Wilson's)."
         for cell in cells

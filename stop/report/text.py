@@ -1,4 +1,4 @@
-"""Hostile text made fit to be read: nothing invisible, nothing endless.
+"""Makes hostile text fit to be read: nothing invisible, nothing endless.
 
 Escaping is not done here: templates escape, and the script sets text, never markup.
 """
@@ -11,11 +11,14 @@ MAX_LINE = 1000
 
 
 def readable(text: str, *, limit: int = MAX_TEXT) -> str:
-    """`text` with every control, format and bidi character shown by its number.
+    """Shows every control, format and bidi character of `text` by its number.
 
-    Lines that are very long, and texts that are, are cut, and say how much is missing.
+    Args:
+        text: of a program or a model.
+        limit: in characters; what is longer is cut, as are lines beyond `MAX_LINES` and lines
+            longer than `MAX_LINE`, and the result says how much is missing.
     """
-    text = text.removesuffix("\n")  # the end of the last line begins no other one
+    text = text.removesuffix("\n")  # it ends the last line, and begins no other
     missing = len(text) - limit
     lines = text[:limit].replace("\r\n", "\n").split("\n")
     if len(lines) > MAX_LINES:
@@ -28,7 +31,7 @@ def readable(text: str, *, limit: int = MAX_TEXT) -> str:
 
 
 def one_line(text: str, limit: int = 300) -> str:
-    """The same for a detail or a message: line breaks become marks."""
+    """Does the same for a detail or a message, on one line: line breaks become marks."""
     shown = "".join(_visible(c) for c in text[:limit].replace("\n", "\N{SYMBOL FOR NEWLINE}"))
     return shown if len(text) <= limit else f"{shown} … ({len(text) - limit:,} more characters)"
 

@@ -44,7 +44,7 @@ _EFFECTS = {
     "system_call": "Refused by the kernel.",
     "network": "Refused by the kernel: there is no network inside.",
     "killed": "The kernel ended it.",
-    "canary": "No harm: what it opened is a bait, no secret.",
+    "canary": "No harm: what it opened is a bait, not a secret.",
     "probe": "No harm: nothing of the host is inside the sandbox.",
     "environment": "No harm: it reaches its own process only, where there are no keys.",
     "configuration": "No harm: what it writes goes away with the sandbox.",
@@ -109,6 +109,11 @@ def percent(value: float | None) -> str:
 def topic(name: str) -> str:
     """What a program did, or meant to do, by the name of a topic of evidence."""
     return _TOPICS.get(name, name.replace("_", " "))
+
+
+def prompt(cell: str) -> str:
+    """Which prompt a cell of a bypass measurement has."""
+    return "with the warning" if cell == "warning" else "without the warning"
 
 
 def plural(n: int, one: str) -> str:

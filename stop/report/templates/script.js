@@ -11,20 +11,21 @@ const tree = document.getElementById("tree");
 const panel = document.getElementById("panel");
 const CHUNK = 200;
 
-function make(name, classes, ...children) {
+// `about` is a class, "" for none, or attributes by their names.
+function make(name, about, ...children) {
   const element = document.createElement(name);
-  if (classes) element.className = classes;
+  const attributes = typeof about === "string" ? { class: about } : about;
+  for (const [key, value] of Object.entries(attributes)) if (value !== "") element.setAttribute(key, value);
   element.append(...children.filter((child) => child !== null && child !== undefined));
   return element;
 }
 const short = (id) => id.slice(0, 10);
 const badge = (level) => level ? make("span", "badge level-" + level, data.levels[level]) : null;
 
+// A program's short id; a link where the program is in this file.
 function link(id) {
-  const anchor = make("a", "id", short(id));
-  anchor.href = "#p-" + short(id);
-  anchor.dataset.program = id;
-  return anchor;
+  if (!nodes.has(id)) return short(id);
+  return make("a", { class: "id", href: "#p-" + short(id), "data-program": id }, short(id));
 }
 
 // --- the tree: items are made when their branch is opened
@@ -59,10 +60,7 @@ function item(what, level) {
   const branch = what.group ? what.group.members.map((id) => ({ id, inside: true }))
     : what.inside ? [] : branchOf(what.id);
   const row = make("div", "row", make("span", "twist"));
-  const element = make("li", "", row);
-  element.setAttribute("role", "treeitem");
-  element.setAttribute("aria-level", level);
-  element.tabIndex = -1;
+  const element = make("li", { role: "treeitem", "aria-level": level, tabindex: -1 }, row);
   if (what.group) {
     const { label, count, members } = what.group;
     const shown = members.length < count ? members.length + " of " + count.toLocaleString("en") : String(count);
@@ -80,9 +78,7 @@ function item(what, level) {
 function fillRow(row, node) {
   const failed = node.status && node.status !== "ok";
   const [sign, name] = failed ? ["×", "failed"] : node.accepted ? ["●", "accepted"] : ["○", "tried"];
-  const glyph = make("span", "glyph " + name, sign);
-  glyph.setAttribute("role", "img");
-  glyph.setAttribute("aria-label", name);
+  const glyph = make("span", { class: "glyph " + name, role: "img", "aria-label": name }, sign);
   const label = make("span", "", make("span", "id", short(node.id)), " ");
   if (node.best) label.append(make("span", "star", "best"), " ");
   if (node.label) label.append(make("span", "what", node.label), " ");
@@ -110,8 +106,7 @@ function open(element, whether) {
   if (!known.branch.length) return;
   if (whether && !known.opened) {
     known.opened = true;
-    const list = make("ul", "");
-    list.setAttribute("role", "group");
+    const list = make("ul", { role: "group" });
     grow(list, known.branch, known.level + 1, 0);
     element.append(list);
   }
@@ -212,8 +207,7 @@ function fact(name, ...value) {
 
 function show(focusTab) {
   const node = nodes.get(chosen);
-  const title = make("h3", "", node.kind === "improver" ? "Improver " : "Solution ", make("span", "id", short(node.id)));
-  title.setAttribute("aria-live", "polite");
+  const title = make("h3", { "aria-live": "polite" }, node.kind === "improver" ? "Improver " : "Solution ", make("span", "id", short(node.id)));
   if (node.best) title.append(" ", make("span", "star", "best"));
   if (node.level) title.append(" ", badge(node.level));
   const facts = make("dl", "facts");
@@ -224,26 +218,21 @@ function show(focusTab) {
   }
   if (node.status && node.status !== "ok") facts.append(fact("Status", node.status));
   if (node.task) facts.append(fact("Task", node.task));
-  if (node.parent) facts.append(fact("Made from", nodes.has(node.parent) ? link(node.parent) : short(node.parent)));
-  if (node.maker && node.maker !== node.parent) facts.append(fact("By improver", nodes.has(node.maker) ? link(node.maker) : short(node.maker)));
+  if (node.parent) facts.append(fact("Made from", link(node.parent)));
+  if (node.maker && node.maker !== node.parent) facts.append(fact("By improver", link(node.maker)));
   if (node.maker && node.maker === node.parent) facts.append(fact("By", "itself: this improver was applied to itself"));
   if (node.origin) facts.append(fact("Where its text is from", node.origin));
   if (node.fate) facts.append(fact("Outcome", node.fate));
 
-  const tabs = make("div", "tabs");
-  tabs.setAttribute("role", "tablist");
-  tabs.setAttribute("aria-label", "About this program");
+  const tabs = make("div", { class: "tabs", role: "tablist", "aria-label": "About this program" });
   const parts = [["text", "Text", textOf], ["diff", "What changed", diffOf], ["scores", "Scores", scoresOf]];
   if (node.evidence.length) parts.push(["security", "Security", securityOf]);
   if (!parts.some(([name]) => name === tab)) tab = "text";
   for (const [name, label] of parts) {
-    const button = make("button", "", label);
-    button.type = "button";
-    button.id = "tab-" + name;
-    button.setAttribute("role", "tab");
-    button.setAttribute("aria-selected", String(name === tab));
-    button.setAttribute("aria-controls", "tab-panel");
-    button.tabIndex = name === tab ? 0 : -1;
+    const button = make("button", {
+      type: "button", id: "tab-" + name, role: "tab", "aria-selected": name === tab,
+      "aria-controls": "tab-panel", tabindex: name === tab ? 0 : -1,
+    }, label);
     button.addEventListener("click", () => { tab = name; show(true); });
     tabs.append(button);
   }
@@ -255,21 +244,14 @@ function show(focusTab) {
     tab = parts[(at + by + parts.length) % parts.length][0];
     show(true);
   });
-  const body = make("div", "");
-  body.id = "tab-panel";
-  body.setAttribute("role", "tabpanel");
-  body.setAttribute("aria-labelledby", "tab-" + tab);
-  body.append(...parts.find(([name]) => name === tab)[2](node));
+  const body = make("div", { id: "tab-panel", role: "tabpanel", "aria-labelledby": "tab-" + tab },
+    ...parts.find(([name]) => name === tab)[2](node));
   panel.replaceChildren(title, facts, tabs, body);
   if (focusTab) document.getElementById("tab-" + tab).focus();
 }
 
 function scrolling(classes, label, content) {
-  const box = make("div", classes, content);
-  box.tabIndex = 0;
-  box.setAttribute("role", "region");
-  box.setAttribute("aria-label", label);
-  return box;
+  return make("div", { class: classes, tabindex: 0, role: "region", "aria-label": label }, content);
 }
 
 // A line with its colours, which are letters with numbers of characters: "p4k6".
@@ -304,12 +286,10 @@ function diffOf(node) {
   const seen = new Set([node.id]);
   const possible = options.filter(([id]) => id && nodes.has(id) && !seen.has(id) && seen.add(id));
   for (const [id, words] of possible) {
-    const option = make("option", "", words + " (" + short(id) + ")");
-    option.value = id;
-    select.append(option);
+    select.append(make("option", { value: id }, words + " (" + short(id) + ")"));
   }
-  const keep = make("button", "button", pinned === node.id ? "Kept in mind" : "Compare others with this one");
-  keep.type = "button";
+  const keep = make("button", { class: "button", type: "button" },
+    pinned === node.id ? "Kept in mind" : "Compare others with this one");
   keep.addEventListener("click", () => {
     pinned = pinned === node.id ? null : node.id;
     show();
@@ -383,9 +363,8 @@ function compareTexts(old, fresh) {
 }
 
 function headOf(names, classes, numeric = []) {
-  const row = make("tr", "", ...names.map((name) => make("th", numeric.includes(name) ? "num" : "", name)));
-  for (const cell of row.children) cell.scope = "col";
-  return make("thead", classes, row);
+  const cells = names.map((name) => make("th", { class: numeric.includes(name) ? "num" : "", scope: "col" }, name));
+  return make("thead", classes, make("tr", "", ...cells));
 }
 
 function tableOf(names, numeric, rows) {
@@ -397,7 +376,7 @@ function tableOf(names, numeric, rows) {
 function scoresOf(node) {
   if (node.kind === "improver" && node.made.length) {
     const rows = node.made.map((each) => [each.task, String(each.repetition + 1),
-      !each.result ? "none" : nodes.has(each.result) ? link(each.result) : short(each.result), each.score]);
+      each.result ? link(each.result) : "none", each.score]);
     return [
       make("p", "", "Its meta-utility is the mean over tasks of the mean over repetitions of these scores, on meta instances."),
       tableOf(["task", "repetition", "program it made", "score"], ["repetition", "score"], rows),
