@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from stop.engine.improver_run import Application
 from stop.errors import LMRequestRefused
-from stop.lm.base import LanguageModel, LMRequest, LMResponse, Usage
+from stop.lm.base import LanguageModel, LMRequest, LMResponse, SimpleModel, Usage
 from stop.programs import program_id
 from stop.replays.recording import Recording
 
 
-class Answers:
-    """Gives one improver run the responses of its place (`stop.lm.base.LanguageModel`).
+class Answers(SimpleModel):
+    """Gives one improver run the responses of its place.
 
     Args:
         recording: with the responses.
@@ -20,22 +18,14 @@ class Answers:
         priced: says what a request could cost.
     """
 
-    context_tokens: int | None = None
-
     def __init__(self, recording: Recording, what: Application, priced: LanguageModel) -> None:
         self._recording = recording
         self._what = what
         self._priced = priced
-        self.spec = f"tape:{recording.folder}"
 
-    async def start(self) -> None:
-        """Everything was read when the recording was made."""
-
-    async def aclose(self) -> None:
-        """There is nothing to give back."""
-
-    def facts(self) -> dict[str, Any]:
-        return {}
+    @property
+    def spec(self) -> str:
+        return f"tape:{self._recording.folder}"
 
     def worst_case(self, request: LMRequest) -> Usage:
         return self._priced.worst_case(request)

@@ -60,7 +60,8 @@ class Store(Queries):
                 raise
             raise RunError(
                 f"the store {self.path} cannot be written: {error}",
-                hint="free some disk space; what is recorded stays: stop resume RUN",
+                hint="free some disk space; what is recorded stays",
+                resume="",
             ) from error
 
     # --- for the modules of this package that have tables of their own

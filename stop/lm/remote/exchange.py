@@ -49,7 +49,7 @@ async def exchange(
             content = raw.http_response.content
     except (TimeoutError, openai.APIConnectionError) as error:
         if trouble := machine_trouble(error):  # ours: no server is to blame, or to wait for
-            raise LMUnavailable(trouble[0], hint=trouble[1]) from error
+            raise LMUnavailable(trouble.message, hint=trouble.remedy, resume="") from error
         cause = error.__cause__ or error
         kind = type(cause).__name__
         if kind not in _UNSENT:

@@ -285,8 +285,9 @@ class OpenAIModel:
         if failure.outage:
             return LMUnavailable(
                 f"{self._url} {failure.outage}. Last: {failure.detail}",
-                hint="check that the server runs and the base URL is right; then go on: "
-                "stop resume RUN (--lm-patience SECONDS waits longer)",
+                hint="check that the server runs and the base URL is right; then go on "
+                "(--lm-patience SECONDS waits longer)",
+                resume="",
             )
         if failure.reason == "connection" and not failure.retry:
             return LMUnavailable(f"the server at {self._url} has ended: {failure.detail}")

@@ -193,9 +193,10 @@ def final_error(failure: Failure, *, model: str, url: str, served: bool = False)
     """
     status = failure.status
     kind: type[LMError] = LMUnavailable
+    resume: str | None = None
     if status in (401, 403) and served:
         message = f"{url} refuses the key that it took before: it was revoked, or has expired"
-        hint = "set OPENAI_API_KEY to a key in force and go on: stop resume RUN"
+        hint, resume = "set OPENAI_API_KEY to a key in force, then go on", ""
     elif status in (401, 403):
         message = f"{url} refused the key"
         hint = "check OPENAI_API_KEY: whether it is complete, in force and may use this model"
@@ -207,7 +208,7 @@ def final_error(failure: Failure, *, model: str, url: str, served: bool = False)
         hint = "check the name (openai:MODEL or OPENAI_MODEL); a base URL usually ends in /v1"
     elif status == 402 or failure.cause in ("credit", "quota"):
         message = f"{url} has no credit left for this key"
-        hint = "add credit with the provider, then go on: stop resume RUN"
+        hint, resume = "add credit with the provider, then go on", ""
     elif status == 413 or failure.cause == "context":
         kind, message = LMRequestRefused, f"prompt and max_tokens are more than {model!r} can take"
         hint = "shorten the programs or the task, lower max_tokens, or use a larger context"
@@ -221,7 +222,7 @@ def final_error(failure: Failure, *, model: str, url: str, served: bool = False)
         message = f"{url} cannot serve the request"
         hint = "check that the base URL is that of an OpenAI-compatible server"
     said = f" The server says: {failure.detail}" if failure.detail else ""
-    return kind(f"{message} (HTTP {status}).{said}", hint=hint)
+    return kind(f"{message} (HTTP {status}).{said}", hint=hint, resume=resume)
 
 
 def _choice(row: dict[str, Any], clean: Callable[[str], str]) -> Choice:
