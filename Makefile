@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 STOP = $(VENV)/bin/stop
+PYTEST = $(VENV)/bin/python -m pytest
 MODEL ?= qwen2.5-coder-1.5b
 
-.PHONY: run test lint environment engine browser clean
+.PHONY: run test quick lint check hooks environment developer engine browser clean
 
 run: environment
 	@echo "== the sandbox ==" && $(STOP) sandbox build
@@ -18,13 +19,29 @@ run: environment
 	$(STOP) lineage last --solutions
 	@cat docs/reading-a-run.txt
 
-test: environment engine browser
-	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e '.[local,analysis,dev]'
+# Everything. It is to pass on a busy machine as well.
+test: check engine browser
+	$(PYTEST) --dist loadfile --no-loadscope-reorder -n auto --maxprocesses 4
+
+# What needs neither an engine nor a browser nor a model, in a minute and a half on two cores.
+quick: check
+	$(PYTEST) --dist loadfile -n 2 -m "not (docker or bubblewrap or browser or model or slow)"
+
+# Fix what can be fixed (formatting, imports), then check.
+lint: developer
+	-$(VENV)/bin/ruff check --quiet --fix
+	$(VENV)/bin/ruff format
+	@$(MAKE) --no-print-directory check
+
+check: developer
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# `make check`, in part, before each commit.
+hooks: developer
+	$(VENV)/bin/pre-commit install
 
 environment: $(VENV)/.installed
 
@@ -34,6 +51,12 @@ $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -m venv $(VENV) \
 	  || { echo "python3 -m venv does not work here; on Debian: sudo apt-get install python3-venv"; exit 1; }
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e '.[local]'
+	@touch $@
+
+developer: $(VENV)/.developer
+
+$(VENV)/.developer: $(VENV)/.installed
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e '.[local,analysis,dev]'
 	@touch $@
 
 # Tests want a container engine. As root on a Debian-like machine one is installed and started;
