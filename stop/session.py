@@ -14,6 +14,7 @@ from stop import __version__
 from stop.audit.log import AuditLog, read
 from stop.audit.notes import run_id
 from stop.audit.policy import Policy, tell_all
+from stop.audit.watch import Watch
 from stop.budget import Ledger
 from stop.config import RunConfig
 from stop.errors import (
@@ -43,7 +44,6 @@ from stop.store.faults import Faults
 from stop.store.payments import Payments
 from stop.task import Task
 from stop.utility import Evaluator
-from stop.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
