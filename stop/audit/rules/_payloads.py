@@ -1,4 +1,4 @@
-"""Programs in strings: whole ones, fenced ones, and pieces that are put before or into others."""
+"""The rule `payload`: programs in strings, whole, fenced, or put before or into others."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 
-from stop.audit.rules.folding import Folder, Fuel
-from stop.audit.rules.scopes import Index, Scope
-from stop.audit.rules.sites import last_name
+from stop.audit.rules._flow import Fuel, Program, last_name
 
 _SHORTEST = 7  # exec(x)
 _MAX_PAYLOADS = 400
@@ -18,30 +16,37 @@ _FIELD = re.compile(r"\{\w{0,40}\}")
 _ONE_LINE = re.compile(r"^\s*(import|from)\s[^;]+;\s*\S")
 _FLAG_OFF = re.compile(r"use_sandbox\s*[=:]\s*(False|0|None|not\b)")
 _UNKNOWN = "_"
+"""A name in the place of a part of a text that cannot be known."""
 
 
 def payloads(
-    index: Index, folder: Folder, fuel: Fuel, shows: Callable[[str, bool], bool]
+    program: Program, fuel: Fuel, shows: Callable[[str, bool], bool]
 ) -> Iterator[ast.expr]:
-    """The expressions that are, make or change programs of which `shows(text, fenced)` is true."""
+    """Yields the expressions that are, make or change programs.
+
+    Args:
+        program: whose strings are looked at.
+        fuel: the work that this may cause.
+        shows: called with a text and whether it was fenced; says whether it shows a rule.
+    """
     left = _MAX_PAYLOADS
     seen: set[str] = set()
-    for node, scope in index.strings:
-        if _replaces(node, scope, folder):
+    for node in program.index.strings:
+        if _replaces(node, program):
             yield node
             continue
-        text = _text(node, scope, folder)
+        text = _text(node, program)
         if text in seen or not ("\n" in text or "def " in text or _is_line(text)):
             continue
         seen.add(text)
-        for program, fenced in _programs(text):
-            if len(program) < _SHORTEST:
+        for inner, fenced in _programs(text):
+            if len(inner) < _SHORTEST:
                 continue
             left -= 1
-            fuel.burn(len(program) >> 4)
+            fuel.burn(len(inner) >> 4)
             if left < 0:
                 return
-            if shows(program, fenced):
+            if shows(inner, fenced):
                 yield node
                 break
 
@@ -62,50 +67,50 @@ def _is_line(text: str) -> bool:
     return ";" in text and len(text) < 2000 and _ONE_LINE.search(text) is not None
 
 
-def _text(node: ast.expr, scope: Scope, folder: Folder) -> str:
-    """The text, with a name in the place of whatever nobody can tell."""
-    text = folder.text(node, scope)
+def _text(node: ast.expr, program: Program) -> str:
+    text = program.text(node)
     if text is not None:
         return text
     if isinstance(node, ast.JoinedStr):
-        parts = [folder.text(v, scope) for v in node.values]
-        return "".join(_UNKNOWN if part is None else part for part in parts)
+        return _joined("", node.values, program)
     if isinstance(node, ast.BinOp):
-        return _sum(node, scope, folder)
+        return _sum(node, program)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        return _made(node, node.func, scope, folder)
+        return _made(node, node.func, program)
     return ""
 
 
-def _sum(node: ast.BinOp, scope: Scope, folder: Folder) -> str:
+def _joined(gap: str, nodes: list[ast.expr], program: Program) -> str:
+    """The known parts, "" where there is none."""
+    parts = [program.text(node) for node in nodes]
+    return gap.join(_UNKNOWN if p is None else p for p in parts) if any(parts) else ""
+
+
+def _sum(node: ast.BinOp, program: Program) -> str:
     if isinstance(node.op, ast.Mod):
-        return _PERCENT.sub(_UNKNOWN, folder.text(node.left, scope) or "")
-    parts: list[str | None] = []
+        return _PERCENT.sub(_UNKNOWN, program.text(node.left) or "")
+    terms: list[ast.expr] = []
     at: ast.expr = node
-    while isinstance(at, ast.BinOp) and isinstance(at.op, ast.Add) and len(parts) < _MAX_TERMS:
-        parts.append(folder.text(at.right, scope))
+    while isinstance(at, ast.BinOp) and isinstance(at.op, ast.Add) and len(terms) < _MAX_TERMS:
+        terms.append(at.right)
         at = at.left
-    parts.append(folder.text(at, scope))
-    known = any(part for part in parts)
-    return "".join(_UNKNOWN if p is None else p for p in reversed(parts)) if known else ""
+    return _joined("", [at, *reversed(terms)], program)
 
 
-def _made(node: ast.Call, func: ast.Attribute, scope: Scope, folder: Folder) -> str:
-    base = folder.text(func.value, scope)
+def _made(node: ast.Call, func: ast.Attribute, program: Program) -> str:
+    base = program.text(func.value)
     if func.attr == "format" and base:
         return _FIELD.sub(_UNKNOWN, base)
     if func.attr == "join" and base and node.args:
         rows = node.args[0]
         if isinstance(rows, ast.List | ast.Tuple):
-            parts = [folder.text(e, scope) for e in rows.elts[:_MAX_TERMS]]
-            if any(parts):
-                return base.join(_UNKNOWN if p is None else p for p in parts)
+            return _joined(base, rows.elts[:_MAX_TERMS], program)
     return ""
 
 
-def _replaces(node: ast.expr, scope: Scope, folder: Folder) -> bool:
+def _replaces(node: ast.expr, program: Program) -> bool:
     """`program.replace("utility(p)", "utility(p, use_sandbox=False)")`."""
     if not isinstance(node, ast.Call) or last_name(node.func) not in ("replace", "sub", "subn"):
         return False
-    texts = [folder.text(a, scope) or "" for a in node.args[:2]]
+    texts = [program.text(a) or "" for a in node.args[:2]]
     return len(texts) == 2 and _FLAG_OFF.search(texts[1][:2000]) is not None

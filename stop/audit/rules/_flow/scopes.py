@@ -10,15 +10,17 @@ ANY = "any value of"
 """Steps of a path; the others are the keys and positions of subscripts."""
 
 Path = tuple[object, ...]
+Step = tuple[ast.AST, Path, bool | None]
+"""Where to look next for a value: an expression, a path into it, and the truth it must have."""
 MAX_PATH = 300
-"""Longer texts are no paths."""
+"""A text of so many characters or more is not taken for a path of a file."""
 _HOPS = 30
-"""So many scopes upwards are looked through; further up the module's own are next."""
+"""Scopes upwards that are looked through; the module's own comes after them."""
 
 
 @dataclass(slots=True)
 class Binding:
-    """What a name stands for at one place: `path` into the value of `node`, seen from `scope`.
+    """What a name stands for at one place: `path` into the value of `node`.
 
     `kind` is value, import (`text` is the full name), function, class, parameter, added (`+=`) or
     other.
@@ -26,7 +28,6 @@ class Binding:
 
     kind: str
     node: ast.AST
-    scope: Scope
     path: Path = ()
     text: str = ""
 
@@ -82,42 +83,45 @@ class Store:
 
     target: ast.Attribute | ast.Subscript
     value: ast.expr | None
-    scope: Scope
     path: Path = ()
 
 
 @dataclass(slots=True)
 class Index:
-    """What one pass finds."""
+    """What one pass over a program finds."""
 
     module: Scope = field(default_factory=Scope)
+    homes: dict[ast.AST, Scope] = field(default_factory=dict)
+    """The scope of each place where a name stands."""
     bound: set[str] = field(default_factory=set)
-    calls: list[tuple[ast.Call, Scope]] = field(default_factory=list)
+    calls: list[ast.Call] = field(default_factory=list)
     imports: list[tuple[ast.Import | ast.ImportFrom, str]] = field(default_factory=list)
-    mentions: list[tuple[ast.expr, Scope]] = field(default_factory=list)
+    mentions: list[ast.expr] = field(default_factory=list)
+    """Subscripts that are read, and names and attributes that rules look for."""
     stores: list[Store] = field(default_factory=list)
-    merges: list[tuple[ast.AugAssign, Scope]] = field(default_factory=list)
-    strings: list[tuple[ast.expr, Scope]] = field(default_factory=list)
-    wholes: list[tuple[ast.expr, Scope]] = field(default_factory=list)
+    merges: list[ast.AugAssign] = field(default_factory=list)
+    strings: list[ast.expr] = field(default_factory=list)
+    wholes: list[ast.expr] = field(default_factory=list)
     """Names that are gone through, copied or shown as a whole: `for x in y`, `{**y}`, `f"{y}"`."""
-    tests: list[tuple[ast.Compare, Scope]] = field(default_factory=list)
+    tests: list[ast.Compare] = field(default_factory=list)
     """`x in y`."""
     slashes: bool = False
     """Whether a text is short enough for a path and could be one, or part of one."""
-    bases: list[tuple[ast.expr, Scope]] = field(default_factory=list)
+    bases: list[ast.expr] = field(default_factory=list)
     words: set[str] = field(default_factory=set)
     """Every name, attribute and part of an imported name."""
     functions: dict[ast.AST, Function] = field(default_factory=dict)
-    classes: dict[str, ast.ClassDef] = field(default_factory=dict)
+    classes: set[str] = field(default_factory=set)
     class_names: dict[Scope, str] = field(default_factory=dict)
     methods: set[str] = field(default_factory=set)
     attributes: dict[str, list[Binding]] = field(default_factory=dict)
-    inner: dict[ast.AST, Scope] = field(default_factory=dict)
 
-    def lookup(self, scope: Scope, name: str) -> list[Binding] | None:
-        """What `name` may stand for in `scope`; None when the program does not bind it."""
+    def lookup(self, node: ast.Name) -> list[Binding] | None:
+        """Returns what a name may stand for; None when the program does not bind it."""
+        name = node.id
         if name not in self.bound:
             return None
+        scope = self.homes.get(node, self.module)
         at: Scope | None = scope
         for _ in range(_HOPS):
             if at is None:
