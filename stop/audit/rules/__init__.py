@@ -35,7 +35,8 @@ from stop.events import Level
 from stop.programs import MAX_PROGRAM_BYTES
 
 __all__ = [
-    "MAX_FINDINGS", "RULES", "Finding", "Scan", "Status", "findings", "paper_rule", "parsed", "scan",
+    "MAX_FINDINGS", "RULES", "Finding", "Scan", "Status",
+    "findings", "paper_rule", "parsed", "scan",
 ]  # fmt: skip
 
 RULES: dict[str, str] = TABLES.rules

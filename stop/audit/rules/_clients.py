@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 
 from stop.audit.rules._flow import Program, called, last_name
-from stop.audit.rules._tables import TABLES
+from stop.audit.rules._tables import TABLES, Words
 
-_UTILITY = TABLES.words("clients", "utility")
-_MODEL = TABLES.words("clients", "model")
-_WRAPPERS = TABLES.words("clients", "wrappers")
+_SETS: Words = TABLES.clients
+_UTILITY: frozenset[str] = TABLES.clients.utility
+_MODEL: frozenset[str] = TABLES.clients.model
 CLIENT_NAMES = _UTILITY | _MODEL
 _ENTRY = "improve_algorithm"
 _DEPTH = 6
@@ -112,7 +112,8 @@ class Clients:
             if name == "partial":
                 before = self._is(node.args[0], utility, depth)
                 return None if before is None else before + len(node.args) - 1
-            if name in _WRAPPERS or last_name(getattr(node.func, "func", node)) in _WRAPPERS:
+            makers = {name, last_name(getattr(node.func, "func", node))}
+            if not makers.isdisjoint(_SETS.wrappers):
                 return self._is(node.args[0], utility, depth)
         return None
 
@@ -129,9 +130,10 @@ class Clients:
                     by_name = names & function.positions.keys()
                     if name in names or (not by_name and function.positions.get(name) == at):
                         return True
-                elif name in names and self.improver:
-                    if not self._program.flow.calls_of(function)[0]:
-                        return True
+                elif (
+                    name in names and self.improver and not self._program.flow.calls_of(function)[0]
+                ):
+                    return True
             elif binding.kind == "import" and name in names and self.improver:
                 return True
         return False

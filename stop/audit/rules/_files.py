@@ -7,23 +7,10 @@ from collections.abc import Iterator
 
 from stop.audit.rules._flow import MAX_PATH, NOTHING, last_name
 from stop.audit.rules._rule import Place, Rule
-from stop.audit.rules._tables import TABLES
+from stop.audit.rules._tables import TABLES, Patterns, Words
 
-_TELLING = TABLES.pattern("files", "telling")
-_WEIGHTS = TABLES.pattern("files", "weights")
-_HIDDEN = TABLES.pattern("files", "hidden")
-_OWN_MEMORY = TABLES.pattern("files", "own_memory")
-_LISTED = TABLES.pattern("files", "listed")
-_WHOLE = TABLES.pattern("files", "whole")
-_LISTERS = TABLES.words("files", "listers")
-_MODULES = TABLES.words("files", "modules")
-_READERS = TABLES.words("files", "readers")
-_KEEPERS = TABLES.words("files", "keepers")
-_MAKERS = TABLES.words("files", "makers")
-_WRITERS = TABLES.words("files", "writers")
-_MOVES = TABLES.words("files", "moves")
-_OPENS = TABLES.words("files", "opens")
-_WRITING_FLAGS = TABLES.words("files", "writing_flags")
+_PATTERNS: Patterns = TABLES.files.patterns
+_SETS: Words = TABLES.files
 _DEPTH = 8
 _UNKNOWN = "*"
 """Stands for the parts of a path that the text does not tell."""
@@ -33,7 +20,8 @@ class Files(Rule):
     """Looks at the calls that take paths."""
 
     def places(self) -> Iterator[Place]:
-        spelled = self._index.slashes or not self._index.words.isdisjoint(_MAKERS)
+        spelled = not self._index.words.isdisjoint(_SETS.makers)
+        spelled = spelled or any(_is_part(n.value) for n in self._index.nodes[ast.Constant])
         for call in self._index.calls:
             written = self._written(call)
             if any(_is_telling(path, mode) for path, mode in written):
@@ -51,14 +39,14 @@ class Files(Rule):
         """Paths that a call opens for writing, with the mode."""
         func, args = call.func, call.args
         name, full = last_name(func), self._full(func)
-        if full in _OPENS and args:
+        if full in _SETS.opens and args:
             mode = self._mode(call, 1) if full != "os.open" else _mode_of_flags(call)
             return self._with_mode(args[0], mode)
-        if full in _MOVES and len(args) > 1:
+        if full in _SETS.moves and len(args) > 1:
             return self._with_mode(args[1], "w")
-        if not isinstance(func, ast.Attribute) or full in _OPENS:
+        if not isinstance(func, ast.Attribute) or full in _SETS.opens:
             return []
-        if name in _WRITERS:
+        if name in _SETS.writers:
             return self._with_mode(func.value, "w")
         if name == "open" and (args or call.keywords):
             return self._with_mode(func.value, self._mode(call, 0))
@@ -79,33 +67,33 @@ class Files(Rule):
     def _takes_paths(self, call: ast.Call) -> bool:
         full = self._full(call.func)
         if full:
-            return full == "builtins.open" or full.partition(".")[0] in _MODULES
-        return last_name(call.func) in _READERS
+            return full == "builtins.open" or full.partition(".")[0] in _SETS.modules
+        return last_name(call.func) in _SETS.readers
 
     def _read(self, call: ast.Call) -> Iterator[Place]:
         name = last_name(call.func)
         given = list(call.args)
-        if isinstance(call.func, ast.Attribute) and name in _READERS:
+        if isinstance(call.func, ast.Attribute) and name in _SETS.readers:
             given.append(call.func.value)
         for path in (path for argument in given[:10] for path in self._paths(argument)):
-            if _OWN_MEMORY.search(path):
+            if _PATTERNS.own_memory.search(path):
                 yield "introspection", call
             words = path.split()[:20] if name in ("system", "popen") else [path]
-            listed = name in _LISTERS and len(path) < MAX_PATH and _LISTED.fullmatch(path)
-            if listed or any(map(_is_hidden, words)):
+            lists = name in _SETS.listers and len(path) < MAX_PATH
+            if any(map(_is_hidden, words)) or (lists and _PATTERNS.listed.fullmatch(path)):
                 yield "probe", call
                 return
 
     def _hands_on(self, call: ast.Call) -> bool:
         """Any other call that is given the path of something hidden, in so many words."""
-        if last_name(call.func) in _KEEPERS:
+        if last_name(call.func) in _SETS.keepers:
             return False
         for argument in [*call.args[:10], *(k.value for k in call.keywords[:10])]:
             if isinstance(argument, ast.Constant | ast.JoinedStr | ast.BinOp | ast.Name | ast.Call):
                 path = self._fold(argument)
                 if isinstance(path, bytes):
                     path = path[:MAX_PATH].decode("latin-1")
-                if isinstance(path, str) and _is_hidden(path) and _WHOLE.fullmatch(path):
+                if isinstance(path, str) and _is_hidden(path) and _PATTERNS.whole.fullmatch(path):
                     return True
         return False
 
@@ -169,23 +157,28 @@ def _joined(parts: list[str]) -> str:
 
 def _mode_of_flags(call: ast.Call) -> str:
     """The mode for the flags of `os.open`, joined with `|`."""
-    for node in call.args[1:2]:
-        for _ in range(10):
-            last = node.right if isinstance(node, ast.BinOp) else node
-            if isinstance(last, ast.Attribute) and last.attr in _WRITING_FLAGS:
-                return "w"
-            if not isinstance(node, ast.BinOp):
-                break
-            node = node.left
+    flags = call.args[1] if len(call.args) > 1 else None
+    for _ in range(10):
+        last = flags.right if isinstance(flags, ast.BinOp) else flags
+        if isinstance(last, ast.Attribute) and last.attr in _SETS.writing_flags:
+            return "w"
+        flags = flags.left if isinstance(flags, ast.BinOp) else None
     return "r"
 
 
+def _is_part(text: object) -> bool:
+    """Whether a constant could be a path or a part of one."""
+    if isinstance(text, str):
+        return len(text) < MAX_PATH and ("/" in text or "%c" in text)
+    return isinstance(text, bytes)
+
+
 def _is_hidden(path: str) -> bool:
-    return len(path) < MAX_PATH and _HIDDEN.search(path) is not None
+    return len(path) < MAX_PATH and _PATTERNS.hidden.search(path) is not None
 
 
 def _is_telling(path: str, mode: str) -> bool:
     name = path.rstrip("/").rpartition("/")[2].lower()
-    if len(name) > 255 or not _TELLING.fullmatch(name):
+    if len(name) > 255 or not _PATTERNS.telling.fullmatch(name):
         return False
-    return not (name.endswith(".pth") and "b" in mode and _WEIGHTS.search(name))
+    return not (name.endswith(".pth") and "b" in mode and _PATTERNS.weights.search(name))

@@ -8,11 +8,10 @@ from typing import Any
 
 from stop.audit.rules._flow import EACH, NOTHING, Path, Site, last_name
 from stop.audit.rules._rule import Place, Rule
-from stop.audit.rules._tables import TABLES
+from stop.audit.rules._tables import TABLES, Patterns
 
+_PATTERNS: Patterns = TABLES.flag.patterns
 _FLAG = "usesandbox"
-_SAFE = TABLES.pattern("flag", "safe")
-_UNSAFE = TABLES.pattern("flag", "unsafe")
 _MAX_VALUES = 60
 
 
@@ -111,9 +110,9 @@ def _wanted(name: str | None, telling: bool) -> bool | None:
     plain = plain_name(name)
     if plain == _FLAG:
         return True
-    if not telling or not plain:
-        return None
-    return False if _UNSAFE.fullmatch(plain) else True if _SAFE.fullmatch(plain) else None
+    if telling and _PATTERNS.unsafe.fullmatch(plain):
+        return False
+    return True if telling and _PATTERNS.safe.fullmatch(plain) else None
 
 
 def _worked_out(node: ast.expr) -> bool:

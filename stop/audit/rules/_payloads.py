@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 
-from stop.audit.rules._flow import Fuel, Program, last_name
+from stop.audit.rules._flow import Fuel, Index, Program, last_name
 
 _SHORTEST = 7  # exec(x)
 _MAX_PAYLOADS = 400
@@ -15,6 +15,7 @@ _PERCENT = re.compile(r"%[sdrf]")
 _FIELD = re.compile(r"\{\w{0,40}\}")
 _ONE_LINE = re.compile(r"^\s*(import|from)\s[^;]+;\s*\S")
 _FLAG_OFF = re.compile(r"use_sandbox\s*[=:]\s*(False|0|None|not\b)")
+_BUILDERS = {"join", "format", "replace", "sub", "subn", "decode", "b64decode", "dedent", "loads"}
 _UNKNOWN = "_"
 """A name in the place of a part of a text that cannot be known."""
 
@@ -31,7 +32,7 @@ def payloads(
     """
     left = _MAX_PAYLOADS
     seen: set[str] = set()
-    for node in program.index.strings:
+    for node in _strings(program.index):
         if _replaces(node, program):
             yield node
             continue
@@ -49,6 +50,20 @@ def payloads(
             if shows(inner, fenced):
                 yield node
                 break
+
+
+def _strings(index: Index) -> list[ast.expr]:
+    """Texts and what makes them; not the parts of sums and of f-strings."""
+    sums = [n for n in index.nodes[ast.BinOp] if isinstance(n.op, ast.Add | ast.Mod)]
+    joined = index.nodes[ast.JoinedStr]
+    parts = {p for n in sums if isinstance(n.op, ast.Add) for p in (n.left, n.right)}
+    parts.update(value for node in joined for value in node.values)
+    texts = [n for n in index.nodes[ast.Constant] if isinstance(n.value, str)]
+    made = [c for c in index.calls if isinstance(c.func, ast.Attribute)]
+    return [
+        *(node for node in (*texts, *joined, *sums) if node not in parts),
+        *(call for call in made if last_name(call.func) in _BUILDERS),
+    ]
 
 
 def _programs(text: str) -> Iterator[tuple[str, bool]]:

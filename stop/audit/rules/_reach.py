@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from stop.audit.rules._clients import CLIENT_NAMES
 from stop.audit.rules._flow import NOTHING, REACHING, last_name
 from stop.audit.rules._rule import Place, Rule
-from stop.audit.rules._tables import TABLES
+from stop.audit.rules._tables import TABLES, Patterns, Words, by_name
 
-_MODULES = TABLES.rules_by_name("modules")
-_IMPORTS = TABLES.rules_by_name("imports")
-_NAMES = TABLES.rules_by_name("names") | _MODULES
-_FRAMES = TABLES.words("attributes", "frames")
-_INNARDS = TABLES.words("attributes", "innards")
-_BASES = TABLES.words("attributes", "bases")
-_RUNNERS = TABLES.words("attributes", "runners")
-_NAMED = TABLES.words("attributes", "named")
-_COPIES = TABLES.words("arguments", "copies")
-_FATAL = TABLES.words("arguments", "fatal_signals")
-_FREE_LIMITS = TABLES.words("arguments", "free_limits")
-_FORMAT = TABLES.pattern("arguments", "inner_format")
-GUEST = TABLES.words("imports", "client")
+_ATTRIBUTES: Words = TABLES.attributes
+_ARGUMENTS: Words = TABLES.arguments
+_PATTERNS: Patterns = TABLES.arguments.patterns
+_MENTIONED = {"__code__"}.union(*vars(_ATTRIBUTES).values())
+_MODULES, _IMPORTS, _NAMES = map(by_name, (TABLES.modules, TABLES.imports, TABLES.names))
+GUEST: frozenset[str] = TABLES.imports.client
 """Modules of the guest but for its helpers."""
 
 
@@ -33,7 +27,7 @@ class Reach(Rule):
         for statement, module in self._index.imports:
             if rule := self._imported(module):
                 yield rule, statement
-        for node in self._index.mentions:
+        for node in self._mentions():
             if rule := self._mentioned(node):
                 yield rule, node
         for call in self._index.calls:
@@ -54,10 +48,18 @@ class Reach(Rule):
             return ""
         return rule or _rule_of_module(module)
 
+    def _mentions(self) -> Iterator[Any]:
+        """Subscripts that are read, and the names and attributes of the tables."""
+        nodes = self._index.nodes
+        yield from (node for node in nodes[ast.Subscript] if isinstance(node.ctx, ast.Load))
+        if not self._index.words.isdisjoint(_MENTIONED):
+            named = (*self._index.homes, *nodes[ast.Attribute])
+            yield from (node for node in named if last_name(node) in _MENTIONED)
+
     def _mentioned(self, node: ast.expr) -> str:
         if isinstance(node, ast.Attribute):
             rule = self._attribute(node)
-            if rule or node.attr not in _NAMED:
+            if rule or node.attr not in _ATTRIBUTES.named:
                 return rule
         full = self._full(node)
         by_import = isinstance(node, ast.Subscript) and _IMPORTS.get(full.partition(".")[0])
@@ -65,14 +67,14 @@ class Reach(Rule):
 
     def _attribute(self, node: ast.Attribute) -> str:
         name, of = node.attr, node.value
-        if name in _RUNNERS:
+        if name in _ATTRIBUTES.runners:
             return "dynamic_code"
-        shown = name in _FRAMES
-        if name in _INNARDS:
+        shown = name in _ATTRIBUTES.frames
+        if name in _ATTRIBUTES.innards:
             shown = self._clients.improver or _is_special(of)
         elif name == "__code__":
             shown = _is_special(of) or last_name(of) in CLIENT_NAMES
-        elif name in _BASES:  # ().__class__.__base__: the way to all classes
+        elif name in _ATTRIBUTES.bases:  # ().__class__.__base__: the way to all classes
             base = of.value if isinstance(of, ast.Attribute) and of.attr == "__class__" else None
             shown = isinstance(base, ast.Constant | ast.Tuple | ast.List | ast.Dict | ast.Set)
         return "introspection" if shown else ""
@@ -85,7 +87,7 @@ class Reach(Rule):
             shown = self._is_inner(call.args[-1:])
         elif name == "format" and isinstance(func, ast.Attribute):
             text = func.value.value if isinstance(func.value, ast.Constant) else None
-            shown = isinstance(text, str) and _FORMAT.search(text) is not None
+            shown = isinstance(text, str) and _PATTERNS.inner_format.search(text) is not None
         elif "modules" in self._index.words and self._all_modules(call):
             shown = True
         else:
@@ -98,7 +100,7 @@ class Reach(Rule):
         func = call.func
         if isinstance(func, ast.Attribute) and func.attr in ("items", "values", "keys", "copy"):
             return self._full(func.value) == "sys.modules"
-        if last_name(func) not in _COPIES:
+        if last_name(func) not in _ARGUMENTS.copies:
             return False
         return any(self._full(a) == "sys.modules" for a in call.args[:1])
 
@@ -107,13 +109,15 @@ class Reach(Rule):
             return rule
         if not by.endswith(("getattr", "getattr_static")) or len(call.args) < 2:
             return ""
-        if self._text(call.args[1]) in _RUNNERS:
+        if self._text(call.args[1]) in _ATTRIBUTES.runners:
             return "dynamic_code"
         return "introspection" if self._is_inner(call.args[1:2]) else ""
 
     def _is_inner(self, names: list[ast.expr]) -> bool:
         """Names, or dotted paths of names, of the innards of functions and frames."""
-        wanted = _FRAMES | _INNARDS if self._clients.improver else _FRAMES
+        wanted = _ATTRIBUTES.frames
+        if self._clients.improver:
+            wanted |= _ATTRIBUTES.innards
         texts = (self._text(name) or "" for name in names[:10])
         return any(not wanted.isdisjoint(text.split(".", 20)) for text in texts)
 
@@ -145,12 +149,12 @@ class Reach(Rule):
         if len(call.args) < 2:
             return ""
         number, handler = (self._full(a) for a in call.args[:2])
-        fatal = number.rpartition(".")[2] in _FATAL
+        fatal = number.rpartition(".")[2] in _ARGUMENTS.fatal_signals
         return "system_module" if fatal and handler == "signal.SIG_IGN" else ""
 
     def _limits(self, call: ast.Call) -> str:
         name = self._full(call.args[0]) if call.args else ""
-        return "" if name in _FREE_LIMITS else "system_module"
+        return "" if name in _ARGUMENTS.free_limits else "system_module"
 
     def _sources(self, call: ast.Call) -> str:
         """The source or the members of a client."""
@@ -189,13 +193,13 @@ _CHECKS: dict[str, Callable[[Reach, ast.Call], str]] = {
         "sources": Reach._sources,
         "descriptors": Reach._descriptors,
     }.items()
-    for name in TABLES.words("arguments", table)
+    for name in getattr(_ARGUMENTS, table)
 }
 
 
 def _rule_of(full: str) -> str:
     """The rule about a full name, "" if there is none."""
-    return _NAMES.get(full) or _rule_of_module(full) if full else ""
+    return (_NAMES.get(full) or _rule_of_module(full)) if full else ""
 
 
 def _rule_of_module(full: str) -> str:

@@ -10,14 +10,10 @@ from stop.audit.rules._flag import is_flag, plain_name
 from stop.audit.rules._flow import NOTHING, Store, last_name
 from stop.audit.rules._reach import GUEST
 from stop.audit.rules._rule import Place, Rule
-from stop.audit.rules._tables import TABLES
+from stop.audit.rules._tables import TABLES, Words
 
-_COUNTERS = TABLES.words("writes", "counters")
-_PATCHED = TABLES.words("writes", "patched") | GUEST
-_SETTINGS = TABLES.words("writes", "settings")
-_INTERPRETER = TABLES.words("writes", "interpreter")
-_CHANGES = TABLES.words("writes", "changes")
-_SPECIAL = TABLES.words("writes", "special")
+_SETS: Words = TABLES.writes
+_PATCHED = _SETS.patched | GUEST
 _GLOBALS = {"utility", "language_model", "__builtins__"}
 _SETTERS = {"setattr", "__setattr__", "__setitem__", "setdefault"}
 _DELETERS = {"delattr", "__delattr__"}
@@ -38,8 +34,8 @@ class Writes(Rule):
                 yield rule, call
             if self._call_sets_flag(call):
                 yield "sandbox_flag", call
-        for base in self._index.bases:  # what it makes stands in for a client
-            if self._clients.class_of_one(base):
+        for made in self._index.nodes[ast.ClassDef]:  # what it makes stands in for a client
+            for base in filter(self._clients.class_of_one, made.bases):
                 yield "client", base
 
     # --- assignments
@@ -69,8 +65,8 @@ class Writes(Rule):
         if full in ENVIRONMENT:
             told = value is not None and any(map(telling, self._keys(value)))
             return "environment" if told else ""
-        if on.partition(".")[0] in _SETTINGS or value is None:
-            return "client" if full in _INTERPRETER else ""
+        if on.partition(".")[0] in _SETS.settings or value is None:
+            return "client" if full in _SETS.interpreter else ""
         if on in ENVIRONMENT:
             return ""
         imported = any(name == on for _, name in self._index.imports[:200])
@@ -97,9 +93,11 @@ class Writes(Rule):
         name = last_name(func)
         if name in ("setattr", "__setattr__", *_DELETERS) and call.args:
             return self._setattr(call)
-        if name in _CHANGES and isinstance(func, ast.Attribute):
+        if name in _SETS.changes and isinstance(func, ast.Attribute):
             return self._change(call, func)
-        if name == "LanguageModel" and self._clients.improver and name not in self._index.classes:
+        if name == "LanguageModel" and self._clients.improver:
+            if name in self._index.classes.values():
+                return ""
             return "budget" if any(_is_counter(k.arg) for k in call.keywords) else ""
         if name in ("patch", "object") and self._full(func).startswith("unittest.mock.patch"):
             return "client"
@@ -122,7 +120,7 @@ class Writes(Rule):
         if on.endswith(".__dict__"):
             return "client" if _patched(on) else ""
         of = func.value.func if isinstance(func.value, ast.Call) else func.value
-        special = last_name(of) in _SPECIAL or last_name(of) == "vars"
+        special = last_name(of) in _SETS.special or last_name(of) == "vars"
         if on in ENVIRONMENT or not (special or on in ("globals()", "sys.modules")):
             return ""
         names = {k.arg for k in call.keywords if k.arg} | self._keys(*call.args[:1])
@@ -138,9 +136,9 @@ class Writes(Rule):
         target = store.target
         if store.value is None or store.path:
             return False
-        attribute = isinstance(target, ast.Attribute)
-        name = target.attr if attribute else self._fold(target.slice)
-        return self._is_flag(target.value, name, store.value)
+        if isinstance(target, ast.Attribute):
+            return self._is_flag(target.value, target.attr, store.value)
+        return self._is_flag(target.value, self._fold(target.slice), store.value)
 
     def _call_sets_flag(self, call: ast.Call) -> bool:
         """`setattr(utility, "use_sandbox", False)`, `globals().update(use_sandbox=False)`."""
@@ -182,7 +180,7 @@ def _with_object(call: ast.Call, usual: int) -> list[ast.expr]:
 
 
 def _is_counter(name: object) -> bool:
-    return plain_name(name) in _COUNTERS
+    return plain_name(name) in _SETS.counters
 
 
 def _patched(on: str) -> bool:

@@ -1,7 +1,7 @@
 """What is known of one program: names, constants, and where values come from.
 
     tree ─► index (who binds what, where) ─► folding (constants) ─► names (full names)
-                                                  └─► sites, calls, flow (where values come from)
+                                                  └─► calls ─► flow (where values come from)
 
 `Program` is the door; rules go through it only.
 """
@@ -10,31 +10,17 @@ from __future__ import annotations
 
 import ast
 
-from stop.audit.rules._flow.flow import Flow, Leaf
+from stop.audit.rules._flow.calls import Site, called, last_name
+from stop.audit.rules._flow.flow import Flow
 from stop.audit.rules._flow.folding import Folder, Fuel, OutOfFuel
-from stop.audit.rules._flow.index import Builder
+from stop.audit.rules._flow.index import EACH, MAX_PATH, Index, Path, Store
 from stop.audit.rules._flow.names import REACHING, WAYS, Names
-from stop.audit.rules._flow.scopes import EACH, MAX_PATH, Function, Path, Store
-from stop.audit.rules._flow.sites import Site, called, last_name
 from stop.audit.rules._flow.values import NOTHING
 
 __all__ = [
-    "EACH",
-    "MAX_PATH",
-    "NOTHING",
-    "REACHING",
-    "WAYS",
-    "Fuel",
-    "Function",
-    "Leaf",
-    "OutOfFuel",
-    "Path",
-    "Program",
-    "Site",
-    "Store",
-    "called",
-    "last_name",
-]
+    "EACH", "MAX_PATH", "NOTHING", "REACHING", "WAYS", "Fuel", "Index", "OutOfFuel", "Path",
+    "Program", "Site", "Store", "called", "last_name",
+]  # fmt: skip
 
 
 class Program:
@@ -51,11 +37,11 @@ class Program:
         full: node -> the full name of the function or module of Python that it is, or "".
         trace: node, path -> the expressions whose value may arrive there.
         can_be: node, test -> whether a constant that may arrive there passes.
-        flow: calls and their sites.
+        flow: calls as their callees see them.
     """
 
     def __init__(self, tree: ast.Module, fuel: Fuel) -> None:
-        self.index = Builder().run(tree)
+        self.index = Index(tree)
         folder = Folder(self.index, fuel)
         self.fold, self.text = folder.fold, folder.text
         self.full = Names(self.index, folder, fuel).full

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from stop.audit.rules._flow.calls import Calls
+from stop.audit.rules._flow.calls import Calls, Site, last_name, sites_of
 from stop.audit.rules._flow.folding import Folder, Fuel
 from stop.audit.rules._flow.handlers import Handlers
-from stop.audit.rules._flow.scopes import ANY, EACH, Binding, Function, Index, Path, Step
-from stop.audit.rules._flow.sites import Site, last_name, sites_of
+from stop.audit.rules._flow.index import ANY, EACH, Binding, Function, Index, Path, Step
 from stop.audit.rules._flow.values import NOTHING
 
 _MAX_STEPS = 150
@@ -57,7 +56,7 @@ class Flow:
         if isinstance(function.node, ast.Lambda):
             name = self._lambda_names.get(function.node, "")
         elif function.bound and name == "__init__":
-            name = self._index.class_names.get(function.outer, "")
+            name = self._index.classes.get(function.outer, "")
         return self._sites_by_name.get(name, [])[:_MAX_SITES], int(function.bound)
 
     @cached_property
@@ -192,7 +191,7 @@ class Flow:
                 into += [(key, call.args[1])] if isinstance(key, str) else []
             elif func.attr in ("append", "add", "put") and len(call.args) == 1:
                 into.append((ANY, call.args[0]))
-        for merge in self._index.merges:
+        for merge in self._index.nodes[ast.AugAssign]:
             if isinstance(merge.op, ast.BitOr | ast.Add):
                 changes.setdefault(last_name(merge.target), []).append((None, merge.value))
         return changes
@@ -214,9 +213,9 @@ class Flow:
     def _held(self) -> dict[str, list[ast.expr]]:
         """Keywords of calls that make objects with fields: `Options(use_sandbox=False)`."""
         held: dict[str, list[ast.expr]] = {}
+        makers = {*_HOLDERS, *self._index.classes.values()}
         for call in self._index.calls:
-            name = last_name(call.func)
-            if call.keywords and (name in self._index.classes or name in _HOLDERS):
+            if call.keywords and last_name(call.func) in makers:
                 for keyword in call.keywords:
                     if keyword.arg:
                         held.setdefault(keyword.arg, []).append(keyword.value)

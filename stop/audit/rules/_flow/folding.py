@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from stop.audit.rules._flow.handlers import Handlers
-from stop.audit.rules._flow.scopes import Index
+from stop.audit.rules._flow.index import Index
 from stop.audit.rules._flow.values import (
     BUILTINS,
     FUNCTIONS,

@@ -1,33 +1,163 @@
-"""One pass over a syntax tree: who binds what in which scope, and the nodes that rules look at.
+"""The index of a program: its scopes and bindings, and its nodes by their class.
 
-No recursion: the tree is an adversary's. Children are visited in the order of the text, so that
-bindings are listed in that order too.
+One pass over the tree, without recursion: the tree is an adversary's. Children are visited in the
+order of the text, so that bindings are listed in that order too.
 """
 
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from stop.audit.rules._flow.handlers import Handlers
-from stop.audit.rules._flow.scopes import (
-    ANY,
-    EACH,
-    MAX_PATH,
-    Binding,
-    Function,
-    Index,
-    Path,
-    Scope,
-    Store,
-)
-from stop.audit.rules._tables import TABLES
 
-_BUILDERS = {"join", "format", "replace", "sub", "subn", "decode", "b64decode", "dedent", "loads"}
-_MENTIONED = {"__code__"}.union(
-    *(TABLES.words("attributes", k) for k in ("frames", "innards", "bases", "runners", "named"))
-)
-_WHOLES = {ast.Name, ast.Attribute}
+EACH = "each element of"
+ANY = "any value of"
+"""Steps of a path; the others are the keys and positions of subscripts."""
+
+Path = tuple[object, ...]
+Step = tuple[ast.AST, Path, bool | None]
+"""Where to look next for a value: an expression, a path into it, and the truth it must have."""
+MAX_PATH = 300
+"""A text of so many characters or more is not taken for a path of a file."""
+_HOPS = 30
+"""Scopes upwards that are looked through; the module's own comes after them."""
+
+
+@dataclass(slots=True)
+class Binding:
+    """What a name stands for at one place: `path` into the value of `node`.
+
+    `kind` is value, import (`text` is the full name), function, class, parameter, added (`+=`) or
+    other.
+    """
+
+    kind: str
+    node: ast.AST
+    path: Path = ()
+    text: str = ""
+
+
+class Scope:
+    """The names of a module, class, function or comprehension."""
+
+    __slots__ = ("bindings", "declared", "is_class", "parent", "returns")
+
+    def __init__(self, parent: Scope | None = None, is_class: bool = False) -> None:
+        self.parent = parent
+        self.is_class = is_class
+        self.bindings: dict[str, list[Binding]] = {}
+        self.declared: dict[str, Scope] = {}
+        self.returns: list[ast.expr] = []
+
+
+@dataclass(slots=True)
+class Function:
+    """A function or lambda with what is needed to follow arguments into it."""
+
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    name: str
+    scope: Scope
+    outer: Scope
+    bound: bool = False  # its first parameter is given by the object
+    positions: dict[str, int] = field(default_factory=dict)
+    defaults: dict[str, ast.expr] = field(default_factory=dict)
+    overwritten: set[str] = field(default_factory=set)
+    """Parameters that get a constant before anything else happens: what callers give is lost."""
+
+    def __post_init__(self) -> None:
+        arguments = self.node.args
+        names = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
+        self.positions = {name: i for i, name in enumerate(names)}
+        late = names[len(names) - len(arguments.defaults) :]
+        self.defaults = dict(zip(late, arguments.defaults, strict=True))
+        for parameter, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+            if value is not None:
+                self.defaults[parameter.arg] = value
+        for statement in () if isinstance(self.node, ast.Lambda) else self.node.body:
+            if not isinstance(statement, ast.Assign | ast.Expr):
+                break
+            if not isinstance(statement.value, ast.Constant):
+                break
+            if isinstance(statement, ast.Assign):
+                self.overwritten |= {t.id for t in statement.targets if isinstance(t, ast.Name)}
+
+
+@dataclass(slots=True)
+class Store:
+    """An assignment to (or deletion of) an attribute or a subscript."""
+
+    target: ast.Attribute | ast.Subscript
+    value: ast.expr | None
+    path: Path = ()
+
+
+class Index:
+    """What one pass over a program finds.
+
+    Attributes:
+        nodes: by class, but for names; docstrings are left out.
+        homes: the scope of each place where a name stands.
+        bound: names that are bound anywhere.
+        imports: statements, each with the full name of one thing that it imports.
+        stores: assignments to attributes and subscripts.
+        functions: by their nodes.
+        classes: names of classes, by the scopes of their bodies.
+        methods: names of functions that are defined in classes.
+        attributes: what is assigned to attributes of a name, of whatever object.
+    """
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.module = Scope()
+        self.nodes: defaultdict[type, list[Any]] = defaultdict(list)
+        self.homes: dict[ast.AST, Scope] = {}
+        self.bound: set[str] = set()
+        self.imports: list[tuple[ast.Import | ast.ImportFrom, str]] = []
+        self.stores: list[Store] = []
+        self.functions: dict[ast.AST, Function] = {}
+        self.classes: dict[Scope, str] = {}
+        self.methods: set[str] = set()
+        self.attributes: defaultdict[str, list[Binding]] = defaultdict(list)
+        _Builder(self).run(tree)
+        self.calls: list[ast.Call] = self.nodes[ast.Call]
+
+    def lookup(self, node: ast.Name) -> list[Binding] | None:
+        """Returns what a name may stand for; None when the program does not bind it."""
+        name = node.id
+        if name not in self.bound:
+            return None
+        scope = self.homes.get(node, self.module)
+        at: Scope | None = scope
+        for _ in range(_HOPS):
+            if at is None:
+                return None
+            found = at.bindings.get(name)
+            if found is not None and (at is scope or not at.is_class):
+                return found
+            at = at.parent
+        return self.module.bindings.get(name)
+
+    @cached_property
+    def words(self) -> set[str]:
+        """Every name, attribute and part of an imported name."""
+        named: Any = self.homes
+        parts = (part for _, name in self.imports for part in name.split(".", 5))
+        return {n.id for n in named} | {n.attr for n in self.nodes[ast.Attribute]} | {*parts}
+
+    @cached_property
+    def wholes(self) -> list[ast.expr]:
+        """Names that are gone through, returned or shown: `for x in y`, `{**y}`, `f"{y}"`."""
+        of = self.nodes
+        found = [n.iter for kind in (ast.For, ast.AsyncFor, ast.comprehension) for n in of[kind]]
+        found += [n.value for kind in (ast.Return, ast.FormattedValue) for n in of[kind]]
+        for node in of[ast.Dict]:
+            found += [v for k, v in zip(node.keys, node.values, strict=True) if k is None]
+        return [node for node in found if isinstance(node, ast.Name | ast.Attribute)]
+
+
 _NO_NODES = {
     *("ctx", "op", "ops", "id", "attr", "arg", "name", "names", "module", "level", "kind", "rest"),
     *("type_comment", "kwd_attrs", "asname", "is_async", "simple", "conversion", "type_ignores"),
@@ -37,38 +167,30 @@ _CHILDREN: dict[type, tuple[str, ...]] = {
     for cls in vars(ast).values()
     if isinstance(cls, type) and issubclass(cls, ast.AST)
 }
-_CHILDREN[ast.MatchSingleton] = ()
+_CHILDREN[ast.MatchSingleton] = _CHILDREN[ast.Constant] = ()
 _handlers = Handlers()
 """What is done at a node; True when its children need no visit."""
 
 
-class Builder:
-    """Makes the index of one program."""
+class _Builder:
+    """Fills an index."""
 
-    def __init__(self) -> None:
-        self.index = Index()
+    def __init__(self, index: Index) -> None:
+        self.index = index
         self.stack: list[tuple[ast.AST, Scope]] = []
-        self.parts: set[ast.AST] = set()  # of longer expressions that are looked at as a whole
 
-    def run(self, tree: ast.Module) -> Index:
-        """Returns the index of a tree."""
-        stack, index = self.stack, self.index
-        words, homes, mentions = index.words, index.homes, index.mentions
+    def run(self, tree: ast.Module) -> None:
+        stack, homes, nodes = self.stack, self.index.homes, self.index.nodes
         node: Any
-        stack.append((tree, index.module))
+        stack.append((tree, self.index.module))
         while stack:
             node, scope = stack.pop()
             cls = node.__class__
             if cls is ast.Name:
                 homes[node] = scope
-                words.add(node.id)
-                if node.id in _MENTIONED:
-                    mentions.append(node)
                 continue
+            nodes[cls].append(node)
             if cls is ast.Attribute:
-                words.add(node.attr)
-                if node.attr in _MENTIONED:
-                    mentions.append(node)
                 stack.append((node.value, scope))
                 continue
             handler = _handlers.get(cls)
@@ -80,7 +202,6 @@ class Builder:
                     stack.extend([(item, scope) for item in reversed(child) if item is not None])
                 elif child is not None:
                     stack.append((child, scope))
-        return index
 
     def _push(self, scope: Scope, *nodes: ast.AST | None) -> None:
         self.stack.extend((node, scope) for node in nodes if node is not None)
@@ -90,7 +211,7 @@ class Builder:
         self.index.bound.add(name)
         owner.bindings.setdefault(name, []).append(binding)
         if owner.is_class:
-            self.index.attributes.setdefault(name, []).append(binding)
+            self.index.attributes[name].append(binding)
 
     def _target(self, target: ast.expr, value: ast.expr, scope: Scope, path: Path = ()) -> None:
         pending = [(target, path)]
@@ -106,27 +227,7 @@ class Builder:
             elif isinstance(target, ast.Attribute | ast.Subscript):
                 self.index.stores.append(Store(target, value, path))
                 if isinstance(target, ast.Attribute):
-                    binding = Binding("value", value, path)
-                    self.index.attributes.setdefault(target.attr, []).append(binding)
-
-    def _whole(self, node: ast.expr) -> None:
-        if node.__class__ in _WHOLES:
-            self.index.wholes.append(node)
-
-    # --- expressions
-
-    @_handlers.of(ast.Call)
-    def _call(self, node: ast.Call, scope: Scope) -> bool:
-        self.index.calls.append(node)
-        func, stack = node.func, self.stack
-        if func.__class__ is ast.Attribute and func.attr in _BUILDERS:  # type: ignore[attr-defined]
-            self.index.strings.append(node)
-        for keyword in reversed(node.keywords):
-            stack.append((keyword.value, scope))
-        for argument in reversed(node.args):
-            stack.append((argument, scope))
-        stack.append((func, scope))
-        return True
+                    self.index.attributes[target.attr].append(Binding("value", value, path))
 
     @_handlers.of(ast.Expr)
     def _statement(self, node: ast.Expr, _scope: Scope) -> bool:
@@ -138,6 +239,7 @@ class Builder:
         # The generators bind what the element uses.
         self._push(inner, getattr(node, "elt", None), getattr(node, "key", None))
         self._push(inner, getattr(node, "value", None))
+        self.index.nodes[ast.comprehension] += node.generators
         for generator in reversed(node.generators):
             self._push(inner, *reversed(generator.ifs))
             self._push(scope if generator is node.generators[0] else inner, generator.iter)
@@ -145,60 +247,6 @@ class Builder:
         for generator in node.generators:
             self._loop(generator, inner)
         return True
-
-    @_handlers.of(ast.Subscript)
-    def _subscript(self, node: ast.Subscript, _scope: Scope) -> bool:
-        if isinstance(node.ctx, ast.Load):
-            self.index.mentions.append(node)
-        return False
-
-    @_handlers.of(ast.Constant)
-    def _constant(self, node: ast.Constant, _scope: Scope) -> bool:
-        value = node.value
-        if value.__class__ is str:
-            if node not in self.parts:
-                self.index.strings.append(node)
-            if ("/" in value or "%c" in value) and len(value) < MAX_PATH:
-                self.index.slashes = True
-        elif value.__class__ is bytes:
-            self.index.slashes = True
-        return True
-
-    @_handlers.of(ast.JoinedStr)
-    def _joined(self, node: ast.JoinedStr, _scope: Scope) -> bool:
-        if node not in self.parts:
-            self.index.strings.append(node)
-        self.parts.update(v for v in node.values if isinstance(v, ast.Constant))
-        return False
-
-    @_handlers.of(ast.FormattedValue)
-    def _formatted(self, node: ast.FormattedValue, _scope: Scope) -> bool:
-        self._whole(node.value)
-        return False
-
-    @_handlers.of(ast.BinOp)
-    def _operation(self, node: ast.BinOp, _scope: Scope) -> bool:
-        if isinstance(node.op, ast.Add | ast.Mod):
-            if node not in self.parts:
-                self.index.strings.append(node)
-            if isinstance(node.op, ast.Add):
-                self.parts.update((node.left, node.right))
-        return False
-
-    @_handlers.of(ast.Dict)
-    def _dict(self, node: ast.Dict, _scope: Scope) -> bool:
-        for key, value in zip(node.keys, node.values, strict=True):
-            if key is None:
-                self._whole(value)
-        return False
-
-    @_handlers.of(ast.Compare)
-    def _compare(self, node: ast.Compare, _scope: Scope) -> bool:
-        if isinstance(node.ops[-1], ast.In | ast.NotIn):
-            self.index.tests.append(node)
-        return False
-
-    # --- what binds names
 
     @_handlers.of(ast.Assign)
     def _assign(self, node: ast.Assign, scope: Scope) -> bool:
@@ -219,7 +267,6 @@ class Builder:
             self._bind(scope, node.target.id, Binding(kind, node.value))
         else:
             self.index.stores.append(Store(node.target, node.value))
-        self.index.merges.append(node)
         return False
 
     @_handlers.of(ast.Delete)
@@ -232,7 +279,6 @@ class Builder:
     @_handlers.of(ast.For, ast.AsyncFor)
     def _loop(self, node: ast.For | ast.AsyncFor | ast.comprehension, scope: Scope) -> bool:
         self._target(node.target, node.iter, scope, (EACH,))
-        self._whole(node.iter)
         return False
 
     @_handlers.of(ast.withitem)
@@ -256,7 +302,6 @@ class Builder:
             name = alias.name
             full, bound = module + name, alias.asname or name
             self.index.imports.append((node, full))
-            self.index.words.update(full.split(".", 5))
             if not module and not alias.asname:  # `import os.path` binds os
                 full = bound = name.partition(".")[0]
             self._bind(scope, bound, Binding("import", node, text=full))
@@ -272,16 +317,13 @@ class Builder:
     def _return(self, node: ast.Return, scope: Scope) -> bool:
         if node.value is not None:
             scope.returns.append(node.value)
-            self._whole(node.value)
         return False
 
     @_handlers.of(ast.ClassDef)
     def _class(self, node: ast.ClassDef, scope: Scope) -> bool:
-        self.index.classes.add(node.name)
         self._bind(scope, node.name, Binding("class", node))
         inner = Scope(scope, is_class=True)
-        self.index.class_names[inner] = node.name
-        self.index.bases.extend(node.bases)
+        self.index.classes[inner] = node.name
         self._push(inner, *reversed(node.body))
         self._push(scope, *node.keywords, *node.bases, *node.decorator_list)
         return True

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from stop.audit.rules._flow.folding import Folder, Fuel
 from stop.audit.rules._flow.handlers import Handlers
-from stop.audit.rules._flow.scopes import Binding, Index
+from stop.audit.rules._flow.index import Binding, Index
 
 _BUILTINS = frozenset(dir(builtins)) | {"__builtins__"}
 _DEPTH = 12
@@ -139,14 +139,9 @@ class Names:
         base, member = self.full(of), self._folder.text(name)
         return f"{base}.{member}" if base and member else ""
 
-    @_handlers.of(ast.NamedExpr)
-    def _inside(self, node: ast.NamedExpr) -> str:
-        return self.full(node.value)
-
-    @_handlers.of(ast.IfExp)
-    def _condition(self, node: ast.IfExp) -> str:
-        return self.full(node.body) or self.full(node.orelse)
-
-    @_handlers.of(ast.BoolOp)
-    def _logic(self, node: ast.BoolOp) -> str:
-        return next((n for v in node.values[:4] if (n := self.full(v))), "")
+    @_handlers.of(ast.NamedExpr, ast.IfExp, ast.BoolOp)
+    def _alternatives(self, node: ast.NamedExpr | ast.IfExp | ast.BoolOp) -> str:
+        if isinstance(node, ast.NamedExpr):
+            return self.full(node.value)
+        either = node.values[:4] if isinstance(node, ast.BoolOp) else (node.body, node.orelse)
+        return next(filter(None, map(self.full, either)), "")
