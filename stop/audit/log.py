@@ -15,6 +15,7 @@ import secrets
 import stat
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,9 +45,12 @@ __all__ = ["AuditLog", "Effect", "Verdict", "read", "verify"]
 
 SIGN_SECONDS = 60.0
 MAX_EVENTS_PER_KIND = 1000
-"""Of one kind in one improver run: a flood is counted, its first events are kept."""
+"""Of one kind and source in one improver run: a flood is counted, its first events are kept.
+
+By source, so that no words of a guest's own hook crowd out what host and kernel see.
+"""
 MAX_KINDS = 100
-"""Counted by themselves in one improver run: a guest that makes words up floods like any other."""
+"""Of one source, counted each by itself in one improver run; a guest can make kinds up."""
 _OTHER_KINDS = "other kinds"
 _MAX_KIND = 100
 _MAX_TEXT = 2000
@@ -95,7 +99,8 @@ class AuditLog:
         self._lock = threading.RLock()
         self._broken = ""
         self._open: set[int] = set()
-        self._seen: dict[str, dict[str, int]] = {}
+        self._closed = False
+        self._seen: dict[str, Counter[tuple[str, str]]] = {}
         self._signed_at = time.monotonic()
         if not path.exists() and (head is not None or (run and read_note(run))):
             raise _changed(path, "it is gone")
@@ -108,7 +113,7 @@ class AuditLog:
 
     @property
     def count(self) -> int:
-        """Lines so far."""
+        """The number of lines so far."""
         return self._end.lines
 
     @property
@@ -119,7 +124,7 @@ class AuditLog:
     # --- what callers write
 
     def append(self, kind: str, **body: Any) -> str:
-        """Add one line and sync it; returns its hash.
+        """Adds one line, syncs it, and returns its hash.
 
         Raises:
             RunError: it could not be written (nothing of it stays), or not be synced.
@@ -131,7 +136,14 @@ class AuditLog:
             return self._end.head
 
     def intent(self, effect: str, **body: Any) -> int:
-        """Say that an effect is about to happen; returns what `outcome` needs."""
+        """Writes that an effect is about to happen.
+
+        Returns:
+            The number of the line, for `outcome`.
+
+        Raises:
+            RunError: more than `MAX_OPEN` effects are open, or it could not be written.
+        """
         with self._lock:
             if len(self._open) >= MAX_OPEN:
                 raise RunError(f"more than {MAX_OPEN} effects at once")
@@ -141,16 +153,19 @@ class AuditLog:
             return seq
 
     def outcome(self, seq: int, status: str, **body: Any) -> None:
-        """Say what came of an effect, once."""
+        """Writes how an effect ended, once."""
         with self._lock:
             if seq not in self._open:
-                raise ValueError(f"line {seq} is no effect without an outcome")
+                raise ValueError(f"line {seq} is not an effect without an outcome")
             self._write([("outcome", {**body, "of": seq, "status": status})])
             self._open.discard(seq)
 
     @contextmanager
     def effect(self, effect: str, **body: Any) -> Iterator[Effect]:
-        """Intent and outcome around a block: "ok", a status set there, or an exception's name."""
+        """Writes intent and outcome around a block.
+
+        The outcome is "ok", a status set in the block, or the name of an exception's class.
+        """
         going = Effect(self.intent(effect, **body))
         try:
             yield going
@@ -161,14 +176,18 @@ class AuditLog:
             self.outcome(going.seq, going.status)
 
     def security(self, event: SecurityEvent) -> bool:
-        """Append an event; False when its kind floods this improver run and is only counted."""
+        """Appends an event.
+
+        Returns:
+            False when its kind floods this improver run and it was only counted.
+        """
         with self._lock:
-            seen = self._seen.setdefault(event.improver_run, {})
-            kind = event.kind[:_MAX_KIND]
-            if kind not in seen and len(seen) >= MAX_KINDS:
-                kind = _OTHER_KINDS
-            seen[kind] = seen.get(kind, 0) + 1
-            if seen[kind] > MAX_EVENTS_PER_KIND:
+            seen = self._seen.setdefault(event.improver_run, Counter())
+            key = (event.source, event.kind[:_MAX_KIND])
+            if key not in seen and sum(key[0] == source for source, _ in seen) >= MAX_KINDS:
+                key = (event.source, _OTHER_KINDS)
+            seen[key] += 1
+            if seen[key] > MAX_EVENTS_PER_KIND:
                 return False
             self.append(
                 "security",
@@ -182,21 +201,21 @@ class AuditLog:
             return True
 
     def settle(self, improver_run: str) -> None:
-        """An improver run has ended: write how many events its floods had, forget its counts."""
+        """Writes how many events the floods of an ended improver run had; forgets its counts."""
         with self._lock:
-            seen = self._seen.pop(improver_run, {})
+            about = {"improver_run": improver_run}
             floods: list[_Line] = [
-                ("flood", {"event": kind, "improver_run": improver_run, "count": count})
-                for kind, count in seen.items()
+                ("flood", {"event": kind, "source": source, "count": count, **about})
+                for (source, kind), count in self._seen.pop(improver_run, Counter()).items()
                 if count > MAX_EVENTS_PER_KIND
             ]
             if floods:
                 self._write(floods, durable=True)
 
     def close(self) -> None:
-        """Settle what is left, sign the end, let go of the file. A second call does nothing."""
+        """Settles what is left, signs the end, lets go of the file. A second call does nothing."""
         with self._lock:
-            if self._broken == "closed":
+            if self._closed:
                 return
             try:
                 if not self._broken:
@@ -204,7 +223,7 @@ class AuditLog:
                         self.settle(improver_run)
                     self._write([], sign=True, durable=True)
             finally:
-                self._broken = "closed"
+                self._closed, self._broken = True, "it is closed"
                 os.close(self._file)
 
     # --- opening
@@ -290,7 +309,7 @@ class AuditLog:
         return text, end._replace(unsigned=0)
 
     def _check_usable(self) -> None:
-        """Nobody else may have touched the file: it is the one that was opened, and as long."""
+        """Checks that the file is the one that was opened, and as long as it was left."""
         if self._broken:
             raise RunError(f"the audit log {self.path} cannot be written: {self._broken}")
         try:
@@ -301,7 +320,7 @@ class AuditLog:
         if (there.st_ino, there.st_dev) != (mine.st_ino, mine.st_dev):
             raise _changed(self.path, "another file lies in its place")
         if mine.st_size != self._end.size:
-            raise _changed(self.path, "somebody else wrote to it")
+            raise _changed(self.path, "another process wrote to it")
 
     def _cut_back(self) -> None:
         """Take back what a failed write left."""

@@ -39,7 +39,7 @@ __all__ = [
     "findings", "paper_rule", "parsed", "scan",
 ]  # fmt: skip
 
-RULES: dict[str, str] = TABLES.rules
+RULES: dict[str, str] = {**vars(TABLES.rules)}
 """Every rule and what a program that it finds does."""
 MAX_FINDINGS = 50
 """Of one program."""

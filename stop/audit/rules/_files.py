@@ -85,7 +85,7 @@ class Files(Rule):
                 return
 
     def _hands_on(self, call: ast.Call) -> bool:
-        """Any other call that is given the path of something hidden, in so many words."""
+        """Any other call that is given the path of something hidden, written out."""
         if last_name(call.func) in _SETS.keepers:
             return False
         for argument in [*call.args[:10], *(k.value for k in call.keywords[:10])]:

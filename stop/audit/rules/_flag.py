@@ -16,7 +16,7 @@ _MAX_VALUES = 60
 
 
 def plain_name(name: object) -> str:
-    """Returns a name in small letters without underscores; "" for what is no name."""
+    """Returns a name in small letters without underscores; "" for what is not a text."""
     return name.lower().replace("_", "") if isinstance(name, str) else ""
 
 

@@ -60,11 +60,11 @@ class Writes(Rule):
         return self._client(target.value, name)
 
     def _module(self, on: str, name: str, value: ast.expr | None) -> str:
-        """A module's attribute; its settings are no patch."""
+        """A module's attribute; to change its settings is harmless."""
         full = f"{on}.{name}"
         if full in ENVIRONMENT:
-            told = value is not None and any(map(telling, self._keys(value)))
-            return "environment" if told else ""
+            given = self._keys(value) if value is not None else ()
+            return "environment" if any(map(telling, given)) else ""
         if on.partition(".")[0] in _SETS.settings or value is None:
             return "client" if full in _SETS.interpreter else ""
         if on in ENVIRONMENT:

@@ -22,7 +22,7 @@ Path = tuple[object, ...]
 Step = tuple[ast.AST, Path, bool | None]
 """Where to look next for a value: an expression, a path into it, and the truth it must have."""
 MAX_PATH = 300
-"""A text of so many characters or more is not taken for a path of a file."""
+"""Characters; a longer text is not taken for the path of a file."""
 _HOPS = 30
 """Scopes upwards that are looked through; the module's own comes after them."""
 
