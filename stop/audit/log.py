@@ -9,10 +9,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
-import stat
 import threading
 import time
 from collections import Counter
@@ -35,6 +33,7 @@ from stop.audit.chain import (
     signed_message,
     verify,
 )
+from stop.audit.disk import open_locked, sync_folder, write_all
 from stop.audit.keys import machine_key, public_bytes
 from stop.audit.notes import Note, read_note, write_note
 from stop.audit.plain import plain
@@ -104,7 +103,7 @@ class AuditLog:
         self._signed_at = time.monotonic()
         if not path.exists() and (head is not None or (run and read_note(run))):
             raise _changed(path, "it is gone")
-        self._file = _open_locked(self.path)
+        self._file = open_locked(self.path)
         try:
             self._begin(head)
         except BaseException:
@@ -251,7 +250,7 @@ class AuditLog:
             detail = f"{found.torn} bytes of a line torn by a crash were cut off"
             lines.append(("recovered", {"detail": detail}))
         self._write(lines, sign=True, durable=True)
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
 
     def _accept(self, verdict: Verdict) -> None:
         if verdict.untrusted:
@@ -279,7 +278,7 @@ class AuditLog:
             texts.append(text)
         signed = end.unsigned == 0
         try:
-            _write_all(self._file, b"".join(texts))
+            write_all(self._file, b"".join(texts))
             self._end = end
         except OSError as error:
             self._cut_back()
@@ -347,47 +346,6 @@ def _changed(path: Path, problem: str) -> RunError:
         f"the audit log {path} has been changed: {problem}",
         hint="`stop audit verify RUN` says where; it cannot be continued",
     )
-
-
-def _open_locked(path: Path) -> int:
-    """The file, made when there is none, for this process alone."""
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        file = os.open(path, flags, 0o600)
-    except OSError as error:
-        raise RunError(f"the audit log {path} cannot be opened: {error.strerror}") from error
-    try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise RunError(f"the audit log {path} is not a file")
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        raise RunError(
-            f"another process writes the audit log {path}", hint="wait for it, or end it"
-        ) from None
-    except BaseException:
-        os.close(file)
-        raise
-    return file
-
-
-def _write_all(file: int, data: bytes) -> None:
-    """One write as a rule; a full disk takes a part first and refuses the rest."""
-    done = os.write(file, data)
-    while done < len(data):
-        done += os.write(file, data[done:])
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file is there after a power cut only when its folder was synced."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise RunError(f"{folder} cannot be synced to the disk: {error.strerror}") from error
 
 
 # --- lines

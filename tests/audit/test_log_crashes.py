@@ -287,9 +287,7 @@ def test_a_line_that_cannot_be_taken_back_ends_the_log(path, monkeypatch):
     log = AuditLog(path)
     with monkeypatch.context() as patch:
         patch.setattr("os.ftruncate", _no_disk)
-        patch.setattr(
-            "stop.audit.log._write_all", lambda file, data: _no_disk(os.write(file, b"{"))
-        )
+        patch.setattr("stop.audit.log.write_all", lambda file, data: _no_disk(os.write(file, b"{")))
         with pytest.raises(RunError, match="cannot be written: Input"):
             log.append("opened")
     with pytest.raises(RunError, match="half a line"):

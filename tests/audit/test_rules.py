@@ -603,7 +603,7 @@ TEXT = files("stop.audit.rules").joinpath("tables.toml").read_text("utf-8")
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("safe = ['", "safe = ['(', '"),
+        ("weights = ['", "weights = ['(', '"),
         ('getters = ["os.getenv"', 'getters = ["os.getenvb"'),
         ('getters = ["os.getenv"', "getters = [1"),
         ('getters = ["os.getenv"', 'getters = [""'),

@@ -47,13 +47,14 @@ def _read(name: str, value: Any) -> Any:
     if isinstance(value, dict):
         section = Patterns if name.endswith(" patterns") else Words
         return section(**{key: _read(f"{name} {key}", v) for key, v in value.items()})
-    if isinstance(value, str) and value:
+    if isinstance(value, str) and name.startswith("tables.toml: rules "):
         return value
-    if not isinstance(value, list) or not value or len({*map(str, value)}) != len(value):
+    items = value if isinstance(value, list) else []
+    texts = frozenset(item for item in items if isinstance(item, str) and item)
+    if not texts or len(texts) != len(items):
         raise ValueError(f"{name} should be a list of different texts")
-    items = [_read(name, item) for item in value]
     if " patterns " not in name:
-        return frozenset(items)
+        return texts
     try:
         return re.compile("|".join(re.compile(item).pattern for item in items))
     except re.error as error:
