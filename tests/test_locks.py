@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stop._util.locks import LockHeld, exclusive, shared, writer
-from tests.conftest import REPOSITORY
+from tests.helpers.places import REPOSITORY
 
 HOLDER = (
     "import sys, pathlib; from stop._util.locks import exclusive\n"

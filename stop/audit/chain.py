@@ -1,4 +1,4 @@
-"""The format of the audit log, and what shows that nobody changed one.
+"""The format of the audit log, and the check that one was not changed.
 
     {"seq": 0, "time": …, "kind": …, …, "previous": "<hash of line -1>", "hash": …}
 
@@ -7,7 +7,7 @@ line breaks the chain. Whoever recomputes the chain meets the heads: at least ev
 lines, at opening and at closing, a line of the kind "head" is signed with the key of the machine.
 What remains is a log cut off behind one of its lines, or with other lines behind its last head.
 That shows against a head noted elsewhere: the machine that signs notes one in the user's state
-folder (`stop.audit.notes`), each session one in the run's store, and anybody may note one.
+folder (`stop.audit.notes`), each session one in the run's store, and a user may note one.
 
 `verify` reads about 50,000 lines a second, a line at a time.
 """
@@ -32,7 +32,7 @@ from stop.errors import RunError
 
 FIRST = "0" * 64
 MAX_LINE = 64 * 1024
-"""Bytes of a line with its newline; what is longer is no line of a log."""
+"""Bytes of a line with its newline; a longer one was not written by a log."""
 SIGN_EVERY = 256
 MAX_OPEN = 100_000
 """Effects at once without an outcome."""
@@ -63,11 +63,11 @@ class Verdict:
     """What `verify` found.
 
     Attributes:
-        ok: nobody changed it, and it was signed by a key that is trusted.
+        ok: it was not changed, and was signed by a key that is trusted.
         lines: good lines from the first on.
         head: the hash of the last good line.
         problem: what is wrong; "" when nothing is.
-        signed_lines: how many lines the last good signature covers.
+        signed_lines: the number of lines that the last good signature covers.
         signer: the fingerprint of that signature's key.
         this_machine: it is the key of this machine.
         untrusted: chain and signatures fit, but the key, or one of the keys, is not trusted.
@@ -88,31 +88,34 @@ class Verdict:
 
 
 def canonical(line: dict[str, Any]) -> bytes:
-    """Sorted keys, ASCII only: no newline or terminal escape of a guest gets through as itself."""
+    """Returns a line as JSON: sorted keys, ASCII only.
+
+    No newline or terminal escape of a guest gets through as itself.
+    """
     return _ENCODER.encode(line).encode("ascii")
 
 
 def line_hash(line: dict[str, Any]) -> str:
-    """The SHA-256, in hex, of a line without its hash."""
+    """Returns the SHA-256, in hex, of a line without its hash."""
     body = {key: value for key, value in line.items() if key != "hash"}
     return hashlib.sha256(canonical(body)).hexdigest()
 
 
 def signed_message(line: dict[str, Any], log: str) -> bytes:
-    """What the signature of a head covers: the line, by it all lines before, and the log's id."""
+    """Returns what a head's signature covers: the line, thereby all before, and the log's id."""
     body = {key: value for key, value in line.items() if key not in ("hash", "signature")}
     return _DOMAIN + canonical({**body, "log": log})
 
 
 def read(path: Path, *kinds: str) -> Iterator[dict[str, Any]]:
-    """The lines of a log, unverified, one at a time; a torn last line is left out.
+    """Yields the lines of a log, unverified, one at a time; a torn last line is left out.
 
     Args:
         path: the log file.
         kinds: lines of these kinds only; the others are passed at a gigabyte a second.
 
     Raises:
-        RunError: it is no regular file, or cannot be read.
+        RunError: it is not a regular file, or cannot be read.
     """
     words = [canonical({"kind": kind})[1:-1] for kind in kinds]
     with _opened(path) as file:
@@ -126,11 +129,11 @@ def read(path: Path, *kinds: str) -> Iterator[dict[str, Any]]:
 
 
 _SECURITY = {"event": str, "detail": str, "source": str, "program_id": str, "improver_run": str}
-"""What readers rely on in a line of the kind "security", beside its level."""
+"""What readers rely on in a line of the kind "security", besides its level."""
 
 
 def _well_formed(line: dict[str, Any], kinds: tuple[str, ...]) -> bool:
-    """What is not was written by no log; `verify` says so."""
+    """Whether a log can have written the line; `verify` says where one did not."""
     kind = line.get("kind")
     if type(kind) is not str or (kinds and kind not in kinds):
         return False
@@ -150,7 +153,7 @@ def _opened(path: Path) -> BinaryIO:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         if not stat.S_ISREG(os.fstat(file).st_mode):
             os.close(file)
-            raise RunError(f"the audit log {path} is no regular file")
+            raise RunError(f"the audit log {path} is not a regular file")
         return os.fdopen(file, "rb")
     except OSError as error:
         raise RunError(f"the audit log {path} cannot be read: {error.strerror}") from error
@@ -188,7 +191,7 @@ def _lines_with(file: BinaryIO, words: Collection[bytes]) -> Iterator[bytes]:
 def verify(
     path: Path, head: str | None = None, keys: Collection[str] = (), *, run: str | None = None
 ) -> Verdict:
-    """Check the chain and its signatures from the first line to the last.
+    """Checks the chain and its signatures from the first line to the last.
 
     Args:
         path: the log file.
@@ -206,7 +209,7 @@ def verify(
 def check(
     path: Path, heads: Collection[str] = (), keys: Collection[str] = (), *, run: str | None = None
 ) -> Reading:
-    """As `verify`, with what a writer that goes on needs to know."""
+    """Checks as `verify` does; returns also what a writer that goes on needs to know."""
     note = read_note(run) if run else None
     found = Reading(keys, run=run, note=note, missing={*heads, *([note.head] if note else [])})
     if not path.is_file():
@@ -245,7 +248,7 @@ class Reading:
     this_machine: str | None = field(default_factory=machine_fingerprint)
 
     def take(self, text: bytes, offset: int) -> None:
-        """Take the next line, or say in `problem` what is wrong with it."""
+        """Takes the next line, or says in `problem` what is wrong with it."""
         number = self.lines + 1
         if not text.endswith(b"\n"):
             self.torn = len(text) if len(text) < MAX_LINE else 0
@@ -273,7 +276,7 @@ class Reading:
         self.missing.discard(own)
 
     def end(self) -> None:
-        """No line is left."""
+        """Judges the whole, when no line is left."""
         if self.problem:
             return
         if self.missing and self.lines:
@@ -290,12 +293,13 @@ class Reading:
             self.problem = "this machine signed it and does not remember it: it is another run's"
 
     def forgive_torn(self) -> None:
-        """A crash tore the last line, which will be cut off: judge what is before it."""
+        """Judges what is before a last line that a crash tore, and that will be cut off."""
         if self.torn:
             self.problem = ""
             self.end()
 
     def verdict(self, path: Path) -> Verdict:
+        """Returns the verdict; the bodies of open effects are read from `path` again."""
         untrusted = bool(self.strangers) and not self.problem
         problem = self.problem
         if untrusted:

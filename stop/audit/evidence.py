@@ -1,58 +1,47 @@
-"""What was seen of programs, and how grave it is: kinds, levels, and text joined with deeds.
+"""What was seen of programs and at which level; text and behaviour of a program joined by topic.
 
-text    a static rule found it (`stop.audit.rules`)      level 1
-host    a request or a frame came in                     level 2, 3
-kernel  a refused call, a canary                         level 3
-guest   a hook in the program's own process              level 1, 3
+source  seen by                                               level
+text    a static rule (`stop.audit.rules`)                    1
+host    the host, in a request or a frame of the guest        2, 3
+kernel  the kernel: a refused call, a canary                  3
+guest   a hook in the program's own process                   1, 3
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from stop.events import Level, SecurityEvent, Source
 
 LEVELS: dict[str, Level] = {
+    **dict.fromkeys(
+        ("frames", "refusals", "system_call", "network", "killed", "canary", "probe", "budget",
+         "client", "environment", "configuration"),
+        Level.TAMPERING,
+    ),
     "sandbox_flag": Level.ATTEMPT,
-    "frames": Level.TAMPERING,
-    "refusals": Level.TAMPERING,
-    "system_call": Level.TAMPERING,
-    "network": Level.TAMPERING,
-    "killed": Level.TAMPERING,
-    "canary": Level.TAMPERING,
-    "probe": Level.TAMPERING,
-    "budget": Level.TAMPERING,
-    "client": Level.TAMPERING,
-    "environment": Level.TAMPERING,
-    "configuration": Level.TAMPERING,
-    "interface": Level.INTENT,
-    "lookup": Level.INTENT,
-    "telling_file": Level.INTENT,
-    "dynamic_code": Level.INTENT,
-    "process": Level.INTENT,
-    "native_code": Level.INTENT,
-    "introspection": Level.INTENT,
-    "hook": Level.INTENT,
+    **dict.fromkeys(
+        ("interface", "lookup", "telling_file", "dynamic_code", "process", "native_code",
+         "introspection", "hook"),
+        Level.INTENT,
+    ),
     "unknown_argument": Level.NONE,
-}
-"""How grave a kind is when it was seen at run time. A word that no sensor says was forged."""
+}  # fmt: skip
+"""The level of each kind that is seen at run time. A kind that no sensor reports was forged."""
 
 _TOPICS = {
-    "system_module": "system",
-    "system_call": "system",
-    "network": "system",
-    "interface": "system",
-    "lookup": "system",
+    **dict.fromkeys(
+        ("system_module", "system_call", "network", "interface", "lookup", "killed", "process",
+         "native_code"),
+        "system",
+    ),
     "telling_file": "configuration",
-    "killed": "system",
-    "process": "system",
-    "native_code": "system",
     "canary": "probe",
     "frames": "introspection",
-}
+}  # fmt: skip
 """Kinds that are the same thing in a text and at run time; the others go by their own name."""
 
 Join = Literal["tried", "intended", "unannounced"]
@@ -60,18 +49,18 @@ Join = Literal["tried", "intended", "unannounced"]
 
 
 def seen(kind: str, detail: str, source: Source, program_id: str = "") -> SecurityEvent:
-    """The event of something that happened while a program ran."""
+    """Returns the event of something that happened while a program ran."""
     level = LEVELS.get(kind, Level.TAMPERING)
     return SecurityEvent(kind, level, detail, program_id, source=source)
 
 
 def topic(kind: str) -> str:
-    """What a text and a deed have in common."""
+    """Returns what a kind of event is about, in a text as at run time."""
     return _TOPICS.get(kind, kind)
 
 
 MAX_DETAILS = 100
-"""Of one program and topic, of the text and of the deeds each."""
+"""Of one program and topic, from its text and from its runs each."""
 _LINE = re.compile(r"^line \d+: ")
 
 
@@ -82,7 +71,7 @@ class Evidence:
     Attributes:
         text: the lines of its source that show it, without their numbers.
         deeds: what was seen at run time.
-        events: lines of the log that this was made of.
+        events: the number of lines of the log that this was made of.
     """
 
     program_id: str
@@ -96,25 +85,16 @@ class Evidence:
 
     @property
     def details(self) -> tuple[str, ...]:
-        """Deeds first: they say more than the line that announced them."""
+        """What was seen at run time says more than the line that announced it: it comes first."""
         return (*self.deeds, *self.text)
 
     def to_dict(self) -> dict[str, Any]:
-        """As in the machine-readable output."""
-        return {
-            "program_id": self.program_id,
-            "topic": self.topic,
-            "join": self.join,
-            "level": int(self.level),
-            "kinds": list(self.kinds),
-            "text": list(self.text),
-            "deeds": list(self.deeds),
-            "events": self.events,
-        }
+        """Returns the fields as in the machine-readable output."""
+        return asdict(self)
 
 
 def join(events: Iterable[Mapping[str, Any]]) -> list[Evidence]:
-    """Text and deeds of each program together, gravest first.
+    """Joins what the text of each program shows and what it did, highest level first.
 
     Args:
         events: lines of the audit log of kind "security".

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 from stop.events import SecurityEvent
 
@@ -13,55 +13,37 @@ class Quarantined(Exception):
     """The program must not be executed any more. A verdict on it, not an error of the host."""
 
 
-class Guard(Protocol):
-    """Stands before every execution of a program."""
+class Guard:
+    """Stands before every execution of a program.
+
+    This one lets every program pass and records nothing: it is for single evaluations outside a
+    run. `stop.audit.watch.Watch` is the guard of a run.
+    """
 
     def refuses(self, program_id: str) -> bool:
-        """Whether the program is in quarantine."""
-        ...
+        """Returns whether the program is in quarantine."""
+        return False
 
     def admit(self, program_id: str) -> None:
-        """Asked at the last moment, with a sandbox at hand.
+        """Checks a program at the last moment before it runs, with a sandbox at hand.
 
         Raises:
-            Quarantined: while it waited for one, the program gave itself away elsewhere.
-            PolicyHalt: nothing must be executed any more.
+            Quarantined: while it waited for a sandbox, the program gave itself away elsewhere.
+            PolicyHalt: no program may be executed any more.
         """
-        ...
 
     def report(self, events: Sequence[SecurityEvent]) -> None:
-        """What a program did that has no verdict, because it was cut off."""
-        ...
+        """Takes the events of a program that has no verdict, because it was cut off."""
 
     def effect(self, effect: str, **body: Any) -> AbstractContextManager[Any]:
         """Writes the intent before the block and the outcome after it.
 
-        The block may set `status` of what it is given, unless that is None.
+        The block may set `status` of the value that it gets, unless that is None.
         """
-        ...
-
-    def settle(self, improver_run: str) -> None:
-        """An improver run has ended: nothing more of it will come."""
-        ...
-
-
-class _NoGuard:
-    """For single evaluations outside a run: there is no log, and nothing is in quarantine."""
-
-    def refuses(self, program_id: str) -> bool:
-        return False
-
-    def admit(self, program_id: str) -> None:
-        pass
-
-    def report(self, events: Sequence[SecurityEvent]) -> None:
-        pass
-
-    def effect(self, effect: str, **body: Any) -> AbstractContextManager[Any]:
         return nullcontext()
 
     def settle(self, improver_run: str) -> None:
-        pass
+        """Closes the account of an improver run, which has ended: it causes no more events."""
 
 
-NO_GUARD: Guard = _NoGuard()
+NO_GUARD = Guard()

@@ -1,6 +1,6 @@
 """The key that this machine signs its audit logs with, and the names of such keys.
 
-It lies beside the user's other secret and never leaves the machine. Whoever can read it can forge
+It lies next to the user's other secret and never leaves the machine. Whoever can read it can forge
 logs; whoever can only write to a run's folder cannot.
 """
 
@@ -28,7 +28,7 @@ _PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 def machine_key() -> Ed25519PrivateKey:
-    """The key of this machine, made when it is asked for the first time.
+    """Returns the key of this machine, which is made at the first call.
 
     Raises:
         ConfigError: it is damaged, open to other users, or cannot be written.
@@ -40,24 +40,24 @@ def machine_key() -> Ed25519PrivateKey:
 
 
 def machine_fingerprint() -> str | None:
-    """The name of this machine's key; None when it has none yet."""
+    """Returns the name of this machine's key; None when it has none yet."""
     path = _path()
     return fingerprint(public_bytes(_read(path))) if path.exists() else None
 
 
 def public_bytes(key: Ed25519PrivateKey) -> bytes:
-    """The public half, 32 bytes."""
+    """Returns the public half, 32 bytes."""
     return key.public_key().public_bytes_raw()
 
 
 def fingerprint(public_key: bytes) -> str:
-    """What people compare: `SHA256:` and the digest in base64, as ssh writes it."""
+    """Returns what people compare: `SHA256:` and the digest in base64, as ssh writes it."""
     digest = hashlib.sha256(public_key).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def parse_key(text: str) -> str:
-    """The fingerprint that a user means by a fingerprint or a public key in hex.
+    """Returns the fingerprint that a user means by a fingerprint or a public key in hex.
 
     Raises:
         ConfigError: it is neither.
@@ -74,7 +74,7 @@ def parse_key(text: str) -> str:
 
 
 def signature_fits(public_key: str, signature: str, message: bytes) -> bool:
-    """Whether `signature` is one of `message`; False also when a text is not hex of the right size.
+    """Returns whether `signature` is one of `message`, in hex of the right size.
 
     Args:
         public_key: 32 bytes in hex.
@@ -145,6 +145,6 @@ def _read(path: Path) -> Ed25519PrivateKey:
     if mode & 0o077:
         raise ConfigError(
             f"{path} can be read by other users, who could sign logs with it",
-            hint=f"if nobody did: chmod 600 {path}",
+            hint=f"if none did: chmod 600 {path}",
         )
     return Ed25519PrivateKey.from_private_bytes(value)

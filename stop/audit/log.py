@@ -9,12 +9,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
-import stat
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from stop.audit.chain import (
     signed_message,
     verify,
 )
+from stop.audit.disk import open_locked, sync_folder, write_all
 from stop.audit.keys import machine_key, public_bytes
 from stop.audit.notes import Note, read_note, write_note
 from stop.audit.plain import plain
@@ -44,9 +44,12 @@ __all__ = ["AuditLog", "Effect", "Verdict", "read", "verify"]
 
 SIGN_SECONDS = 60.0
 MAX_EVENTS_PER_KIND = 1000
-"""Of one kind in one improver run: a flood is counted, its first events are kept."""
+"""Of one kind and source in one improver run: a flood is counted, its first events are kept.
+
+By source, so that no words of a guest's own hook crowd out what host and kernel see.
+"""
 MAX_KINDS = 100
-"""Counted by themselves in one improver run: a guest that makes words up floods like any other."""
+"""Of one source, counted each by itself in one improver run; a guest can make kinds up."""
 _OTHER_KINDS = "other kinds"
 _MAX_KIND = 100
 _MAX_TEXT = 2000
@@ -95,11 +98,12 @@ class AuditLog:
         self._lock = threading.RLock()
         self._broken = ""
         self._open: set[int] = set()
-        self._seen: dict[str, dict[str, int]] = {}
+        self._closed = False
+        self._seen: dict[str, Counter[tuple[str, str]]] = {}
         self._signed_at = time.monotonic()
         if not path.exists() and (head is not None or (run and read_note(run))):
             raise _changed(path, "it is gone")
-        self._file = _open_locked(self.path)
+        self._file = open_locked(self.path)
         try:
             self._begin(head)
         except BaseException:
@@ -108,7 +112,7 @@ class AuditLog:
 
     @property
     def count(self) -> int:
-        """Lines so far."""
+        """The number of lines so far."""
         return self._end.lines
 
     @property
@@ -119,7 +123,7 @@ class AuditLog:
     # --- what callers write
 
     def append(self, kind: str, **body: Any) -> str:
-        """Add one line and sync it; returns its hash.
+        """Adds one line, syncs it, and returns its hash.
 
         Raises:
             RunError: it could not be written (nothing of it stays), or not be synced.
@@ -131,7 +135,14 @@ class AuditLog:
             return self._end.head
 
     def intent(self, effect: str, **body: Any) -> int:
-        """Say that an effect is about to happen; returns what `outcome` needs."""
+        """Writes that an effect is about to happen.
+
+        Returns:
+            The number of the line, for `outcome`.
+
+        Raises:
+            RunError: more than `MAX_OPEN` effects are open, or it could not be written.
+        """
         with self._lock:
             if len(self._open) >= MAX_OPEN:
                 raise RunError(f"more than {MAX_OPEN} effects at once")
@@ -141,16 +152,19 @@ class AuditLog:
             return seq
 
     def outcome(self, seq: int, status: str, **body: Any) -> None:
-        """Say what came of an effect, once."""
+        """Writes how an effect ended, once."""
         with self._lock:
             if seq not in self._open:
-                raise ValueError(f"line {seq} is no effect without an outcome")
+                raise ValueError(f"line {seq} is not an effect without an outcome")
             self._write([("outcome", {**body, "of": seq, "status": status})])
             self._open.discard(seq)
 
     @contextmanager
     def effect(self, effect: str, **body: Any) -> Iterator[Effect]:
-        """Intent and outcome around a block: "ok", a status set there, or an exception's name."""
+        """Writes intent and outcome around a block.
+
+        The outcome is "ok", a status set in the block, or the name of an exception's class.
+        """
         going = Effect(self.intent(effect, **body))
         try:
             yield going
@@ -161,14 +175,18 @@ class AuditLog:
             self.outcome(going.seq, going.status)
 
     def security(self, event: SecurityEvent) -> bool:
-        """Append an event; False when its kind floods this improver run and is only counted."""
+        """Appends an event.
+
+        Returns:
+            False when its kind floods this improver run and it was only counted.
+        """
         with self._lock:
-            seen = self._seen.setdefault(event.improver_run, {})
-            kind = event.kind[:_MAX_KIND]
-            if kind not in seen and len(seen) >= MAX_KINDS:
-                kind = _OTHER_KINDS
-            seen[kind] = seen.get(kind, 0) + 1
-            if seen[kind] > MAX_EVENTS_PER_KIND:
+            seen = self._seen.setdefault(event.improver_run, Counter())
+            key = (event.source, event.kind[:_MAX_KIND])
+            if key not in seen and sum(key[0] == source for source, _ in seen) >= MAX_KINDS:
+                key = (event.source, _OTHER_KINDS)
+            seen[key] += 1
+            if seen[key] > MAX_EVENTS_PER_KIND:
                 return False
             self.append(
                 "security",
@@ -182,21 +200,21 @@ class AuditLog:
             return True
 
     def settle(self, improver_run: str) -> None:
-        """An improver run has ended: write how many events its floods had, forget its counts."""
+        """Writes how many events the floods of an ended improver run had; forgets its counts."""
         with self._lock:
-            seen = self._seen.pop(improver_run, {})
+            about = {"improver_run": improver_run}
             floods: list[_Line] = [
-                ("flood", {"event": kind, "improver_run": improver_run, "count": count})
-                for kind, count in seen.items()
+                ("flood", {"event": kind, "source": source, "count": count, **about})
+                for (source, kind), count in self._seen.pop(improver_run, Counter()).items()
                 if count > MAX_EVENTS_PER_KIND
             ]
             if floods:
                 self._write(floods, durable=True)
 
     def close(self) -> None:
-        """Settle what is left, sign the end, let go of the file. A second call does nothing."""
+        """Settles what is left, signs the end, lets go of the file. A second call does nothing."""
         with self._lock:
-            if self._broken == "closed":
+            if self._closed:
                 return
             try:
                 if not self._broken:
@@ -204,7 +222,7 @@ class AuditLog:
                         self.settle(improver_run)
                     self._write([], sign=True, durable=True)
             finally:
-                self._broken = "closed"
+                self._closed, self._broken = True, "it is closed"
                 os.close(self._file)
 
     # --- opening
@@ -232,7 +250,7 @@ class AuditLog:
             detail = f"{found.torn} bytes of a line torn by a crash were cut off"
             lines.append(("recovered", {"detail": detail}))
         self._write(lines, sign=True, durable=True)
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
 
     def _accept(self, verdict: Verdict) -> None:
         if verdict.untrusted:
@@ -260,13 +278,14 @@ class AuditLog:
             texts.append(text)
         signed = end.unsigned == 0
         try:
-            _write_all(self._file, b"".join(texts))
+            write_all(self._file, b"".join(texts))
             self._end = end
         except OSError as error:
             self._cut_back()
             raise RunError(
                 f"the audit log {self.path} cannot be written: {error.strerror}",
-                hint="free some disk space, then: stop resume RUN",
+                hint="free some disk space, then go on",
+                resume="",
             ) from error
         except BaseException:
             self._cut_back()
@@ -290,7 +309,7 @@ class AuditLog:
         return text, end._replace(unsigned=0)
 
     def _check_usable(self) -> None:
-        """Nobody else may have touched the file: it is the one that was opened, and as long."""
+        """Checks that the file is the one that was opened, and as long as it was left."""
         if self._broken:
             raise RunError(f"the audit log {self.path} cannot be written: {self._broken}")
         try:
@@ -301,7 +320,7 @@ class AuditLog:
         if (there.st_ino, there.st_dev) != (mine.st_ino, mine.st_dev):
             raise _changed(self.path, "another file lies in its place")
         if mine.st_size != self._end.size:
-            raise _changed(self.path, "somebody else wrote to it")
+            raise _changed(self.path, "another process wrote to it")
 
     def _cut_back(self) -> None:
         """Take back what a failed write left."""
@@ -319,7 +338,8 @@ class AuditLog:
             self._broken = f"a sync failed before ({error.strerror})"
             raise RunError(
                 f"the audit log {self.path} cannot be synced to the disk: {error.strerror}",
-                hint="look after the disk, then: stop resume RUN",
+                hint="check the disk, then go on",
+                resume="",
             ) from error
 
 
@@ -328,47 +348,6 @@ def _changed(path: Path, problem: str) -> RunError:
         f"the audit log {path} has been changed: {problem}",
         hint="`stop audit verify RUN` says where; it cannot be continued",
     )
-
-
-def _open_locked(path: Path) -> int:
-    """The file, made when there is none, for this process alone."""
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        file = os.open(path, flags, 0o600)
-    except OSError as error:
-        raise RunError(f"the audit log {path} cannot be opened: {error.strerror}") from error
-    try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise RunError(f"the audit log {path} is not a file")
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        raise RunError(
-            f"another process writes the audit log {path}", hint="wait for it, or end it"
-        ) from None
-    except BaseException:
-        os.close(file)
-        raise
-    return file
-
-
-def _write_all(file: int, data: bytes) -> None:
-    """One write as a rule; a full disk takes a part first and refuses the rest."""
-    done = os.write(file, data)
-    while done < len(data):
-        done += os.write(file, data[done:])
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file is there after a power cut only when its folder was synced."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise RunError(f"{folder} cannot be synced to the disk: {error.strerror}") from error
 
 
 # --- lines

@@ -1,7 +1,7 @@
-"""What this machine remembers of the logs that it wrote: where each ended when it was last signed.
+"""Notes of this machine on the logs that it wrote: where each ended when it was last signed.
 
-The notes lie in the user's state folder, beside the key, out of reach for whoever can write a run's
-folder only: a log that was rolled back, replaced, or begun anew does not hold the head noted here.
+They lie in the user's state folder, next to the key, out of reach for whoever can write a run's
+folder only: a log that was rolled back, replaced or begun anew does not hold the head noted here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Note:
 
 
 def run_id(folder: Path) -> str:
-    """The id of a run; "" where there is none."""
+    """Returns the id of a run; "" where there is none."""
     try:
         text = (folder / ID_FILE).read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
@@ -39,7 +39,11 @@ def run_id(folder: Path) -> str:
 
 
 def read_note(run: str) -> Note | None:
-    """What is remembered of a run's log, if anything."""
+    """Returns the note on a run's log, if there is one.
+
+    Raises:
+        RunError, ConfigError: it cannot be read, or is damaged.
+    """
     try:
         return Note(**json.loads(_path(run).read_text("ascii")))
     except FileNotFoundError:
@@ -53,7 +57,11 @@ def read_note(run: str) -> Note | None:
 
 
 def write_note(run: str, note: Note) -> None:
-    """Remember where a run's log ends now; an older note gives way at once and altogether."""
+    """Notes where a run's log ends now; an older note is replaced at once.
+
+    Raises:
+        RunError, ConfigError: it cannot be written.
+    """
     path = _path(run)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

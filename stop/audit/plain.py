@@ -12,12 +12,12 @@ _NUMBER = 26
 
 
 def plain(body: dict[str, Any], *, text: int, size: int) -> dict[str, Any]:
-    """`body` as JSON; what is none becomes its text, what is too much is cut off.
+    """Returns `body` as JSON; other values become their texts, what is too much is cut off.
 
     Args:
         body: of few keys, chosen by the host; its values may be anything.
-        text: characters of a string.
-        size: bytes of all values together as ASCII JSON, about.
+        text: the most characters of a string.
+        size: about the most bytes of all values together as ASCII JSON.
     """
     cutter = _Cutter(text, size)
     return {key: cutter.value(value, _MAX_DEPTH) for key, value in body.items()}

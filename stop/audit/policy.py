@@ -1,7 +1,7 @@
 """What follows from an attempt: it is logged, its program is quarantined, or the run halts.
 
-    log          the default: known, and without effect, as every attempt
-    quarantine   the program is kept and never executes again; it can be no improver and no parent
+    log          the default: the attempt is on record, and had no effect
+    quarantine   the program is kept and never executed again, as improver or parent either
     halt         after N programs the run stops (exit code 6) until a person gives a reason
 
 Programs are counted, not events: one that tries a thousand times is one.
@@ -23,13 +23,14 @@ POLICY_MODES: tuple[PolicyMode, ...] = ("log", "quarantine", "halt")
 
 
 class Policy:
-    """Judges the events of one run. What it knows comes from the log, so that a restart forgets
-    nothing: see `remember`.
+    """Judges the events of one run.
+
+    What it knows comes from the log, so that a restart forgets nothing: see `remember`.
 
     Args:
         mode: "log", "quarantine" or "halt".
         level: events from this level on count.
-        halt_after: so many programs with such events halt the run.
+        halt_after: the number of programs with such events that halts the run.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Policy:
         self._looked_at: set[str] = set()
 
     def remember(self, line: Mapping[str, Any]) -> None:
-        """Take in one line of the run's log, oldest first."""
+        """Takes in one line of the run's log; lines come oldest first."""
         if line["kind"] == "resumed":  # a person has looked at what was there
             self._looked_at |= self._attempted
         elif line["kind"] in _COUNTED or (
@@ -51,29 +52,37 @@ class Policy:
             self._attempted.add(line["program_id"])
 
     def counts(self, event: SecurityEvent) -> bool:
-        """Take in an event that was logged; whether it is its program's first that counts."""
+        """Takes in an event that was logged.
+
+        Returns:
+            Whether something follows: it is the first of its program that counts.
+        """
         if event.level < self._level or event.program_id in self._attempted:
             return False
         self._attempted.add(event.program_id)
         return self.mode != "log"
 
     def refuses(self, program_id: str) -> bool:
-        """Whether the program must not be executed."""
+        """Returns whether the program must not be executed."""
         return self.mode == "quarantine" and program_id in self._attempted
 
     @property
     def attempts(self) -> int:
-        """Programs that tried since a person last looked."""
+        """The number of programs that tried since a person last looked."""
         return len(self._attempted - self._looked_at)
 
     @property
     def halts(self) -> bool:
-        """Whether the run must not go on."""
+        """Whether the run must stop."""
         return self.mode == "halt" and self.attempts >= self._halt_after
 
 
 def tell_all(listener: Callable[[SecurityEvent], None], events: Iterable[SecurityEvent]) -> None:
-    """Tell of every event, also where one of them halts the run; then it halts."""
+    """Calls `listener` with every event, also after one that halts the run.
+
+    Raises:
+        PolicyHalt: the first that the listener raised.
+    """
     halt: PolicyHalt | None = None
     for event in events:
         try:
@@ -85,7 +94,7 @@ def tell_all(listener: Callable[[SecurityEvent], None], events: Iterable[Securit
 
 
 def halted(attempts: int, folder: str) -> PolicyHalt:
-    """The error that ends the run."""
+    """Returns the error that ends the run in `folder`."""
     what = "a program" if attempts == 1 else f"{attempts} programs"
     return PolicyHalt(
         f"the policy halted the run: {what} tried to get around the sandbox",

@@ -1,7 +1,7 @@
-"""The tripwire: arguments of `utility` beside the program are taken as they come, without effect.
+"""The tripwire: `utility` takes any arguments besides the program, and they have no effect.
 
-What would switch a sandbox off, if there were a switch, is an attempt. Anything else that the
-reference's `utility` does not take is noted at level 0: a mistake, not a deed.
+An argument that would switch a sandbox off, if there were a switch, is an attempt. Any other that
+the reference's `utility` does not take is noted at level 0: a mistake.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from stop.events import Level, SecurityEvent
 MAX_EVENTS = 16
 """Of one call; no honest call has more than one."""
 
-_FLAGS = ("use_sandbox",)
 _POSITIONAL = re.compile(r"positional [0-9]{1,3}")
 _PROTECTED = {
     *("sandbox", "sandboxed", "sandboxing", "isolate", "isolated", "isolation", "jail", "jailed"),
@@ -46,7 +45,7 @@ _MOST_LOOKED_AT = 10_000
 
 
 def flag_events(flags: Any) -> list[SecurityEvent]:
-    """Events for the arguments of one call: attempts first, at most `MAX_EVENTS`.
+    """Returns the events of the arguments of one call: attempts first, at most `MAX_EVENTS`.
 
     Args:
         flags: {name: value} as the guest sent it; anything else has no arguments in it.
@@ -59,10 +58,10 @@ def flag_events(flags: Any) -> list[SecurityEvent]:
 
 
 def _event(name: str, value: Any) -> SecurityEvent | None:
-    """Only what a frame holds as a plain value can mean anything."""
+    """A value means something only where the frame holds it as a plain one."""
     if not (value is None or type(value) in (bool, int, float, str)):
         value = type(value).__name__
-    if name in _FLAGS:
+    if name == "use_sandbox":
         attempt = value is not True
     elif _POSITIONAL.fullmatch(name):
         attempt = _is_off(value)
@@ -74,18 +73,17 @@ def _event(name: str, value: Any) -> SecurityEvent | None:
     if value is True and not attempt:
         return None
     attempt = attempt or (isinstance(value, str) and _INNER_FLAG.search(value[:300]) is not None)
-    detail = f"utility called with {_shown(name)}={str(value)[:200]!r}"
-    if not isinstance(value, str):
-        detail = f"utility called with {_shown(name)}={value!r}"
+    shown = value[:200] if isinstance(value, str) else value
+    detail = f"utility called with {_shown(name)}={shown!r}"
     if attempt:
         return seen("sandbox_flag", detail[:300], "host")
     return SecurityEvent("unknown_argument", Level.NONE, detail[:300])
 
 
 def switch(name: str) -> bool | None:
-    """What an argument's name switches: True: a protection; False: its absence; None: neither.
+    """Returns True for the name of a protection, False for that of its absence, else None.
 
-    Only names that are made of such words altogether: `sandbox_timeout` is no switch.
+    A name counts only if all its words are such words: `sandbox_timeout` does not.
     """
     plain = "".join(
         c for c in unicodedata.normalize("NFKC", name[:80]) if unicodedata.category(c) != "Cf"

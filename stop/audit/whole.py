@@ -1,4 +1,4 @@
-"""Is everything of a run that its log vouches for as it was written?"""
+"""Checks everything of a run that its log vouches for."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from stop.audit.notes import run_id
 
 
 def verify_run(folder: Path, head: str | None, trusted: Sequence[str] = ()) -> Verdict:
-    """The log of a run, and its configuration, which the log's first session is bound to.
+    """Checks the log of a run, and its configuration, to which the log's first session is bound.
 
     Args:
         folder: of the run.
         head: a hash that must be in the chain.
-        trusted: public keys besides this machine's.
+        trusted: fingerprints of keys besides this machine's.
+
+    Raises:
+        RunError, ConfigError: a file, or this machine's key, cannot be read.
     """
     path = folder / "audit.jsonl"
     verdict = verify(path, head, trusted, run=run_id(folder))

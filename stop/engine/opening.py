@@ -18,6 +18,7 @@ from stop import __version__
 from stop.audit.log import AuditLog, read
 from stop.audit.notes import run_id
 from stop.audit.policy import Policy, tell_all
+from stop.audit.watch import Watch
 from stop.budget import Ledger
 from stop.config import RunConfig
 from stop.engine.evaluator import Evaluator
@@ -39,7 +40,6 @@ from stop.store.faults import Faults
 from stop.store.payments import Payments
 from stop.tasks.evaluation import Evaluation
 from stop.tasks.task import Task
-from stop.watch import Watch
 
 
 @asynccontextmanager

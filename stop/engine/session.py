@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stop.audit.log import AuditLog
+from stop.audit.watch import Watch
 from stop.budget import Budget
 from stop.budget.stopwatch import TimeUp, timed
 from stop.config import RunConfig
@@ -25,7 +26,6 @@ from stop.sandbox.pool import SandboxPool
 from stop.store import Store
 from stop.store.payments import Payments
 from stop.tasks.task import Task
-from stop.watch import Watch
 
 _STATUS_OF_EXIT_CODE = {3: "budget", 6: "halted"}
 

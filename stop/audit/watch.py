@@ -1,4 +1,4 @@
-"""Who watches over a run: every security event comes by here, and its policy follows."""
+"""The guard of a run: logs every security event, shows it, and carries out the policy."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from stop.events import Level, Progress, ProgressListener, SecurityEvent
 
 
 class Watch(Guard):
-    """Every security event of a run comes by here: it is logged, shown, and the policy follows.
+    """Logs every security event of a run, shows it, and carries out the policy.
 
-    Also the `Guard` of its evaluations and improver runs.
+    Args:
+        folder: of the run; named in the error that halts it.
+        audit: the run's open log. What earlier sessions wrote there is read at once.
+        policy: judges the events.
+        progress: called with each event that was logged.
     """
 
     def __init__(
@@ -26,18 +30,14 @@ class Watch(Guard):
         self._audit = audit
         self._policy = policy
         self._progress = progress
-        self._findings: set[tuple[str, str, str]] = set()
+        self._findings: set[tuple[str, ...]] = set()
         for line in read(audit.path, *REMEMBERED):
-            self._remember(line)
-
-    def _remember(self, line: dict[str, Any]) -> None:
-        """What earlier sessions of the run have logged."""
-        self._policy.remember(line)
-        if line["kind"] == "security" and line["level"] <= Level.INTENT:
-            self._findings.add((line["program_id"], line["event"], line["detail"]))
+            policy.remember(line)
+            if line["kind"] == "security" and line["level"] <= Level.INTENT:
+                self._findings.add(tuple(line[key] for key in _SAME))
 
     def open(self, reason: str) -> None:
-        """Begin a session; a reason lets a halted run go on.
+        """Begins a session; a reason lets a halted run go on.
 
         Raises:
             PolicyHalt: the run was halted, and there is no reason.
@@ -52,17 +52,17 @@ class Watch(Guard):
             raise halted(self._policy.attempts, str(self._folder))
 
     def see(self, event: SecurityEvent) -> None:
-        """Log an event, then act on it. What a program's text shows is logged once per program.
+        """Logs an event, then acts on it. Events of levels 0 and 1 are logged once per program.
 
         Raises:
-            PolicyHalt: it was one attempt too many.
+            PolicyHalt: the event was one attempt too many.
         """
         if event.level <= Level.INTENT:
-            finding = (event.program_id, event.kind, event.detail)
+            finding = (event.program_id, event.kind, event.source, event.detail)
             if finding in self._findings:
                 return
             self._findings.add(finding)
-        if self._audit.security(event):  # else it is one of a flood, and counted
+        if self._audit.security(event):  # else it belongs to a flood, and is counted
             self._progress(Progress("security", f"{event.kind}: {event.detail}", event.to_dict()))
         if self._policy.counts(event):
             what = "quarantined" if self._policy.mode == "quarantine" else "counted"
@@ -86,3 +86,10 @@ class Watch(Guard):
 
     def settle(self, improver_run: str) -> None:
         self._audit.settle(improver_run)
+
+
+_SAME = ("program_id", "event", "source", "detail")
+"""Keys of a logged event by which a repetition is recognised.
+
+The source is one of them: what a guest's own hook says never stands in for what its text shows.
+"""
