@@ -70,7 +70,8 @@ def write_note(run: str, note: Note) -> None:
         Path(file.name).replace(path)
     except OSError as error:
         if trouble := machine_trouble(error):
-            raise RunError(f"{path} cannot be written: {trouble[0]}", hint=trouble[1]) from error
+            message = f"{path} cannot be written: {trouble.message}"
+            raise RunError(message, hint=trouble.remedy, resume="") from error
         raise ConfigError(
             f"{path} cannot be written: {error.strerror}",
             hint="set STOP_STATE_DIR to a folder of yours",
