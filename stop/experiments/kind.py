@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from stop._util.concurrency import run_sync
 from stop.config import RunConfig
@@ -17,10 +17,12 @@ from stop.engine.opening import open_session
 from stop.engine.session import Session
 from stop.errors import ConfigError, RunError, StopError
 from stop.events import Progress, ProgressListener
-from stop.experiments.bypass.report import CellReport
 from stop.programs import ProgramKind
 from stop.runs.folder import has_begun
 from stop.store import Store
+
+if TYPE_CHECKING:
+    from stop.experiments.bypass.report import CellReport
 
 C = TypeVar("C", bound=RunConfig)
 
