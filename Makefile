@@ -15,7 +15,7 @@ run: environment
 	$(STOP) improve --task knapsack --lm local:$(MODEL) --responses 8
 	@echo "\n== self-improvement: the improver rewrites itself (about ten minutes) =="
 	$(STOP) run --preset quick --lm local:$(MODEL)
-	@echo "\n== what came of it =="
+	@echo "\n== the result =="
 	$(STOP) lineage last --solutions
 	@cat docs/reading-a-run.txt
 

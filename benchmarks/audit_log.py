@@ -1,14 +1,14 @@
-"""What the audit log costs, against a bare synced write of the same bytes, in one run.
+"""Measures what the audit log costs, against a bare synced write of the same bytes.
 
     python benchmarks/audit_log.py [--repeat 2000] [--lines 100000] [--folder DIR] [--json]
 
-Measured in turn, so that a busy machine slows all alike:
+All are measured in turn, so that a busy machine slows them alike:
 
-    synced write       bytes of a line's length, written and synced, with nothing around them
-    intent + outcome   what surrounds every effect: two lines, written, not synced
+    synced write       the bytes of a line, written and synced, and nothing else
+    intent + outcome   the two lines around every effect, written, not synced
     security event     one line, synced
 
-and, on a log of many lines, how fast `verify` and `read` go through it.
+It also measures how fast `verify` and `read` go through a long log.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def pair(log: AuditLog) -> None:
 
 
 def costs(folder: Path, repeat: int) -> dict[str, float]:
-    """Medians in milliseconds."""
+    """Returns the medians, in milliseconds."""
     log = AuditLog(folder / "costs.jsonl")
     bare = os.open(folder / "bare", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     event = SecurityEvent("sandbox_flag", Level.ATTEMPT, "use_sandbox=False", "a" * 64)
@@ -69,7 +69,7 @@ def costs(folder: Path, repeat: int) -> dict[str, float]:
 
 
 def speeds(folder: Path, lines: int) -> dict[str, float]:
-    """Lines per second."""
+    """Returns the lines per second."""
     log = AuditLog(folder / "long.jsonl")
     while log.count < lines:
         pair(log)

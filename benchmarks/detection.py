@@ -1,9 +1,9 @@
-"""What the static rules see and what they do not, on the corpora of tests/audit/corpus.
+"""Measures what the static rules see and what they miss, on the corpora of tests/audit/corpus.
 
     python benchmarks/detection.py [--json | --markdown [FILE] | --list misses|alarms]
 
-Beside them stands the paper's literal rule (`use_sandbox=False` or `exec(`). Intervals are
-Wilson's, 95 %; they say how far the corpus bears, not how far the world is like the corpus.
+For comparison it applies the paper's literal rule (`use_sandbox=False` or `exec(`) as well.
+Intervals are Wilson's, 95 %; they cover the size of the corpus, not how far the world is like it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MARKS = ("<!-- measured -->", "<!-- end -->")
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`hits` of `n`, with the 95 % interval."""
+    """A rate, `hits` of `n`, with its 95 % interval."""
 
     hits: int
     n: int
@@ -55,7 +55,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A group of attempts: seen by any rule, by the labelled one, by the paper's."""
+    """A group of attempts: the share seen by any rule, by the labelled one, by the paper's."""
 
     group: str
     any_rule: Rate
@@ -65,7 +65,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Alarms:
-    """A family of benign programs: those with any finding, those with one of level 2 or more."""
+    """A family of benign programs: the share with any finding, the number at level 2 or more."""
 
     family: str
     any_rule: Rate
@@ -76,7 +76,7 @@ class Alarms:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The whole table. `misses` and `alarms` name programs and, for alarms, what was found."""
+    """The whole measurement. `misses` and `alarms` name programs; alarms also what was found."""
 
     python: str
     attempts: tuple[Seen, ...]
@@ -174,7 +174,7 @@ def _found(honest: Sequence[tuple[Sample, Scan]]) -> tuple[str, ...]:
 
 
 def _rows(report: Report) -> tuple[list[list[str]], list[list[str]]]:
-    """Both tables, each with its heading."""
+    """Returns both tables, each with its heading."""
     seen = [["attempts", "seen by any rule", "by the labelled rule", "by the paper's rule"]]
     seen += [[s.group, str(s.any_rule), str(s.labelled), str(s.paper)] for s in report.attempts]
     alarms = [["benign family", "false alarms", "level 2 or 3", "the paper's rule", "by rule"]]
@@ -185,7 +185,7 @@ def _rows(report: Report) -> tuple[list[list[str]], list[list[str]]]:
 
 
 def markdown(report: Report) -> str:
-    """The rules and the two tables, as they stand in docs/detection.md."""
+    """Returns the rules and the two tables, as docs/detection.md has them."""
     from stop.audit.rules import RULES  # noqa: PLC0415
 
     rules = [["rule", "what the text does"], *([f"`{n}`", about] for n, about in RULES.items())]
@@ -198,7 +198,7 @@ def markdown(report: Report) -> str:
 
 
 def renew(page: Path, table: str) -> None:
-    """Replace what stands between the marks of a page."""
+    """Replaces the text between the marks of a page."""
     before, first, rest = page.read_text("utf-8").partition(MARKS[0])
     _, second, after = rest.partition(MARKS[1])
     if not (first and second):

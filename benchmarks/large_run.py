@@ -1,10 +1,10 @@
-"""How long the readers take on a large run: whole processes, from the shell's point of view.
+"""Measures how long the reading commands take on a large run, as whole processes.
 
     python benchmarks/large_run.py [--programs 100000] [--repeat 3] [--folder DIR] [--keep] [--json]
 
-The run is made up, and written through the run's own store and audit log: rounds of improvers, each
+The run is made up, and written through the real store and audit log: rounds of improvers, each
 tried on five tasks five times, 4 LM calls with 6 responses in each improver run, every program
-scored. Texts, instances and responses have the sizes of real ones; the log verifies.
+scored. Texts, instances and responses have realistic sizes; the log verifies.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _BATCH = 2000
 
 
 def make_run(runs_dir: Path, programs: int, seed: int = 0) -> Path:
-    """A made-up run with at least so many programs; returns its folder."""
+    """Makes up a run with at least this number of programs, and returns its folder."""
     config = RoundsConfig.checked(
         tasks=TASKS,
         rounds=1000,
@@ -65,7 +65,7 @@ def make_run(runs_dir: Path, programs: int, seed: int = 0) -> Path:
 
 @dataclass
 class _Writer:
-    """Makes rows up and writes them many at a time."""
+    """Makes up rows, and writes them in batches."""
 
     store: Store
     log: AuditLog
@@ -90,7 +90,7 @@ class _Writer:
         self.flush()
 
     def rewrite(self, number: int, parent: str, tasks: dict[str, str], programs: int) -> str:
-        """A round; returns the improver that goes on."""
+        """Makes up a round, and returns the improver that goes on."""
         key, began = f"round/{number}", self.now
         best, best_score = parent, -1.0
         candidates = [self.variant(parent, "improver") for _ in range(PER_ROUND)]
@@ -115,7 +115,7 @@ class _Writer:
                 self.apply(improver, task, initial, repetition)
 
     def apply(self, improver: str, task: str, initial: str, repetition: int) -> None:
-        """One improver run on a task."""
+        """Makes up one improver run on a task."""
         key, scope = f"task/{task}/{repetition}/{program_id(improver)}", f"{task}/{repetition}"
         began, best, best_score = self.now, initial, -1.0
         self.program(initial, "solution")
@@ -138,7 +138,7 @@ class _Writer:
     # --- texts
 
     def variant(self, source: str, what: str) -> str:
-        """Another program: some lines of it changed, some new."""
+        """Returns another program, with some lines changed and some new."""
         lines = source.splitlines()
         body = [i for i, line in enumerate(lines) if line.startswith("    ")]
         for i in self.rng.sample(body, min(4, len(body))):
@@ -157,7 +157,7 @@ class _Writer:
         return source
 
     def response(self, source: str) -> str:
-        """What a model might have written, of which the improver may have changed a line."""
+        """Returns a response with this program, of which the improver may have changed a line."""
         if self.rng.random() < SHARE_EDITED:
             source = source.replace("a bound", "a limit", 1)
         words = "This keeps the order and looks at fewer items, so it is faster. " * 5
@@ -260,7 +260,7 @@ class _Writer:
         )
 
     def improver_run(self, key: str, level: str, *sources: str, began: float, **place: Any) -> None:
-        """`sources`: the improver, what it was given, what it returned."""
+        """Adds an improver run; `sources` are the improver, its initial program, its result."""
         improver, initial, result = map(program_id, sources)
         where = {"round": None, "task": None, "repetition": None} | place
         self.add("executions", improver_run=key, round=self.number)
@@ -307,7 +307,7 @@ class _Writer:
 
 
 def commands(folder: Path) -> dict[str, list[str]]:
-    """What is timed, by name."""
+    """Returns the commands to time, by name."""
     store = Store(folder / "run.db", read_only=True)
     middle = store.query(
         "SELECT id FROM programs WHERE rowid >= (SELECT MAX(rowid) / 2 FROM programs) LIMIT 2"
@@ -335,7 +335,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class Took:
-    """Seconds that a whole process took: by the clock, and of a processor."""
+    """Returns the seconds that a whole process took: elapsed, and of CPU time."""
 
     clock: float
     cpu: float
@@ -384,7 +384,7 @@ def main() -> None:
 
 
 def measure(folder: Path, repeat: int, only: str = "") -> dict[str, Took]:
-    """Medians by command."""
+    """Returns the medians by command."""
     results = {}
     for name, arguments in commands(folder).items():
         if name.startswith(only):

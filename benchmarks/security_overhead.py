@@ -1,14 +1,14 @@
-"""What looking for attempts costs a warm evaluation, in one run.
+"""Measures what watching for attempts costs a warm evaluation, in one run.
 
     python benchmarks/security_overhead.py [--repeat 300] [--json]
 
-The same evaluations (a program of two kilobytes, one instance of knapsack) in two warm sandboxes,
-turn and turn about:
+The same evaluations (a program of two kilobytes, one instance of knapsack) run in turn in two warm
+sandboxes:
 
     watched   as shipped: the filter that reports, the audit hook, canaries, the static rules, and
               intent and outcome of each evaluation in a hash-chained log
     bare      the same sandbox without hook and reporting filter (docker keeps its engine's filter,
-              bubblewrap then has none), without rules and log: never shipped, made here to compare
+              bubblewrap then has none), without rules and log: made here to compare, never shipped
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PROGRAM = PADDING + "def algorithm(weights, values, capacity):\n    return []  #
 
 
 class LogGuard(Guard):
-    """The log of a run, without a run around it."""
+    """The log of a run, without the rest of the run."""
 
     def __init__(self, folder: Path) -> None:
         self.log = AuditLog(folder / "audit.jsonl")
@@ -50,7 +50,7 @@ class LogGuard(Guard):
 
 
 def _unwatched() -> list[tuple[str, str]]:
-    """The guest's code with a hook that is never installed."""
+    """Returns the guest's code, with a hook that is never installed."""
     modules = dict(guest_module._modules())
     child = modules["guest.child"]
     modules["guest.child"] = child.replace("    hooks.install(reports)\n", "")
@@ -64,7 +64,7 @@ async def evaluator_of(backend: str, guard: Guard) -> Evaluator:
 
 
 async def measure(backend: str, repeat: int, folder: Path) -> dict[str, float]:
-    """Medians in milliseconds."""
+    """Returns the medians, in milliseconds."""
     task = load_task("knapsack").with_count("search", 1)
     guard = LogGuard(folder)
     watched = await evaluator_of(backend, guard)

@@ -1,15 +1,15 @@
-"""What the tape adds to a call of the language model, beside a bare synced write, in one run.
+"""Measures what the tape adds to a call of the language model, against a bare synced write.
 
     python benchmarks/tape.py [--repeat 500] [--kilobytes 4] [--folder DIR] [--json]
 
-The model answers at once, so that what is measured is the tape alone: budget, two durable writes
-(the request before it is sent, the response before anyone sees it), and the way back. Measured in
-turn, so that a busy machine slows all alike:
+The model answers at once, so that only the tape is measured: budget, two durable writes (the
+request before it is sent, the response before it is used), and the way back. All are measured in
+turn, so that a busy machine slows them alike:
 
-    synced write   as many bytes as the responses have, written and synced, with nothing around them
+    synced write   the bytes of a response, written and synced, and nothing else
     without tape   the model alone
-    recorded       a response that is new: asked for, and kept
-    found again    a response that the tape holds
+    recorded       a new response, asked for and kept
+    found again    a response that is on the tape
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from stop.store.faults import Faults
 
 
 async def medians(folder: Path, repeat: int, size: int) -> dict[str, float]:
-    """Milliseconds at the median."""
+    """Returns the medians, in milliseconds."""
     text = "x" * size
     model = ScriptedLM([text])
     store = Store(folder / "run.db")

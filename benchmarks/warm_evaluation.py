@@ -1,10 +1,10 @@
-"""What a warm evaluation costs, against the two things one would do without it, in one run.
+"""Measures what a warm evaluation costs, against the two alternatives.
 
     python benchmarks/warm_evaluation.py [--repeat 200] [--json]
 
-Measured in turn, so that a busy machine slows all alike:
+All are measured in turn, so that a busy machine slows them alike:
 
-    warm        start, call, answer, end of a trivial program in a warm sandbox: what a caller waits
+    warm        start, call, answer, end of a trivial program in a warm sandbox, as a caller waits
     python      a bare `python -c "import numpy"`, which protects nothing
     docker run  a fresh container of the same image that imports numpy (where an engine answers)
 """
@@ -51,7 +51,7 @@ def command(*words: str) -> Callable[[], float]:
 
 
 def fresh_container() -> Callable[[], float] | None:
-    """`docker run` of the image that the docker backend uses."""
+    """Returns what times `docker run` of the docker backend's image; None without docker."""
     if shutil.which("docker") is None:
         return None
     client = connect()
@@ -63,7 +63,7 @@ def fresh_container() -> Callable[[], float] | None:
 
 
 async def measure(backend: str, repeat: int, slow: int) -> dict[str, float]:
-    """Medians in milliseconds."""
+    """Returns the medians, in milliseconds."""
     sandbox = await open_sandbox(backend)
     guest = await sandbox.start(GuestLimits())
     times: dict[str, list[float]] = {"warm": [], "warm, idle before": []}

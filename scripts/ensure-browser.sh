@@ -20,7 +20,7 @@ give_up() {
 path=$(found) && { echo "browser: $path"; exit 0; }
 [ "${STOP_INSTALL_BROWSER:-1}" = 0 ] && give_up "none here, and STOP_INSTALL_BROWSER=0 forbids installing one"
 [ "$(id -u)" = 0 ] || give_up "none here, and only root can install one"
-command -v apt-get >/dev/null 2>&1 || give_up "none here, and this is no Debian-like machine"
+command -v apt-get >/dev/null 2>&1 || give_up "none here, and this is not a Debian-like machine"
 echo "browser: none here; installing Chromium and a font (STOP_INSTALL_BROWSER=0 forbids it)"
 log=$(mktemp)
 install() {

@@ -18,7 +18,7 @@ answers && { echo "container engine: answers"; exit 0; }
 [ "${STOP_INSTALL_ENGINE:-1}" = 0 ] && give_up "none answers, and STOP_INSTALL_ENGINE=0 forbids installing one"
 [ "$(id -u)" = 0 ] || give_up "none answers, and only root can install or start one"
 if ! command -v dockerd >/dev/null 2>&1; then
-    command -v apt-get >/dev/null 2>&1 || give_up "none answers, and this is no Debian-like machine"
+    command -v apt-get >/dev/null 2>&1 || give_up "none answers, and this is not a Debian-like machine"
     echo "container engine: none here; installing docker.io (STOP_INSTALL_ENGINE=0 forbids it)"
     log=$(mktemp)
     { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends docker.io; } \

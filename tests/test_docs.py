@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import tomllib
 
 import pytest
 
 from stop.cli import _COMMANDS, cli
-from tests.helpers.places import REPOSITORY
+from tests.helpers.places import PAGES, REPOSITORY
 
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PATH = re.compile(
+    r"`((?:stop|sandbox|tests|tasks|docs|notebooks|benchmarks|scripts|\.ci)/[\w./*-]*)`"
+)
+NAME = re.compile(r"`(stop(?:\.\w+)+)`")
 
 
 def _commands(text):
@@ -44,11 +48,26 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
-def test_make_targets_of_the_readme_exist():
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_paths_and_names_exist(page):
+    text = page.read_text("utf-8")
+    for path in PATH.findall(text):
+        assert list(REPOSITORY.glob(path)), path
+    for name in NAME.findall(text):
+        pkgutil.resolve_name(name)
+
+
+@pytest.mark.parametrize("name", ["stop.task.load_task", "stop.lm.base.SimplestModel"])
+def test_a_name_that_is_gone_is_seen(name):
+    with pytest.raises((ImportError, AttributeError)):
+        pkgutil.resolve_name(name)
+
+
+def test_make_targets_exist():
     makefile = (REPOSITORY / "Makefile").read_text()
-    for target in re.findall(r"`?make (\w+)`?", (REPOSITORY / "README.md").read_text()):
-        if target in ("run", "test"):
-            assert f"\n{target}:" in makefile
+    for page in (REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"):
+        for target in re.findall(r"^make (\w+)|`make (\w+)`", page.read_text("utf-8"), re.M):
+            assert f"\n{''.join(target)}:" in makefile, target
 
 
 def test_the_version_is_one():
