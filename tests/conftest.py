@@ -8,10 +8,15 @@ import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from stop.lm import _clock
 from tests.helpers.machine import engine_answers, namespaces_work
 from tests.helpers.programs import scripted_model
+
+# By default an example fails that takes longer than 0.2 s: so it does on a busy machine.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +47,7 @@ def _closed_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(socket.socket, "connect", connect)
 
 
+@pytest.hookimpl(trylast=True)  # so that only what is not deselected asks for an engine
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of what this machine has not are skipped by name, unless an engine is demanded."""
     demanded = os.environ.get("STOP_TEST_REQUIRE_ENGINE") == "1"

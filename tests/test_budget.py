@@ -151,12 +151,12 @@ class Hierarchies(RuleBasedStateMachine):
         assert all(account.reserved == Spending() for account in self.above)
 
 
-Hierarchies.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Hierarchies.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestHierarchies = Hierarchies.TestCase
 
 
 @given(budgets, budgets, st.lists(st.tuples(spendings, st.floats(0, 1)), max_size=25), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_concurrent_requests_never_pass_a_limit_and_none_waits_for_ever(run, round_, work, data):
     """Real tasks that wait for room, are answered, fail or are given up."""
     ends = [data.draw(st.sampled_from(["ok", "fail", "cancel"])) for _ in work]

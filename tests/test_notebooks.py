@@ -39,7 +39,7 @@ def executed(book: Path, folder: Path, changes: dict[str, str]) -> list[dict]:
         text = text.replace(old, new)
     notebook = nbformat.reads(text, as_version=4)
     resources = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=120, resources=resources).execute()
+    NotebookClient(notebook, timeout=600, resources=resources).execute()
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 

@@ -548,7 +548,7 @@ near_misses = st.integers(1, 120).flatmap(
 
 
 @pytest.mark.parametrize("name", TASKS)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(output=anything | arrays | near_misses)
 def test_no_output_leaves_the_range_or_crashes_the_host(name: str, output: Any) -> None:
     task = TASKS[name]

@@ -227,7 +227,7 @@ async def test_an_answer_to_an_earlier_request_lets_all_go_on() -> None:
     trying.cancel()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     script=st.lists(st.sampled_from(["answer", "away", "busy", "cancel"]), max_size=60),
     width=st.integers(1, 6),
