@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stop._util.documents import to_document
+from stop._util.sheet import Sheet, to_html
 from stop.audit import log as audit_log
 from stop.config import RunConfig
 from stop.errors import StopError
@@ -40,7 +42,27 @@ class Run:
         """Returns the result as `--json` prints it."""
         config = self.config
         with self.store() as store:
-            return kind_of(config).document(store, config, self.security_events())
+            result = kind_of(config).read_result(store, config, self.security_events())
+            return to_document(result)
+
+    def sheet(self) -> Sheet:
+        """Returns the result as people read it.
+
+        Raises:
+            RunError: runs of this kind have a result class of their own.
+        """
+        config = self.config
+        with self.store() as store:
+            result = kind_of(config).read_result(store, config, self.security_events())
+            sheet: Sheet = result.sheet()
+            return sheet
+
+    def _repr_html_(self) -> str:
+        try:
+            sheet = self.sheet()
+        except StopError as error:  # it has not begun, or is of another kind
+            sheet = [{"run": str(self.folder), "result": error.message}]
+        return to_html(sheet)
 
     @property
     def best(self) -> ProgramRecord:

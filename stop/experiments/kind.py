@@ -75,12 +75,14 @@ class Kind(ABC, Generic[C]):
         name: as in the configuration and in the names of run folders.
         config: the class of its configuration.
         programs: the programs whose lineage is the run's story.
+        has_rounds: whether it has rounds, each with a candidate.
         improver_runs_on_tape: whether its improver runs on tasks are answered from the tape, so
             that a replay can repeat each by itself.
     """
 
     name: ClassVar[str]
     programs: ClassVar[ProgramKind] = "improver"
+    has_rounds: ClassVar[bool] = False
     improver_runs_on_tape: ClassVar[bool] = True
     config: type[C]
 
@@ -133,10 +135,8 @@ class Kind(ABC, Generic[C]):
         """
         raise RunError(f"{store.path.parent} has no seed improver with a meta-utility")
 
-    def document(
-        self, store: Store, config: C, security_events: list[dict[str, Any]]
-    ) -> dict[str, Any]:
-        """Returns the result as `--json` prints it.
+    def read_result(self, store: Store, config: C, security_events: list[dict[str, Any]]) -> Any:
+        """Read the result of `stop.Run`: a dataclass with a method `sheet`.
 
         Args:
             store: of the run.
