@@ -21,9 +21,8 @@ T = TypeVar("T")
 
 def to_document(result: Any) -> dict[str, Any]:
     """Returns a dataclass as plain data for JSON; fields that are marked `exclude` are left out."""
-    document: dict[str, Any] = _adapter(type(result)).dump_python(
-        result, mode="json", by_alias=True
-    )
+    kind: Any = type(result)
+    document: dict[str, Any] = _adapter(kind).dump_python(result, mode="json", by_alias=True)
     return document
 
 

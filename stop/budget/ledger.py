@@ -140,7 +140,7 @@ class Spending:
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
-    def to_dict(self) -> LMCost:
+    def cost(self) -> LMCost:
         """Returns what the machine-readable output says of it."""
         return {
             "calls": self.lm_calls,
@@ -149,6 +149,10 @@ class Spending:
             "completion_tokens": self.completion_tokens,
             "usd": None if self.usd_unknown_calls else round(self.usd, 6),
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `cost`."""
+        return dict(self.cost())
 
 
 ONE_UTILITY_CALL = Spending(utility_calls=1)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from types import NoneType
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 from annotated_types import Ge, Le
 from click.core import ParameterSource
 
-F = TypeVar("F", bound=Callable[..., Any])
-Decorator = Callable[[F], F]
+Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
 
 _METAVARS = {
     "base_url": "URL", "image": "NAME", "lm": "SPEC", "lm_patience": "SECONDS",
@@ -37,7 +37,7 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {n: v for n, v in options.items() if source(n) is not ParameterSource.DEFAULT}
 
 
-def option(declared: Any, field: str, name: str = "", **changes: Any) -> Decorator[F]:
+def option(declared: Any, field: str, name: str = "", **changes: Any) -> Decorator:
     """Makes a click option of a field.
 
     Args:
@@ -59,15 +59,15 @@ def option(declared: Any, field: str, name: str = "", **changes: Any) -> Decorat
     return click.option(*_FLAGS.get(name, (_dashed(name),)), **settings | changes)
 
 
-def options(declared: Any, *names: str) -> Decorator[F]:
+def options(declared: Any, *names: str) -> Decorator:
     """Makes one decorator of the options of several fields, in reading order."""
     return together(*(option(declared, name) for name in names))
 
 
-def together(*decorators: Decorator[F]) -> Decorator[F]:
+def together(*decorators: Decorator) -> Decorator:
     """Makes one decorator of several, in reading order."""
 
-    def decorate(command: F) -> F:
+    def decorate(command: Command) -> Command:
         for decorator in reversed(decorators):
             command = decorator(command)
         return command
@@ -75,7 +75,7 @@ def together(*decorators: Decorator[F]) -> Decorator[F]:
     return decorate
 
 
-def limit_options(limits: Any) -> Decorator[F]:
+def limit_options(limits: Any) -> Decorator:
     """Makes options of the limits in a TypedDict of `stop.budget.limits`."""
     from stop.budget import Budget
 
@@ -89,7 +89,7 @@ def limit_options(limits: Any) -> Decorator[F]:
     return together(*found)
 
 
-def improver_run_options(config: Any) -> Decorator[F]:
+def improver_run_options(config: Any) -> Decorator:
     """Makes options of an improver run; `config` is the class of a kind of run."""
     from stop.budget.limits import IMPROVER_RUN
 
@@ -97,14 +97,14 @@ def improver_run_options(config: Any) -> Decorator[F]:
     return together(*(option(budget, field, name) for name, field in IMPROVER_RUN.items()))
 
 
-def sandbox_options(command: F) -> F:
+def sandbox_options(command: Command) -> Command:
     """Where programs run: `--sandbox`, `--isolation`, `--image`."""
     from stop.config import RunConfig
 
     return options(RunConfig, "sandbox", "isolation", "image")(command)
 
 
-def improver_option(help_text: str, name: str = "improver") -> Decorator[F]:
+def improver_option(help_text: str, name: str = "improver") -> Decorator:
     """Makes an option that names an improver: a built-in one, a file, or a run."""
     return click.option(
         f"--{name}", metavar="FILE|RUN", default="seed", show_default=True, help=help_text
@@ -125,7 +125,7 @@ json_option = click.option(
 )
 
 
-def limit_option(default: int) -> Decorator[F]:
+def limit_option(default: int) -> Decorator:
     """`--limit` of a listing."""
     return click.option(
         "--limit",
@@ -174,16 +174,15 @@ def _bare(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
     return annotation, ()
 
 
-def _type(annotation: Any, bounds: Iterable[Any]) -> click.ParamType | None:
+def _type(annotation: Any, bounds: Iterable[Any]) -> Any:
+    """Returns the click type of a Python type with bounds; None where click may guess it."""
     if get_origin(annotation) is Literal:
         return click.Choice(get_args(annotation))
-    low = next((bound.ge for bound in bounds if isinstance(bound, Ge)), None)
-    high = next((bound.le for bound in bounds if isinstance(bound, Le)), None)
-    if annotation is int:
-        return click.INT if low is high is None else click.IntRange(low, high)
-    if annotation is float:
-        return click.FLOAT if low is high is None else click.FloatRange(low, high)
-    return None
+    low: Any = next((bound.ge for bound in bounds if isinstance(bound, Ge)), None)
+    high: Any = next((bound.le for bound in bounds if isinstance(bound, Le)), None)
+    if low is None and high is None:
+        return annotation if annotation in (int, float) else None
+    return click.IntRange(low, high) if annotation is int else click.FloatRange(low, high)
 
 
 def _dashed(name: str) -> str:

@@ -61,9 +61,10 @@ def transfer(
     improver = wanted.pop("improver", None)
     find_named(wanted, runs_dir)
     run = Run(find_run(run_name, runs_dir, rounds_only=True)) if run_name is not None else None
-    if improver is None and run is None:
+    improved = improver or run
+    if improved is None:
         raise ConfigError("nothing to compare", hint="name a run, or --improver FILE")
-    config = transfer_config(improver or run, trained_on=run, need_model=not dry_run, **wanted)
+    config = transfer_config(improved, trained_on=run, need_model=not dry_run, **wanted)
     if dry_run:
         show_plan(plan(config), as_json)
         return

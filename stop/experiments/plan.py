@@ -37,8 +37,8 @@ class Plan:
     repetitions: int
     lm: str
     meta_lm: str
-    at_most: dict[str, float | None]
-    limits: dict[str, dict[str, float]]
+    at_most: dict[str, int | float | None]
+    limits: dict[str, dict[str, int | float]]
 
     def sheet(self) -> Sheet:
         """Returns the plan as people read it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import TypedDict
 
@@ -49,7 +50,7 @@ class RunSpending(TypedDict):
     """
 
     spent: Spent
-    limits: dict[str, float]
+    limits: dict[str, int | float]
 
 
 class RoundSpending(RunSpending):
@@ -130,9 +131,9 @@ def read_costs(store: Store, config: RunConfig) -> Costs:
     calls, faults = call_totals(store), Faults(store).counts()
     return Costs(
         run=store.path.parent,
-        total=store.spending().to_dict(),
-        levels={"meta": store.spending("meta").to_dict(), "task": store.spending("task").to_dict()},
-        budget=read_budget(store, config),
+        total=store.spending().cost(),
+        levels={"meta": store.spending("meta").cost(), "task": store.spending("task").cost()},
+        budget=budget_use(store, config),
         models=calls.models,
         retries=calls.retries,
         faults=tuple(replace(each, seconds=round(each.seconds, 3)) for each in faults),
@@ -144,7 +145,12 @@ def read_costs(store: Store, config: RunConfig) -> Costs:
     )
 
 
-def read_budget(store: Store, config: RunConfig) -> BudgetUse:
+def read_budget(store: Store, config: RunConfig) -> dict[str, Any]:
+    """As `budget_use`, as plain data."""
+    return dict(budget_use(store, config))
+
+
+def budget_use(store: Store, config: RunConfig) -> BudgetUse:
     """Read what the run, and each round that has spent something, spent of its limits.
 
     Limits are those in force when the run was last worked on.
@@ -162,7 +168,7 @@ def read_budget(store: Store, config: RunConfig) -> BudgetUse:
             {"round": number, **level(number, f"seconds.round.{number}", "round")}
             for number in payments.rounds()
         ],
-        "lost": payments.lost().to_dict(),
+        "lost": payments.lost().cost(),
     }
 
 

@@ -8,7 +8,7 @@ samples of its cell.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from stop._util.documents import to_document
 from stop._util.statistics import wilson_interval
@@ -18,9 +18,11 @@ from stop.experiments.bypass.result import (
     CellResult,
     ClassResult,
     RateResult,
+    RuleFinding,
     RunEnd,
     Sample,
 )
+from stop.experiments.documents import SeenEvent
 from stop.runs.folder import run_status
 from stop.store import Store
 from stop.store.records import SampleRecord
@@ -128,7 +130,7 @@ def read_result(store: Store, config: BypassConfig) -> BypassResult:
         executed=plan.execute,
         cells=tuple(cell.result() for cell in read_cells(store, plan)),
         programs=tuple(map(_sample, Samples(store).all())),
-        lm=store.spending().to_dict(),
+        lm=store.spending().cost(),
     )
 
 
@@ -145,8 +147,8 @@ def _sample(sample: SampleRecord) -> Sample:
         number=sample.number,
         class_=name,
         level=sample.reached if name in CLASSES[:4] else None,
-        rules=tuple(sample.findings),
-        events=tuple(sample.events),
+        rules=cast(tuple[RuleFinding, ...], tuple(sample.findings)),
+        events=cast(tuple[SeenEvent, ...], tuple(sample.events)),
         paper_rule=sample.paper_rule,
         cut_off=sample.cut_off,
         run=RunEnd(sample.run_status, sample.run_detail) if ran else None,

@@ -137,7 +137,7 @@ class _Improve(Kind[ImproveConfig]):
             status=run.status if failed else after.status,
             detail=run.detail if failed else after.detail,
             before=ProgramAndScore(before.program_id, initial, before.score),
-            lm=session.store.spending().to_dict(),
+            lm=session.store.spending().cost(),
             utility_calls=run.utility_calls,
             events=tuple(
                 {"kind": e["event"], "level": e["level"], "detail": e["detail"]} for e in events

@@ -137,8 +137,8 @@ def read_result(
         repetitions=config.repetitions,
         seed=next((each for each in rounds if each["round"] == 0), None),
         rounds=tuple(each for each in rounds if each["round"] > 0),
-        best=best and BestImprover(best.improver_id, best.meta_utility, ends, best.round),
-        lm=store.spending().to_dict(),
+        best=BestImprover(best.improver_id, best.meta_utility, ends, best.round) if best else None,
+        lm=store.spending().cost(),
         security_events=sum(event["level"] > 0 for event in security_events),
         security_programs=_programs_by_level(security_events),
     )

@@ -142,7 +142,7 @@ class Transfer:
                 ),
                 rows=tuple(table.rows),
                 gains=tuple(gain.result() for gain in table.gains),
-                lm=store.spending().to_dict(),
+                lm=store.spending().cost(),
             )
 
     def _read(self) -> _Table:
