@@ -135,19 +135,6 @@ class Kind(ABC, Generic[C]):
         """
         raise RunError(f"{store.path.parent} has no seed improver with a meta-utility")
 
-    def read_result(self, store: Store, config: C, security_events: list[dict[str, Any]]) -> Any:
-        """Read the result of `stop.Run`: a dataclass with a method `sheet`.
-
-        Args:
-            store: of the run.
-            config: of the run.
-            security_events: of its audit log, oldest first.
-
-        Raises:
-            RunError: runs of this kind have a result class of their own.
-        """
-        raise RunError(f"{store.path.parent} is a {self.name}: stop.open_run has no result of it")
-
     def scale(self, config: C) -> Scale:
         """Returns how much work a run is, for a plan.
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 from stop.audit.chain import Verdict
-from stop.experiments.bypass.result import RuleFinding
+from stop.budget import LMCost
+from stop.experiments.bypass.result import CellResult, RuleFinding
 from stop.experiments.overview import RunLine, UnreadableRun
 from stop.lineage import Node, Origin
 from stop.runs.security import EvidenceResult, SummaryResult
@@ -164,3 +167,137 @@ class ScannedFile:
     level: int
     paper_rule: bool
     findings: tuple[RuleFinding, ...]
+
+
+class Comparison(TypedDict):
+    """A difference and its test; null where two cannot be compared.
+
+    Attributes:
+        difference: the first minus the second.
+        interval: of `difference`, 95 %.
+        over: what varied: "repetitions", "instances" or "samples".
+        p: two-sided.
+        p_sign_flip: of a test that does not assume normality.
+        method: of the test.
+        n: number of pairs, or of values.
+    """
+
+    difference: float | None
+    interval: list[float] | None
+    over: str | None
+    p: float | None
+    p_sign_flip: float | None
+    method: str | None
+    n: int | None
+
+
+class ComparedGain(Comparison):
+    """The gain over what a run began with.
+
+    Attributes:
+        p_holm: corrected over the candidates of the run.
+    """
+
+    p_holm: float | None
+
+
+class ComparedDifference(Comparison):
+    """One of two against the other.
+
+    Attributes:
+        a: name of a run, or the beginning of a program's id.
+        b: likewise.
+        split: on which scores; "" of bypass rates.
+        tasks: that both have scores of.
+        p_holm: corrected over the differences with the same `split`.
+        why: why the two are not in pairs, or not compared; "" for pairs.
+    """
+
+    a: str
+    b: str
+    split: str
+    tasks: list[str]
+    p_holm: float | None
+    why: str
+
+
+class Saturated(TypedDict):
+    """Where a run of rounds stopped gaining.
+
+    Attributes:
+        round: from which nothing was gained; null when it cannot be told.
+        best_round: the round of the best improver; null likewise.
+    """
+
+    round: int | None
+    best_round: int | None
+
+
+class ComparedEntry(TypedDict):
+    """A run, or with `--programs` a program of one run.
+
+    Attributes:
+        run: name of its folder; with `--programs` the beginning of the program's id.
+        kind: of the run.
+        folder: of the run.
+        model: that rewrites solutions; not with `--programs`.
+        meta_model: that rewrites improvers; not with `--programs`.
+        status: as of `stop run`; not with `--programs`.
+        tasks: their names; not with `--programs`.
+        repetitions: as of `stop run`; not with `--programs`.
+        lm: what the language model cost; not with `--programs`.
+        security_events: number of events.
+        security_programs: as of `stop run`; not with `--programs`.
+        security_level: the highest of the program's events; with `--programs` only.
+        program_id: of the best improver or program; null without one.
+        what: "improver" or "solution".
+        score: on the meta split, of an improver the meta-utility.
+        score_interval: of `score`, 95 %.
+        test_score: on the test split; null without `--test`.
+        test_score_interval: of `test_score`, 95 %.
+        gain: over what the run began with, on the meta split.
+        test_gain: likewise, on the test split.
+        rounds: number of rounds, without round 0.
+        accepted: number of them that brought an improver which was accepted.
+        saturation: of a run of rounds.
+        strategies: of an improver.
+        rates: of a bypass measurement.
+    """
+
+    run: str
+    kind: str
+    folder: str
+    model: NotRequired[str]
+    meta_model: NotRequired[str]
+    status: NotRequired[str]
+    tasks: NotRequired[list[str]]
+    repetitions: NotRequired[int]
+    lm: NotRequired[LMCost]
+    security_events: int
+    security_programs: NotRequired[dict[str, int]]
+    security_level: NotRequired[int]
+    program_id: str | None
+    what: str
+    score: float | None
+    score_interval: list[float] | None
+    test_score: float | None
+    test_score_interval: list[float] | None
+    gain: ComparedGain | None
+    test_gain: Comparison | None
+    rounds: int
+    accepted: int
+    saturation: Saturated | None
+    strategies: list[str]
+    rates: list[CellResult]
+
+
+class ComparedRuns(TypedDict):
+    """Runs, or programs of one run, side by side.
+
+    Attributes:
+        entries: in the order in which they were named.
+        differences: of each two.
+    """
+
+    entries: list[ComparedEntry]
+    differences: list[ComparedDifference]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from stop.engine.session import Session
 from stop.errors import RunError
 from stop.experiments.kind import Kind, Outcome, Scale
 from stop.experiments.rounds.config import RoundsConfig
-from stop.experiments.rounds.result import RoundsResult, read_result
 from stop.experiments.rounds.work import run_rounds
 from stop.improvers import load_improver
 from stop.store import Store
@@ -43,11 +40,6 @@ class _Rounds(Kind[RoundsConfig]):
             if record.round == 0 and record.improver_id is not None:
                 return record.improver_id
         return super().first(store, config)
-
-    def read_result(
-        self, store: Store, config: RoundsConfig, security_events: list[dict[str, Any]]
-    ) -> RoundsResult:
-        return read_result(store, config, security_events)
 
     def scale(self, config: RoundsConfig) -> Scale:
         # Round 0 measures the seed; a round is one meta run whose utility calls each measure an

@@ -1,4 +1,4 @@
-"""The result of rounds of self-improvement, read from its store."""
+"""The result of a run as `stop.Run` has it, read from its store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from stop._util.sheet import ONE_REPETITION, Sheet, Table, cost, interval, number, short
 from stop.budget import LMCost
-from stop.experiments.rounds.config import RoundsConfig
+from stop.config import RunConfig
 from stop.runs.folder import run_status
 from stop.store import Store
 from stop.store.best import best_of, in_quarantine
@@ -49,7 +49,14 @@ class Round(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class BestImprover:
-    """The accepted improver with the highest meta-utility."""
+    """The accepted improver with the highest meta-utility.
+
+    Attributes:
+        program_id: SHA-256 of its bytes.
+        meta_utility: its meta-utility.
+        interval: of `meta_utility`.
+        round: in which it came up.
+    """
 
     program_id: str | None
     meta_utility: float | None
@@ -58,8 +65,8 @@ class BestImprover:
 
 
 @dataclass(frozen=True, slots=True)
-class RoundsResult:
-    """What a run of rounds has reached.
+class RunResult:
+    """What a run has reached. One that is not of rounds has no `seed`, `rounds` and `best`.
 
     Attributes:
         run: its folder.
@@ -123,14 +130,14 @@ def _row(each: Round) -> Sequence[Any]:
 
 
 def read_result(
-    store: Store, config: RoundsConfig, security_events: list[dict[str, Any]]
-) -> RoundsResult:
+    store: Store, config: RunConfig, security_events: list[dict[str, Any]]
+) -> RunResult:
     """Read the result of a run as far as it has come."""
     records, folder = store.rounds(), store.path.parent
     best = best_of(records, in_quarantine(config, security_events))
     rounds = [Round(**each.to_dict()) for each in records]  # type: ignore[typeddict-item]
     ends = None if best is None or best.low is None or best.high is None else (best.low, best.high)
-    return RoundsResult(
+    return RunResult(
         run=folder,
         status=run_status(folder, store),
         tasks=config.tasks,
