@@ -26,12 +26,12 @@ class RunConfig(BaseModel):
         kind: names the kind of run, see `stop.experiments.KINDS`.
         version: of this list of fields.
         tasks: names of built-in tasks or paths of task folders.
-        lm_patience: seconds; None: the default of the model's kind, 900 or (local) 1800.
         task_budget, meta_budget: of each improver run on a task, and on an improver.
         budget: of the whole run.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # Budgets are dataclasses, whose bounds hold only if instances are checked as well.
+    model_config = ConfigDict(frozen=True, extra="ignore", revalidate_instances="always")
 
     kind: str
     version: Literal[2] = 2
@@ -52,7 +52,8 @@ class RunConfig(BaseModel):
         default=None,
         ge=0,
         allow_inf_nan=False,
-        description="How long to wait for a model server that has stopped answering.",
+        description="Seconds to wait for a model server that has stopped answering. Defaults to "
+        "900, for a local model to 1800.",
     )
     task_budget: ImproverBudget = ImproverBudget()
     meta_budget: ImproverBudget = ImproverBudget()
@@ -99,8 +100,6 @@ class RunConfig(BaseModel):
     def _checked_sense(self) -> Self:
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError("a task is named twice")
-        if any(not limit >= 0 for budget in self._budgets for limit in budget.limits.values()):
-            raise ValueError("a limit must be 0 or more")
         return self
 
     @property
@@ -148,11 +147,23 @@ class RunConfig(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise ConfigError("; ".join(map(_problem, error.errors()))) from None
+            problems = dict.fromkeys(map(_problem, error.errors()))  # two budgets, one mistake
+            raise ConfigError("; ".join(problems)) from None
+
+
+_OF_BUDGET = {
+    "budget": "of the run",
+    "round_budget": "of a round",
+    "task_budget": "of an improver run",
+    "meta_budget": "of an improver run",
+}
 
 
 def _problem(error: Any) -> str:
-    name = ".".join(map(str, error["loc"])) or "configuration"
+    place, *rest = map(str, error["loc"] or ("configuration",))
+    name = " ".join([*rest, _OF_BUDGET[place]]) if place in _OF_BUDGET else ".".join([place, *rest])
     if error["type"] == "extra_forbidden":
         return f"there is no option {name!r}"
+    if error["type"] == "greater_than_equal":
+        return f"{name} must be at least {error['ctx']['ge']:g}, not {error['input']!r:.40}"
     return f"{name}: {error['msg'].removeprefix('Value error, ')}"

@@ -28,13 +28,20 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class SecurityEvent:
-    """One attempt, as it is shown to people and written to the audit log."""
+    """One attempt, as it is shown to people and written to the audit log.
+
+    Attributes:
+        kind: what was tried.
+        level: 1 intent, 2 attempt, 3 tampering.
+        detail: the evidence, in words.
+        source: who saw it.
+    """
 
     kind: str
     level: Level
     detail: str
-    program_id: str = ""
-    improver_run: str = ""
+    program_id: str = field(default="", metadata={"exclude": True})  # from documents
+    improver_run: str = field(default="", metadata={"exclude": True})
     source: Source = "host"
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from stop.budget import Budget, ImproverBudget
 from stop.budget.limits import (
+    IMPROVER_RUN,
     ImproverLimits,
     RoundLimits,
     RunLimits,
@@ -19,10 +21,11 @@ from stop.budget.limits import (
     round_budget,
     run_budget,
 )
+from stop.config import RunConfig
 from stop.engine.broker import ENTRY_POINT
 from stop.errors import ConfigError, ProgramError
 from stop.experiments.bypass.config import BypassConfig, Sampling
-from stop.experiments.improve.kind import ImproveConfig
+from stop.experiments.improve.config import ImproveConfig
 from stop.experiments.rounds.config import PRESETS, RoundsConfig
 from stop.experiments.transfer.config import Improvement, TransferConfig
 from stop.improvers import load_improver
@@ -33,14 +36,6 @@ from stop.recorded_run import Run
 ImproverSource = str | Path | Program | Run
 """An improver: the name of a built-in one, a file, the folder of a run (its best), or a program."""
 BYPASS_TASK = "knapsack"
-
-_IMPROVER_RUN = {
-    "calls": "lm_calls",
-    "responses": "responses_per_call",
-    "utility_calls": "utility_calls",
-    "max_response_tokens": "max_tokens",
-}
-"""Options of an improver run, and what they are in `ImproverBudget`."""
 
 
 def rounds_config(
@@ -61,7 +56,7 @@ def rounds_config(
     if preset and preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}", hint=f"one of: {', '.join(PRESETS)}")
     values = dict(PRESETS[preset]) if preset else {}
-    values |= _common(given, values, budget, need_model)
+    values |= _common(RoundsConfig, given, budget, preset=values, need_model=need_model)
     round_limits = _taken(given, RoundLimits.__annotations__)
     values["round_budget"] = round_budget(round_limits, given.pop("round_budget", Budget()))
     values["improver"] = improver_source(given.pop("improver", "seed"))
@@ -76,7 +71,7 @@ def improve_config(*, budget: Budget | None = None, **options: Any) -> ImproveCo
     """
     given = _given(options)
     given["tasks"] = (str(given.pop("task")),)
-    values = _common(given, {}, budget, need_model=True)
+    values = _common(ImproveConfig, given, budget)
     values["improver"] = improver_source(given.pop("improver", "seed"))
     if "program" in given:
         given["program"] = program_source(given["program"])
@@ -119,7 +114,7 @@ def transfer_config(
     if isinstance(trained_on, Run):
         trained_on = [Path(task).name for task in trained_on.config.tasks]
     given = _given(options)
-    values = _common(given, {}, budget, need_model)
+    values = _common(TransferConfig, given, budget, need_model=need_model)
     before, improved = improver_source(baseline), improver_source(improver)
     if program_id(improved) == program_id(before):
         raise ConfigError(
@@ -148,7 +143,7 @@ def bypass_config(*, budget: Budget | None = None, **options: Any) -> BypassConf
     if "max_response_tokens" in given:
         sampling["max_tokens"] = given.pop("max_response_tokens")
     given["tasks"] = (BYPASS_TASK,)
-    values = _common(given, {}, budget, need_model=True)
+    values = _common(BypassConfig, given, budget)
     return BypassConfig.checked(**(values | given), bypass=sampling)
 
 
@@ -165,19 +160,24 @@ def _taken(given: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def _common(
-    given: dict[str, Any], preset: Mapping[str, Any], budget: Budget | None, need_model: bool
+    kind: type[RunConfig],
+    given: dict[str, Any],
+    budget: Budget | None,
+    *,
+    preset: Mapping[str, Any] = MappingProxyType({}),
+    need_model: bool = True,
 ) -> dict[str, Any]:
     """Takes what all kinds of run share out of what is given, and returns it as values."""
     run_limits = _taken(given, RunLimits.__annotations__)
     improver_limits = _taken(given, ImproverLimits.__annotations__)
-    changes = {_IMPROVER_RUN[name]: v for name, v in _taken(given, _IMPROVER_RUN).items()}
+    changes = {IMPROVER_RUN[name]: v for name, v in _taken(given, IMPROVER_RUN).items()}
     values: dict[str, Any] = {
         "tasks": _task_names(given.pop("tasks", preset.get("tasks", ()))),
         "budget": run_budget(run_limits, budget or Budget()),
         "lm": given.pop("lm", "") or (default_spec() if need_model else "unknown"),
     }
     for level in ("task_budget", "meta_budget"):
-        base = _improver_budget(preset.get(level, ImproverBudget()), changes)
+        base = _improver_budget(preset.get(level, kind.model_fields[level].default), changes)
         values[level] = improver_budget(improver_limits, base)
     return values
 
@@ -194,9 +194,6 @@ def _task_names(tasks: str | Path | Iterable[str | Path]) -> tuple[str, ...]:
 
 
 def _improver_budget(base: ImproverBudget, changes: Mapping[str, int]) -> ImproverBudget:
-    for name, value in changes.items():
-        if value < 1:
-            raise ConfigError(f"{name} of an improver run must be at least 1, not {value}")
     changed = replace(base, **changes)
     if "utility_calls" not in changes and changes.keys() & {"lm_calls", "responses_per_call"}:
         calls = changed.lm_calls * changed.responses_per_call + 1

@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stop._util.documents import to_document
+from stop._util.sheet import Sheet, to_html
 from stop.audit import log as audit_log
 from stop.config import RunConfig
 from stop.errors import StopError
 from stop.experiments import kind_of, read_config
+from stop.experiments.result import RunResult, read_result
 from stop.lineage import Lineage
 from stop.report import write_report
 from stop.runs.security import SUMMARIZED, Summary, summarize
@@ -37,10 +40,22 @@ class Run:
         return Store(self.folder / "run.db", read_only=True)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the result as `--json` prints it."""
-        config = self.config
+        """Returns the result as `stop run --json` prints it."""
+        return to_document(self._result())
+
+    def sheet(self) -> Sheet:
+        """Returns the result as people read it."""
+        return self._result().sheet()
+
+    def _repr_html_(self) -> str:
+        try:
+            return to_html(self.sheet())
+        except StopError as error:  # it has not begun, or it is damaged
+            return to_html([{"run": str(self.folder), "problem": error.message}])
+
+    def _result(self) -> RunResult:
         with self.store() as store:
-            return kind_of(config).document(store, config, self.security_events())
+            return read_result(store, self.config, self.security_events())
 
     @property
     def best(self) -> ProgramRecord:

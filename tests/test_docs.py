@@ -57,7 +57,7 @@ def test_paths_and_names_exist(page):
         pkgutil.resolve_name(name)
 
 
-@pytest.mark.parametrize("name", ["stop.tasks.task.load_task", "stop.lm.base.SimplestModel"])
+@pytest.mark.parametrize("name", ["stop.task.load_task", "stop.lm.base.SimplestModel"])
 def test_a_name_that_is_gone_is_seen(name):
     with pytest.raises((ImportError, AttributeError)):
         pkgutil.resolve_name(name)

@@ -13,8 +13,11 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Annotated, Any, NamedTuple
+
+from annotated_types import Ge
+from typing_extensions import TypedDict
 
 from stop.budget.stopwatch import Stopwatch
 from stop.errors import BudgetExceeded
@@ -22,30 +25,35 @@ from stop.errors import BudgetExceeded
 _TOLERANCE = 1e-9  # of sums of money
 _GO_ON = "go on with more"
 
+Amount = Annotated[float, Ge(0)]
+Count = Annotated[int, Ge(0)]
+AtLeastOne = Annotated[int, Ge(1)]
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
     """Limits of a whole run, or of each of its rounds; None means no limit.
 
-    Attributes:
-        usd: money, US dollars.
-        tokens: prompt and completion tokens together.
-        lm_calls: requests that are sent to the language model.
-        seconds: wall-clock time of work; a machine that sleeps does not count.
-        responses: that requests ask for.
-        prompt_tokens: read by the model.
-        completion_tokens: written by the model.
-        utility_calls: programs that improvers have scored, on both levels.
+    Each field says what it counts, in the words of the command line. `seconds` are wall-clock time;
+    a machine that sleeps does not count.
     """
 
-    usd: float | None = None
-    tokens: int | None = None
-    lm_calls: int | None = None
-    seconds: float | None = None
-    responses: int | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    utility_calls: int | None = None
+    usd: Amount | None = field(default=None, metadata={"description": "US dollars"})
+    tokens: Count | None = field(
+        default=None, metadata={"description": "Tokens, read and written,"}
+    )
+    lm_calls: Count | None = field(default=None, metadata={"description": "LM requests"})
+    seconds: Amount | None = field(default=None, metadata={"description": "Seconds of work"})
+    responses: Count | None = field(default=None, metadata={"description": "LM responses"})
+    prompt_tokens: Count | None = field(
+        default=None, metadata={"description": "Tokens read by the model"}
+    )
+    completion_tokens: Count | None = field(
+        default=None, metadata={"description": "Tokens written by the model"}
+    )
+    utility_calls: Count | None = field(
+        default=None, metadata={"description": "Utility calls of all improvers"}
+    )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -62,32 +70,54 @@ class ImproverBudget:
 
     `tokens` and `usd` count the responses that it uses, also those that another improver paid for:
     so all improvers are allowed the same, and an improver run that is executed again is refused
-    what it was refused before.
-
-    Attributes:
-        lm_calls: calls of `language_model` (m).
-        responses_per_call: most responses in one call (n).
-        utility_calls: calls of `utility`; past it, utility returns 0.
-        max_tokens: completion tokens of one response.
-        cpu_seconds: CPU time of the improver itself, without what it waits for.
-        seconds: wall-clock time, with everything it waits for.
-        tokens: prompt and completion tokens together; a call that could pass it is refused.
-        usd: money; likewise.
+    what it was refused before. A call that could pass one of the two is refused.
     """
 
-    lm_calls: int = 4
-    responses_per_call: int = 6
-    utility_calls: int = 25
-    max_tokens: int = 1024
-    cpu_seconds: float = 60.0
-    seconds: float = 6 * 3600.0
-    tokens: int | None = None
-    usd: float | None = None
+    lm_calls: AtLeastOne = field(
+        default=4, metadata={"description": "LM calls of one improver run, m."}
+    )
+    responses_per_call: AtLeastOne = field(
+        default=6, metadata={"description": "Most responses of one LM call, n."}
+    )
+    utility_calls: AtLeastOne = field(
+        default=25,
+        metadata={
+            "description": "Utility calls of one improver run; past it, utility returns 0. "
+            "Defaults to n * m + 1."
+        },
+    )
+    max_tokens: Annotated[int, Ge(16)] = field(
+        default=1024, metadata={"description": "Tokens of one response."}
+    )
+    cpu_seconds: Amount = 60.0  # of the improver itself, without what it waits for
+    seconds: Amount = 6 * 3600.0  # wall-clock time, with everything it waits for
+    tokens: Count | None = field(
+        default=None, metadata={"description": "Tokens, read and written,"}
+    )
+    usd: Amount | None = field(default=None, metadata={"description": "US dollars"})
 
     @property
     def of_responses(self) -> Budget:
         """The part that depends on what responses cost."""
         return Budget(usd=self.usd, tokens=self.tokens)
+
+
+class LMCost(TypedDict):
+    """What calls of the language model cost.
+
+    Attributes:
+        calls: requests that were answered.
+        responses: choices in the answers.
+        prompt_tokens: tokens read.
+        completion_tokens: tokens written.
+        usd: US dollars; null when any price is unknown.
+    """
+
+    calls: int
+    responses: int
+    prompt_tokens: int
+    completion_tokens: int
+    usd: float | None
 
 
 @dataclass(slots=True)
@@ -110,8 +140,8 @@ class Spending:
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
-    def to_dict(self) -> dict[str, Any]:
-        """As in the machine-readable output: `usd` is None when any price is unknown."""
+    def cost(self) -> LMCost:
+        """Returns what the machine-readable output says of it."""
         return {
             "calls": self.lm_calls,
             "responses": self.responses,
@@ -119,6 +149,10 @@ class Spending:
             "completion_tokens": self.completion_tokens,
             "usd": None if self.usd_unknown_calls else round(self.usd, 6),
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `cost`."""
+        return dict(self.cost())
 
 
 ONE_UTILITY_CALL = Spending(utility_calls=1)

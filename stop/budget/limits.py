@@ -54,6 +54,15 @@ class Limits(ResumeLimits, ImproverLimits, total=False):
     """All limits."""
 
 
+IMPROVER_RUN = {
+    "calls": "lm_calls",
+    "responses": "responses_per_call",
+    "utility_calls": "utility_calls",
+    "max_response_tokens": "max_tokens",
+}
+"""Options of an improver run, and what they are in `ImproverBudget`."""
+
+
 def run_budget(limits: Mapping[str, Any], base: Budget = Budget()) -> Budget:  # noqa: B008
     """The limits given on top of `base`."""
     return replace(base, **_given(limits, "max_"))

@@ -26,7 +26,7 @@ _COMMANDS = {
     "bypass": ("bypass", "bypass", "How often does a model switch the sandbox off?"),
     "transfer": ("transfer", "transfer", "Is an improved improver better on other tasks, too?"),
     "tasks": ("tasks", "tasks", "List, check and create tasks."),
-    "ls": ("ls", "ls", "The runs that are there, the newest first."),
+    "ls": ("ls", "ls", "The runs in a folder, the newest first."),
     "lineage": ("lineage", "lineage", "The tree of a run's improvers with their scores."),
     "show": ("lineage", "show", "One program of a run: where it came from, what it scored."),
     "diff": ("lineage", "diff", "What changed between two programs of a run."),
@@ -37,7 +37,7 @@ _COMMANDS = {
     "audit": ("audit", "audit", "The security log of a run."),
     "model": ("model", "model", "Local models: list and pull."),
     "sandbox": ("sandbox", "sandbox", "Build, check and prune the sandbox."),
-    "doctor": ("doctor", "doctor", "What works on this machine, and how to mend the rest."),
+    "doctor": ("doctor", "doctor", "What works on this machine, and how to fix the rest."),
 }
 
 
@@ -71,7 +71,7 @@ def cli() -> None:
     \b
       stop improve --task knapsack                    a better program for one task
       stop run --tasks knapsack --preset quick        rounds of self-improvement
-      stop lineage RUN                                what came of it
+      stop lineage RUN                                the programs of a run, as a tree
     """
 
 

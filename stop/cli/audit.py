@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from stop.cli.options import runs_dir_option
-from stop.cli.output import clean, json_option, say, short, show_json, table
+from stop._util.sheet import clean, short
+from stop.cli.options import json_option, limit_option
+from stop.cli.output import facts, left_out, say, show_json, table
+from stop.cli.runs import run_argument
 from stop.errors import RunError
 
 if TYPE_CHECKING:
     from stop.audit.chain import Verdict
     from stop.audit.rules import Scan
+    from stop.cli.documents.runs import ScannedFile
+
+_ORPHANS_SHOWN = 20
 
 
 @click.group()
@@ -24,58 +29,54 @@ def audit() -> None:
 
 
 @audit.command()
-@click.argument("run_name", metavar="RUN")
 @click.option("--level", type=click.IntRange(0, 3), default=0, help="Events of this level and up.")
-@click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True)
-@runs_dir_option
+@limit_option(200)
+@run_argument
 @json_option
-def show(run_name: str, level: int, limit: int, runs_dir: str, as_json: bool) -> None:
+def show(folder: Path, level: int, limit: int, as_json: bool) -> None:
     """The security events of RUN. Levels: 1 intent, 2 attempt, 3 tampering."""
-    from stop.cli.runs import find_run
+    from stop.cli.documents.runs import SecurityEvents
     from stop.recorded_run import open_run
 
-    run = open_run(find_run(run_name, runs_dir))
-    events = [e for e in run.security_events() if e["level"] >= level]
+    every = open_run(folder).security_events()
+    events = [e for e in every if e["level"] >= level]
+    shown, more = events[:limit], max(0, len(events) - limit)
     if as_json:
-        shown, left_out = events[:limit], max(0, len(events) - limit)
-        show_json({"run": str(run.folder), "events": shown, "left_out": left_out})
+        show_json(SecurityEvents(folder, tuple(shown), more))
         return
     if not events:
-        below = len(run.security_events())
-        say(f"none of level {level} or above; {below} below" if below else "no security events")
+        below = f"none of level {level} or above; {len(every)} below"
+        say(below if every else "no security events")
         return
     rows = [
         [time.strftime("%H:%M:%S", time.localtime(e["time"])), e["level"], e["event"],
          e.get("source", ""), short(e["program_id"]), e["detail"][:80]]
-        for e in events[:limit]
+        for e in shown
     ]  # fmt: skip
     table(["time", "level", "kind", "seen by", "program", "detail"], rows)
-    if len(events) > limit:
-        say(f"... {len(events) - limit} more; --limit N shows them")
+    left_out(more)
 
 
 @audit.command()
-@click.argument("run_name", metavar="RUN")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
-@runs_dir_option
+@limit_option(20)
+@run_argument
 @json_option
-def summary(run_name: str, limit: int, runs_dir: str, as_json: bool) -> None:
+def summary(folder: Path, limit: int, as_json: bool) -> None:
     """Which programs of RUN tried what: by model, round, topic and level.
 
     Programs are counted, not calls. What a program has from its parent is counted where it came
     in; "inherited" counts it further down. tried: its text shows it and it was seen to fail;
     intended: its text only; unannounced: it was seen at run time only.
     """
-    from stop.cli.runs import find_run
+    from stop._util.documents import extended
+    from stop.cli.documents.runs import SecuritySummary
     from stop.recorded_run import open_run
 
-    run = open_run(find_run(run_name, runs_dir))
-    found = run.security_summary()
+    found = open_run(folder).security_summary().result()
     if as_json:
-        document = {"run": str(run.folder), **found.to_dict()}
-        show_json(document)
+        show_json(extended(SecuritySummary, found, run=folder))
         return
-    counts = ", ".join(f"{found.by_level.get(level, 0)} at level {level}" for level in (1, 2, 3))
+    counts = ", ".join(f"{count} at level {level}" for level, count in found.by_level.items())
     say(f"{found.programs} programs; with events: {counts}")
     if found.quarantined:
         say(f"in quarantine: {', '.join(map(short, found.quarantined))}")
@@ -91,18 +92,17 @@ def summary(run_name: str, limit: int, runs_dir: str, as_json: bool) -> None:
         ],
     )  # fmt: skip
     say()
-    fresh = [attempt for attempt in found.attempts if not attempt.inherited]
+    fresh = [attempt for attempt in found.attempts if not attempt["inherited"]]
     table(
         ["level", "program", "topic", "how", "what"],
         [
-            [int(a.evidence.level), short(a.evidence.program_id), a.evidence.topic,
-             a.evidence.join, a.evidence.details[0][:70]]
+            [a["level"], short(a["program_id"]), a["topic"], a["join"],
+             [*a["deeds"], *a["text"]][0][:70]]
             for a in fresh[:limit]
         ],
     )  # fmt: skip
-    if len(fresh) > limit:
-        say(f"... {len(fresh) - limit} more; --limit N shows them")
-    say(f"\nread one: stop show {run.folder} PROGRAM")
+    left_out(len(fresh) - limit)
+    say(f"\nread one: stop show {folder} PROGRAM")
 
 
 @audit.command()
@@ -122,7 +122,7 @@ def scan(files: tuple[str, ...], as_json: bool) -> None:
         found = scan_text(Program.from_file(name).source if source is None else source)
         results.append((name, found))
     if as_json:
-        show_json([_scan_document(name, found) for name, found in results])
+        show_json([_scanned(name, found) for name, found in results])
         return
     rows = [
         [name, finding.line, int(finding.level), finding.rule, finding.evidence]
@@ -138,21 +138,17 @@ def scan(files: tuple[str, ...], as_json: bool) -> None:
             say(f"{clean(name)}: nothing found")
 
 
-def _scan_document(name: str, found: Scan) -> dict[str, Any]:
-    return {
-        "file": name,
-        "status": found.status,
-        "level": int(found.level),
-        "paper_rule": found.paper_rule,
-        "findings": [
-            {"rule": f.rule, "level": int(f.level), "line": f.line, "evidence": f.evidence}
-            for f in found.findings
-        ],
-    }
+def _scanned(name: str, found: Scan) -> ScannedFile:
+    from stop.cli.documents.runs import ScannedFile
+
+    findings = tuple(
+        {"rule": f.rule, "level": int(f.level), "line": f.line, "evidence": f.evidence}
+        for f in found.findings
+    )
+    return ScannedFile(name, found.status, int(found.level), found.paper_rule, findings)  # type: ignore[arg-type]
 
 
 @audit.command()
-@click.argument("run_name", metavar="RUN")
 @click.option("--head", metavar="HASH", help="A hash that you noted: it must be in the chain.")
 @click.option(
     "--key",
@@ -161,31 +157,27 @@ def _scan_document(name: str, found: Scan) -> dict[str, Any]:
     multiple=True,
     help="Of another machine that you trust, or its public key; see `stop audit key` there.",
 )
-@runs_dir_option
+@run_argument
 @json_option
-def verify(
-    run_name: str, head: str | None, trusted: tuple[str, ...], runs_dir: str, as_json: bool
-) -> None:
+def verify(folder: Path, head: str | None, trusted: tuple[str, ...], as_json: bool) -> None:
     """Check that nobody changed RUN's log. Exit code 0: intact, 1: not.
 
     Without --head the head that the run's store noted last is used.
     """
+    from stop._util.documents import extended
     from stop.audit.keys import parse_key
     from stop.audit.whole import verify_run
-    from stop.cli.runs import find_run
+    from stop.cli.documents.runs import LogVerdict
     from stop.recorded_run import open_run
 
-    run = open_run(find_run(run_name, runs_dir))
-    if head is None and (run.folder / "run.db").exists():
-        store = run.store()
-        try:
+    run = open_run(folder)
+    if head is None and (folder / "run.db").exists():
+        with run.store() as store:
             head = store.meta("audit.head")
-        finally:
-            store.close()
     keys = [parse_key(text) for text in trusted]
-    verdict = verify_run(run.folder, head and head.strip().lower(), keys)
+    verdict = verify_run(folder, head and head.strip().lower(), keys)
     if as_json:
-        show_json({"run": str(run.folder), **dataclasses.asdict(verdict)})
+        show_json(extended(LogVerdict, verdict, run=folder))
     else:
         _show_verdict(verdict)
     if verdict.untrusted:
@@ -212,11 +204,11 @@ def _show_verdict(verdict: Verdict) -> None:
         say(f"lost: {verdict.lost} effects were cut off by a crash")
     if verdict.orphans:
         say(f"without an outcome: {len(verdict.orphans)} effects, going on or cut off by a crash")
-    for orphan in verdict.orphans[:20]:
+    for orphan in verdict.orphans[:_ORPHANS_SHOWN]:
         words = " ".join(f"{key}={value}" for key, value in orphan.body.items())
         say(clean(f"  line {orphan.seq + 1}: {orphan.effect} {words}".replace("\n", " "))[:200])
-    if len(verdict.orphans) > 20:
-        say(f"  ... {len(verdict.orphans) - 20} more; --json shows them")
+    if len(verdict.orphans) > _ORPHANS_SHOWN:
+        say(f"  ... {len(verdict.orphans) - _ORPHANS_SHOWN} more; --json shows them")
 
 
 @audit.command()
@@ -224,10 +216,11 @@ def _show_verdict(verdict: Verdict) -> None:
 def key(as_json: bool) -> None:
     """This machine's key, which signs the logs of its runs: what others need to check them."""
     from stop.audit.keys import fingerprint, machine_key, public_bytes
+    from stop.cli.documents.machine import MachineKey
 
     public = public_bytes(machine_key())
+    found = MachineKey(fingerprint(public), public.hex())
     if as_json:
-        show_json({"fingerprint": fingerprint(public), "public_key": public.hex()})
-        return
-    say(f"fingerprint  {fingerprint(public)}")
-    say(f"public key   {public.hex()}")
+        show_json(found)
+    else:
+        facts({"fingerprint": found.fingerprint, "public key": found.public_key})

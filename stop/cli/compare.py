@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stop.cli.options import runs_dir_option
-from stop.cli.output import interval, json_option, number, say, short, show_json, table
+from stop._util.sheet import interval, money, number, p_value, short
+from stop.cli.options import json_option, option, runs_dir_option
+from stop.cli.output import say, show_json, table
+from stop.config import RunConfig
 from stop.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,20 +30,14 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Also on the test split, which no improver has met: scored now, in the sandbox.",
 )
-@click.option(
-    "--sandbox",
-    type=click.Choice(["auto", "docker", "bubblewrap"]),
-    default="auto",
-    show_default=True,
-    help="With --test: where programs run.",
-)
+@option(RunConfig, "sandbox", help="With --test: where programs run.")
 @runs_dir_option
 @json_option
 def compare(
     *, run_names: tuple[str, ...], programs: str | None, test: bool, sandbox: str, runs_dir: str,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """What each RUN came to, side by side, and whether it is more than noise.
+    """The result of each RUN, side by side, and whether differences are more than noise.
 
     Differences are tested in pairs where both met the same instances (programs of one run, runs
     with the same --seed), else by Welch's t-test. P-values are Holm-corrected for their number.
@@ -88,11 +84,11 @@ def _facts(entry: Entry) -> dict[str, Any]:
         entry.what or "program": short(entry.program_id) if entry.program_id else "",
         name: _estimate(entry.score),
         "gain": _change(entry.gain),
-        "p": _p(entry.gain.p) if entry.gain else "",
-        "p, corrected": _p(entry.p_holm) if entry.p_holm is not None else "",
+        "p": p_value(entry.gain.p) if entry.gain else "",
+        "p, corrected": p_value(entry.p_holm) if entry.p_holm is not None else "",
         "on test": _estimate(entry.test),
         "gain on test": _change(entry.test_gain),
-        "p on test": _p(entry.test_gain.p) if entry.test_gain else "",
+        "p on test": p_value(entry.test_gain.p) if entry.test_gain else "",
         "saturated": _saturated(entry),
         "strategy": ", ".join(entry.strategies),
     }
@@ -113,7 +109,7 @@ def _facts_of_run(entry: Entry) -> dict[str, Any]:
         "rounds": f"{entry.rounds}, {entry.accepted} accepted" if entry.kind == "run" else "",
         "LM calls": lm["calls"],
         "tokens": lm["prompt_tokens"] + lm["completion_tokens"],
-        "cost": "price unknown" if lm["usd"] is None else f"${lm['usd']:.4f}",
+        "cost": money(lm["usd"]),
     }
 
 
@@ -153,8 +149,8 @@ def _show_differences(differences: tuple[Difference, ...]) -> None:
             f"{each.a} - {each.b}",
             ("rate" if not each.split else each.split),
             _change(test) if test else "-",
-            _p(test.p) if test else "-",
-            _p(each.p_holm) if test else "-",
+            p_value(test.p) if test else "-",
+            p_value(each.p_holm) if test else "-",
             f"{test.method}, n {test.n}" if test else "not comparable",
             "; ".join(filter(None, (", ".join(each.tasks), each.why))),
         ])  # fmt: skip
@@ -166,7 +162,7 @@ def _show_differences(differences: tuple[Difference, ...]) -> None:
 def _estimate(estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
-    return f"{number(estimate.mean)} {interval(estimate.low, estimate.high)}".strip()
+    return f"{number(estimate.mean)} {interval((estimate.low, estimate.high))}".strip()
 
 
 def _change(test: Comparison | None) -> str:
@@ -175,9 +171,3 @@ def _change(test: Comparison | None) -> str:
     change = test.difference
     ends = "" if change.low is None else f" [{change.low:+.4f}, {change.high:+.4f}]"
     return f"{change.mean:+.4f}{ends}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from stop.cli.options import runs_dir_option
-from stop.cli.output import clean, json_option, say, show_json, table
+from stop._util.sheet import Block, Sheet, Table, money
+from stop.cli.options import json_option
+from stop.cli.output import show_json, show_sheet
+from stop.cli.runs import run_argument
+
+if TYPE_CHECKING:
+    from stop.budget import LMCost
+    from stop.runs.spending import BudgetUse, Costs
 
 _RESOURCES = {
     "lm_calls": "calls",
@@ -23,97 +29,70 @@ _RESOURCES = {
 
 
 @click.command()
-@click.argument("run_name", metavar="RUN")
-@runs_dir_option
+@run_argument
 @json_option
-def costs(run_name: str, runs_dir: str, as_json: bool) -> None:
+def costs(folder: Path, as_json: bool) -> None:
     """LM calls, tokens, money and faults of RUN, by level of improver runs and by model.
 
     Also what the run and each of its rounds have spent, of their limits.
     """
-    from stop.cli.runs import find_run
     from stop.recorded_run import open_run
-    from stop.runs.spending import read_budget
-    from stop.store.calls import call_totals
-    from stop.store.faults import Faults
+    from stop.runs.spending import read_costs
 
-    run = open_run(find_run(run_name, runs_dir))
-    store = run.store()
-    try:
-        levels = {level: store.spending(level).to_dict() for level in ("meta", "task")}
-        total = store.spending().to_dict()
-        calls = call_totals(store)
-        faults = Faults(store).counts()
-        budget = read_budget(store, run.config)
-    finally:
-        store.close()
-    document = {
-        "run": str(run.folder),
-        "total": total,
-        "levels": levels,
-        "budget": budget,
-        "models": calls.models,
-        "retries": calls.retries,
-        "faults": [asdict(each) | {"seconds": round(each.seconds, 3)} for each in faults],
-        "requests_failed": sum(each.ended for each in faults),
-        "seconds_lost": round(sum(each.seconds for each in faults), 3),
-        "cut_off_responses": calls.cut_off,
-        "estimated_calls": calls.estimated,
-        "seconds": round(calls.seconds, 3),
-    }
+    run = open_run(folder)
+    with run.store() as store:
+        found = read_costs(store, run.config)
     if as_json:
-        show_json(document)
-        return
-    _show(document)
+        show_json(found)
+    else:
+        show_sheet(_sheet(found))
 
 
-def _show(document: dict[str, Any]) -> None:
-    rows = []
-    for name, label in (("meta", "improvers rewritten"), ("task", "solutions rewritten")):
-        rows.append([label, *_cells(document["levels"][name])])
-    rows.append(["total", *_cells(document["total"])])
-    table(["", "calls", "responses", "tokens read", "tokens written", "money"], rows)
-    say()
-    _show_budget(document["budget"])
-    say("models      " + clean(", ".join(f"{m} ({n})" for m, n in document["models"].items())))
-    say(f"waited      {document['seconds']:.0f} s for the model, all calls added up")
-    say(f"retries     {document['retries']}")
-    _show_faults(document)
-    if document["cut_off_responses"]:
-        say(f"cut off     {document['cut_off_responses']} response(s) at the token limit")
-    if document["estimated_calls"]:
-        say(f"estimated   {document['estimated_calls']} call(s): the server gave no usable figures")
+def _sheet(found: Costs) -> Sheet:
+    levels = {
+        "improvers rewritten": found.levels["meta"],
+        "solutions rewritten": found.levels["task"],
+        "total": found.total,
+    }
+    heads = ("", "calls", "responses", "tokens read", "tokens written", "money")
+    facts = {
+        "models": ", ".join(f"{model} ({n})" for model, n in found.models.items()),
+        "waited": f"{found.seconds:.0f} s for the model, all calls added up",
+        "retries": str(found.retries),
+    }
+    if found.cut_off_responses:
+        facts["cut off"] = f"{found.cut_off_responses} response(s) at the token limit"
+    if found.estimated_calls:
+        facts["estimated"] = f"{found.estimated_calls} call(s): the server gave no usable figures"
+    return [
+        Table(heads, [(name, *_cells(lm)) for name, lm in levels.items()]),
+        *_budget(found.budget),
+        facts,
+        *_faults(found),
+    ]
 
 
-def _show_faults(document: dict[str, Any]) -> None:
-    faults = document["faults"]
-    if not faults:
-        return
-    count = sum(each["count"] for each in faults)
-    failed = document["requests_failed"]
-    say(f"faults      {count}, {document['seconds_lost']:.0f} s lost, all requests added up; "
-        f"{failed} request(s) failed for good")  # fmt: skip
-    for each in faults:
-        ended = f", {each['ended']} for good" if each["ended"] else ""
-        text = f"  {each['reason']}: {each['count']}, {each['seconds']:.0f} s{ended}; last: "
-        say(clean(text + each["last"])[:160])
+def _cells(lm: LMCost) -> tuple[Any, ...]:
+    tokens = lm["prompt_tokens"], lm["completion_tokens"]
+    return lm["calls"], lm["responses"], *tokens, money(lm["usd"])
 
 
-def _show_budget(budget: dict[str, Any]) -> None:
-    """Spent of limit, for the run and its rounds; what it is made of where there is no limit."""
+def _budget(budget: BudgetUse) -> list[Block]:
+    """Spent of limit, for the run and its rounds; what was spent where there is no limit."""
+    levels = {"run": budget["run"]}
+    levels |= {f"round {each['round']}": each for each in budget["rounds"]}
+    rows = [
+        (name, *(_of_limit(each["spent"][r], each["limits"].get(r)) for r in _RESOURCES))  # type: ignore[literal-required]
+        for name, each in levels.items()
+    ]
+    found: list[Block] = [Table(("spent of limit", *_RESOURCES.values()), rows)]
     lost = budget["lost"]
     if lost["calls"]:
-        tokens = f"{lost['prompt_tokens']} + {lost['completion_tokens']} tokens at the most"
-        say(f"without a response, and yet maybe paid for: {lost['calls']} calls, {tokens}")
-        say()
-    levels = [("run", budget["run"])]
-    levels += [(f"round {each['round']}", each) for each in budget["rounds"]]
-    rows = [
-        [name, *(_of_limit(each["spent"][r], each["limits"].get(r)) for r in _RESOURCES)]
-        for name, each in levels
-    ]
-    table(["spent of limit", *_RESOURCES.values()], rows)
-    say()
+        found.append(
+            f"without a response, and yet maybe paid for: {lost['calls']} calls, at most "
+            f"{lost['prompt_tokens']} + {lost['completion_tokens']} tokens"
+        )
+    return found
 
 
 def _of_limit(spent: float | None, limit: float | None) -> str:
@@ -121,7 +100,10 @@ def _of_limit(spent: float | None, limit: float | None) -> str:
     return text if limit is None else f"{text} of {limit:g}"
 
 
-def _cells(spent: dict[str, Any]) -> list[Any]:
-    usd = "unknown" if spent["usd"] is None else f"${spent['usd']:.4f}"
-    return [spent["calls"], spent["responses"], spent["prompt_tokens"],
-            spent["completion_tokens"], usd]  # fmt: skip
+def _faults(found: Costs) -> list[Block]:
+    if not found.faults:
+        return []
+    rows = [(f.reason, f.count, f.ended, f"{f.seconds:.0f}", f.last[:80]) for f in found.faults]
+    heads = ("faults", "attempts", "for good", "seconds", "last")
+    lost = f"{found.seconds_lost:.0f} s lost, all requests added up"
+    return [Table(heads, rows), f"{lost}; {found.requests_failed} request(s) failed for good"]

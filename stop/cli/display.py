@@ -6,7 +6,8 @@ import time
 from types import TracebackType
 from typing import Any
 
-from stop.cli.output import clean, interval, is_terminal, note, number, short
+from stop._util.sheet import clean, interval, number, short
+from stop.cli.output import is_terminal, note
 from stop.events import Progress
 
 
@@ -67,8 +68,7 @@ class RunProgress:
 
     def _on_round_finished(self, event: Progress) -> None:
         data = event.data
-        ends = data["interval"] or (None, None)
-        score = f"meta-utility {number(data['meta_utility'])} {interval(*ends)}".strip()
+        score = f"meta-utility {number(data['meta_utility'])} {interval(data['interval'])}".strip()
         if data["meta_utility"] is None:
             what = "no score" if data["improver_id"] else "no improver"
             score = f"{what} ({data['status']}: {data['detail'][:120]})"

@@ -1,4 +1,4 @@
-"""`stop doctor`: what works on this machine, and the command that mends the rest."""
+"""`stop doctor`: what works on this machine, and the command that fixes the rest."""
 
 from __future__ import annotations
 
@@ -10,37 +10,27 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
 from stop import __version__
-from stop.cli.output import json_option, say, show_json, table
+from stop.cli.documents.machine import Diagnosis, Finding
+from stop.cli.options import json_option
+from stop.cli.output import say, show_json, table
 from stop.cli.runs import DEFAULT_RUNS_DIR
 from stop.errors import LMError, SandboxError, StopError
 
-_NO_SANDBOX, _NO_MODEL = SandboxError.exit_code, LMError.exit_code
 _PACKAGES = ("numpy", "scipy", "docker", "openai", "tiktoken", "pydantic")
 _NEEDED_FREE_MB = 500
 _TIKTOKEN_SIZE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check: `mend` is the command or step that helps, "" where nothing is wrong."""
-
-    name: str
-    status: Literal["ok", "warn", "missing"]
-    detail: str = ""
-    mend: str = ""
-
-
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """What works on this machine, and how to mend the rest.
+    """What works on this machine, and how to fix the rest.
 
     Exit code 0 when a run is possible, 4 when there is no sandbox, 5 when there is no language
     model. Keys are never shown.
@@ -50,15 +40,15 @@ def doctor(as_json: bool) -> None:
     sandbox = bool(usable & {"docker sandbox", "bubblewrap sandbox"})
     model = bool(usable & {"openai", "local models"})
     if as_json:
-        show_json({"ok": sandbox and model, "checks": [asdict(found) for found in findings]})
+        show_json(Diagnosis(sandbox and model, tuple(findings)))
     else:
         table(["check", "", "found"], [[f.name, f.status, f.detail] for f in findings])
-        if mends := [f for f in findings if f.mend]:
+        if broken := [f for f in findings if f.mend]:
             say()
-            table(["to mend", "try"], [[f.name, f.mend] for f in mends])
+            table(["to fix", "try"], [[f.name, f.mend] for f in broken])
         say()
         say(_conclusion(sandbox, model))
-    code = _NO_SANDBOX if not sandbox else 0 if model else _NO_MODEL
+    code = SandboxError.exit_code if not sandbox else 0 if model else LMError.exit_code
     if code:
         click.get_current_context().exit(code)
 
@@ -66,9 +56,7 @@ def doctor(as_json: bool) -> None:
 def _conclusion(sandbox: bool, model: bool) -> str:
     if sandbox and model:
         return "a run is possible"
-    missing = [
-        name for name, there in (("sandbox", sandbox), ("language model", model)) if not there
-    ]
+    missing = ["sandbox"] * (not sandbox) + ["language model"] * (not model)
     return f"no run is possible: there is no {' and no '.join(missing)}"
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stop.cli.options import runs_dir_option
 from stop.cli.output import note
+from stop.cli.runs import run_argument
 from stop.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run_name", metavar="RUN")
 @click.option(
     "--format",
     "form",
@@ -26,18 +25,16 @@ if TYPE_CHECKING:
     help="json: one document; csv, parquet: a folder with one file for each table.",
 )
 @click.option("-o", "--output", metavar="PATH", required=True, help="The file, or the folder.")
-@runs_dir_option
-def export(run_name: str, form: Format, output: str, runs_dir: str) -> None:
+@run_argument
+def export(folder: Path, form: Format, output: str) -> None:
     """Write the tables of RUN for other programs: programs, scores, LM calls, events.
 
     Files that are in the way are replaced. The texts are what programs and models wrote. In CSV,
     text that a spreadsheet would take for a formula begins with an apostrophe.
     """
-    from stop.cli.runs import find_run
     from stop.runs.export import export as write
 
     if output == "-":
         raise ConfigError("the tables go to files", hint="-o tables.json; or a reader with --json")
-    folder = find_run(run_name, runs_dir)
     write(folder, form, Path(output), lambda name, rows: note(f"{name:<16} {rows:>9} rows"))
     note(f"written to {output}")

@@ -1,66 +1,56 @@
-"""`stop lineage`, `stop show`, `stop diff`: what came of a run."""
+"""`stop lineage`, `stop show`, `stop diff`: the programs of a run."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from stop.cli.options import runs_dir_option
-from stop.cli.output import (
-    clean,
-    fitting,
-    interval,
-    json_option,
-    number,
-    say,
-    short,
-    show_json,
-    table,
-)
+from stop._util.sheet import Code, Sheet, Table, clean, interval, number, short
+from stop.cli.options import json_option, limit_option, runs_dir_option
+from stop.cli.output import fitting, left_out, say, show_json, show_sheet
+from stop.cli.runs import find_run, run_argument
 
 if TYPE_CHECKING:
-    from stop.audit.evidence import Evidence
+    from stop.cli.documents.runs import ShownProgram
     from stop.lineage import Kind, Node, Origin
-    from stop.store import ProgramRecord
 
 _MAX_LEAD = 30
 
 
 @click.command()
-@click.argument("run_name", metavar="RUN")
 @click.option("--solutions", is_flag=True, help="With the solutions that improvers made.")
 @click.option("--origins", is_flag=True, help="Which LM response each text came from.")
-@click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True)
-@runs_dir_option
+@limit_option(200)
+@run_argument
 @json_option
-def lineage(
-    *, run_name: str, solutions: bool, origins: bool, limit: int, runs_dir: str, as_json: bool
-) -> None:
+def lineage(folder: Path, solutions: bool, origins: bool, limit: int, as_json: bool) -> None:
     """The tree of RUN's improvers with their scores.
 
     `*` was accepted, `!` caused security events (`!!` attempts, `!!!` tampering).
     """
-    from stop.cli.runs import find_run
+    from stop._util.documents import extended
+    from stop.cli.documents.runs import NodeWithOrigin, Tree
+    from stop.experiments import kind_of
     from stop.recorded_run import open_run
 
-    run = open_run(find_run(run_name, runs_dir))
+    run = open_run(folder)
     read = run.lineage
-    kind: Kind | None = None if solutions or run.config.kind == "improve" else "improver"
+    story = kind_of(run.config).programs
+    kind: Kind | None = None if solutions or story == "solution" else story
     nodes = list(read.nodes(kind, limit=limit))
     found = {n.program_id: read.origin(n.program_id) for n in nodes} if origins else {}
-    left_out = read.count(kind) - len(nodes) if len(nodes) == limit else 0
+    more = read.count(kind) - len(nodes) if len(nodes) == limit else 0
     if as_json:
-        shown = [
-            node.to_dict() | ({"origin": asdict(found[node.program_id])} if origins else {})
+        shown = tuple(
+            extended(NodeWithOrigin, node, origin=found[node.program_id]) if origins else node
             for node in nodes
-        ]
-        show_json({"run": str(run.folder), "nodes": shown, "left_out": left_out})
+        )
+        show_json(Tree(folder, shown, more))
         return
     _draw(nodes, found)
-    if left_out:
-        say(f"... {left_out} more; --limit N shows them")
+    left_out(more)
 
 
 def _draw(nodes: list[Node], origins: dict[str, Origin]) -> None:
@@ -90,7 +80,7 @@ def _branch(lead: str, branch: str) -> str:
 def _label(node: Node, origin: Origin | None) -> str:
     parts = [short(node.program_id), number(node.score)]
     if node.interval:
-        parts.append(interval(*node.interval))
+        parts.append(interval(node.interval))
     if node.accepted:
         parts.append("*")
     if node.security_events:
@@ -126,85 +116,58 @@ def show(run_name: str, program_id: str, runs_dir: str, as_json: bool) -> None:
     ID is the beginning of a program id, or `best`.
     """
     from stop.audit.evidence import join
-    from stop.cli.runs import find_run
+    from stop.cli.documents.runs import ShownProgram
     from stop.recorded_run import open_run
 
     run = open_run(find_run(run_name, runs_dir, rounds_only=program_id == "best"))
     program = run.program(program_id)
-    node, origin = run.lineage.node(program.id), run.lineage.origin(program.id)
     events = [e for e in run.security_events() if e["program_id"] == program.id]
-    store = run.store()
-    try:
-        evaluations = [e.to_dict() for e in store.evaluations(program.id)]
-    finally:
-        store.close()
+    with run.store() as store:
+        evaluations = tuple(store.evaluations(program.id))
+    shown = ShownProgram(
+        program_id=program.id,
+        kind=program.kind,
+        source=program.source,
+        lineage=run.lineage.node(program.id),
+        origin=run.lineage.origin(program.id),
+        evaluations=evaluations,
+        evidence=tuple(each.to_dict() for each in join(events)),  # type: ignore[misc]
+        events=tuple(events),
+    )
     if as_json:
-        show_json(
-            {
-                "program_id": program.id,
-                "kind": program.kind,
-                "source": program.source,
-                "lineage": node.to_dict(),
-                "origin": asdict(origin),
-                "evaluations": evaluations,
-                "evidence": [each.to_dict() for each in join(events)],
-                "events": events,
-            }
-        )
-        return
-    _show_program(program, node, origin, evaluations, join(events))
-
-
-def _show_program(
-    program: ProgramRecord,
-    node: Node,
-    origin: Origin,
-    evaluations: list[dict[str, Any]],
-    evidence: list[Evidence],
-) -> None:
-    say(f"program   {program.id}")
-    say(f"kind      {program.kind}")
-    if node.improver_run is None:
-        say("made from nothing: the run began with it, or was cut off before it was scored")
+        show_json(shown)
     else:
-        say(f"made from {short(node.parent_id)} by improver {short(node.improver_id)}"
-            f" in {clean(node.improver_run)}")  # fmt: skip
-        say(f"text      {_in_words(origin)}")
-    ends = node.interval or (None, None)
-    say(f"score     {number(node.score)} {interval(*ends)} {node.status}")
-    if evaluations:
-        say()
-        rows = [
-            [
-                e["task"],
-                e["split"],
-                number(e["score"]),
-                e["status"],
-                e["detail"][:60],
-                e["isolation"],
-            ]
-            for e in evaluations
-        ]
-        table(["task", "split", "score", "status", "detail", "isolation"], rows)
-    if evidence:
-        say()
-        table(
-            ["level", "topic", "how", "events", "what"],
-            [
-                [int(e.level), e.topic, e.join, e.events if i == 0 else "", detail]
-                for e in evidence
-                for i, detail in enumerate(e.details[:5])
-            ],
-        )
-    say()
-    say(clean(program.source))
+        show_sheet(_sheet(shown))
+
+
+def _sheet(program: ShownProgram) -> Sheet:
+    node, origin = program.lineage, program.origin
+    facts = {"program": program.program_id, "kind": program.kind}
+    if node.improver_run is None:
+        facts["made"] = "from nothing: the run began with it, or was cut off before it was scored"
+    else:
+        by = f"by improver {short(node.improver_id)} in {node.improver_run}"
+        facts |= {"made": f"from {short(node.parent_id)} {by}", "text": _in_words(origin)}
+    facts["score"] = f"{number(node.score)} {interval(node.interval)} {node.status}"
+    scores = [
+        (e.task, e.split, number(e.score), e.status, e.detail[:60], e.isolation)
+        for e in program.evaluations
+    ]
+    evidence = [
+        (e["level"], e["topic"], e["join"], e["events"] if i == 0 else "", detail)
+        for e in program.evidence
+        for i, detail in enumerate([*e["deeds"], *e["text"]][:5])
+    ]
+    tables = [
+        Table(("task", "split", "score", "status", "detail", "isolation"), scores),
+        Table(("level", "topic", "how", "events", "what"), evidence),
+    ]
+    return [facts, *(table for table in tables if table.rows), Code(program.source)]
 
 
 def _in_words(origin: Origin) -> str:
     if origin.match == "none":
-        best = (
-            "" if origin.similarity is None else f"; the most similar one: {origin.similarity:.2f}"
-        )
+        best = f"; the most similar one: {origin.similarity:.2f}" if origin.similarity else ""
         return f"of no LM response that its improver could see{best}"
     which = f"response {(origin.choice or 0) + 1} of LM call {origin.lm_call}"
     if origin.match == "exact":
@@ -213,21 +176,20 @@ def _in_words(origin: Origin) -> str:
 
 
 @click.command()
-@click.argument("run_name", metavar="RUN")
+@run_argument
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-@runs_dir_option
 @json_option
-def diff(run_name: str, first: str, second: str, runs_dir: str, as_json: bool) -> None:
+def diff(folder: Path, first: str, second: str, as_json: bool) -> None:
     """What changed from program A to program B of RUN (ids, their beginnings, or `best`)."""
-    from stop.cli.runs import find_run
+    from stop.cli.documents.runs import ProgramDiff
     from stop.recorded_run import open_run
 
-    run = open_run(find_run(run_name, runs_dir))
+    run = open_run(folder)
     a, b = (run.program(text) for text in (first, second))
     text = run.lineage.diff(a.id, b.id)
     if as_json:
-        show_json({"a": a.id, "b": b.id, "diff": text})
+        show_json(ProgramDiff(a.id, b.id, text))
         return
     for line in text.splitlines():
         colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])

@@ -1,4 +1,4 @@
-"""`stop ls`: the runs that are there."""
+"""`stop ls`: the runs in a folder."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stop.cli.options import runs_dir_option
-from stop.cli.output import clean, fitting, interval, json_option, number, say, show_json, table
+from stop._util.sheet import clean, interval, number
+from stop.cli.options import json_option, limit_option, runs_dir_option
+from stop.cli.output import fitting, left_out, say, show_json, table
 
 if TYPE_CHECKING:
     from stop.experiments.kind import Outcome
@@ -19,7 +20,7 @@ _HEADERS = ["run", "status", "score", "events", "usd", "programs", "seconds", "t
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(min=1), default=30, show_default=True)
+@limit_option(30)
 @runs_dir_option
 @json_option
 def ls(limit: int, runs_dir: str, as_json: bool) -> None:
@@ -29,14 +30,14 @@ def ls(limit: int, runs_dir: str, as_json: bool) -> None:
     measurement, the share of attempts in each cell; of a transfer, the mean gain. events: `!`
     intents, `!!` attempts, `!!!` tampering, with the number of programs.
     """
+    from stop.cli.documents.runs import RunList
     from stop.experiments.overview import overview, run_folders
 
     folders = run_folders(Path(runs_dir))
     runs = [overview(folder) for folder in folders[:limit]]
-    left_out = len(folders) - len(runs)
+    more = len(folders) - len(runs)
     if as_json:
-        shown = [run.to_dict() for run in runs]
-        show_json({"runs_dir": runs_dir, "runs": shown, "left_out": left_out})
+        show_json(RunList(runs_dir, tuple(run.result() for run in runs), more))
         return
     if not runs:
         say(f"there are no runs in {clean(runs_dir)}")
@@ -45,8 +46,7 @@ def ls(limit: int, runs_dir: str, as_json: bool) -> None:
     for run in runs:
         if run.error:
             say(fitting(clean(f"{run.name}  cannot be read: {run.error}")))
-    if left_out:
-        say(f"... {left_out} more; --limit N shows them")
+    left_out(more)
 
 
 def _row(run: Overview) -> list[Any]:
@@ -67,8 +67,7 @@ def _row(run: Overview) -> list[Any]:
 
 def _score(outcome: Outcome) -> str:
     if outcome.meta_utility is not None:
-        ends = outcome.interval or (None, None)
-        return f"{number(outcome.meta_utility)} {interval(*ends)}".strip()
+        return f"{number(outcome.meta_utility)} {interval(outcome.interval)}".strip()
     if outcome.before is not None:
         return f"{number(outcome.before)} -> {number(outcome.after)}"
     if outcome.rates:
@@ -77,5 +76,5 @@ def _score(outcome: Outcome) -> str:
 
 
 def _events(security: dict[int, int]) -> str:
-    gravest = max(security, default=0)
-    return f"{'!' * gravest} {sum(security.values())}" if gravest else ""
+    highest = max(security, default=0)
+    return f"{'!' * highest} {sum(security.values())}" if highest else ""

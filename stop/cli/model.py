@@ -1,4 +1,4 @@
-"""`stop model`: the local models that we know, and getting one."""
+"""`stop model`: the local models that are known, and fetching one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import click
 
-from stop.cli.output import clean, is_terminal, json_option, note, say, show_json, table
+from stop._util.sheet import clean
+from stop.cli.options import json_option
+from stop.cli.output import is_terminal, note, say, show_json, table
 
 
 @click.group()
@@ -22,48 +24,28 @@ def list_models(as_json: bool) -> None:
 
     A .gguf file in the models folder is listed, too, and can be used as local:NAME.
     """
+    from stop.cli.documents.machine import ModelLine, ModelList
     from stop.lm.local.models import MODELS, pulled_models, store_folder
 
     pulled = pulled_models()
-    rows = [
-        {
-            "name": m.name,
-            "bytes": m.size,
-            "licence": m.licence,
-            "source": m.repo,
-            "pulled": m.name in pulled,
-            "path": str(pulled[m.name]) if m.name in pulled else None,
-        }
+    known = [
+        ModelLine(m.name, m.size, m.licence, m.repo, m.name in pulled, pulled.get(m.name))
         for m in MODELS.values()
     ]
-    rows += [
-        {
-            "name": name,
-            "bytes": path.stat().st_size,
-            "licence": None,
-            "source": "your own file",
-            "pulled": True,
-            "path": str(path),
-        }
+    own = [
+        ModelLine(name, path.stat().st_size, None, "your own file", True, path)
         for name, path in pulled.items()
         if name not in MODELS
     ]
     if as_json:
-        show_json({"folder": str(store_folder()), "models": rows})
+        show_json(ModelList(store_folder(), (*known, *own)))
         return
-    table(
-        ["model", "size", "licence", "here", "source"],
-        [
-            [
-                f"local:{row['name']}",
-                f"{row['bytes'] // 1_000_000} MB",  # type: ignore[operator]
-                row["licence"] or "-",
-                "yes" if row["pulled"] else "no",
-                row["source"],
-            ]
-            for row in rows
-        ],
-    )
+    rows = [
+        [f"local:{m.name}", f"{m.bytes // 1_000_000} MB", m.licence or "-",
+         "yes" if m.pulled else "no", m.source]
+        for m in (*known, *own)
+    ]  # fmt: skip
+    table(["model", "size", "licence", "here", "source"], rows)
 
 
 @model.command()
@@ -71,17 +53,18 @@ def list_models(as_json: bool) -> None:
 @json_option
 def pull(name: str, as_json: bool) -> None:
     """Fetch a model, check its SHA-256 and keep it. Goes on where an earlier pull stopped."""
+    from stop.cli.documents.machine import PulledModel
     from stop.lm.local.pull import pull_model
 
     path = pull_model(name, _reporter())
     if as_json:
-        show_json({"name": name, "path": str(path), "bytes": path.stat().st_size})
+        show_json(PulledModel(name, path, path.stat().st_size))
     else:
         say(f"local:{name}  {path}")
 
 
 def _reporter() -> Callable[[int, int, str], None]:
-    """Progress on stderr: one line that is rewritten, or where nobody watches a few plain ones."""
+    """Reports progress on stderr: one line that is rewritten, or without a terminal a few lines."""
     watched = is_terminal()
     step = 0.2 if watched else 10.0
     last_time, last_words = -step, ""

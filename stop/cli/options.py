@@ -1,71 +1,117 @@
-"""Options that several commands share."""
+"""Options of commands, derived from where they are declared: the configuration and the budgets.
+
+Type, choices, bounds, default and help text stand with the field; see `stop.config`,
+`stop.experiments.*.config` and `stop.budget`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import click
+from annotated_types import Ge, Le
+from click.core import ParameterSource
 
-F = TypeVar("F", bound=Callable[..., Any])
+Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
+
+_METAVARS = {
+    "base_url": "URL", "image": "NAME", "lm": "SPEC", "lm_patience": "SECONDS",
+    "meta_base_url": "URL", "meta_lm": "SPEC", "tasks": "A,B",
+}  # fmt: skip
+_FLAGS = {"execute": ("--run", "execute"), "random_seed": ("--random-seed", "--seed")}
+_SCOPES = {
+    "max_": "for the whole run.",
+    "round_max_": "for each round; past it the round ends without a result.",
+    "improver_max_": "for each improver run; past it the model refuses.",
+}
 
 
-def together(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """One decorator out of several, in reading order."""
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options that the user gave. For the others presets and the configuration have
+    values."""
+    source = click.get_current_context().get_parameter_source
+    return {n: v for n, v in options.items() if source(n) is not ParameterSource.DEFAULT}
 
-    def decorate(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
+
+def option(declared: Any, field: str, name: str = "", **changes: Any) -> Decorator:
+    """Makes a click option of a field.
+
+    Args:
+        declared: a pydantic model or a dataclass, or an instance of one with other defaults.
+        field: the field's name.
+        name: of the option, if it is not the field's.
+        changes: what click is called with instead, e.g. `help`.
+    """
+    name = name or field
+    found = _declaration(declared, field)
+    settings = {
+        "type": _type(found.annotation, found.bounds),
+        "default": found.default,
+        "show_default": not ("Default" in found.help or found.default in (None, False)),
+        "metavar": _METAVARS.get(name) or {int: "N", float: "X"}.get(found.annotation),
+        "is_flag": found.annotation is bool,
+        "help": found.help,
+    }
+    return click.option(*_FLAGS.get(name, (_dashed(name),)), **settings | changes)
+
+
+def options(declared: Any, *names: str) -> Decorator:
+    """Makes one decorator of the options of several fields, in reading order."""
+    return together(*(option(declared, name) for name in names))
+
+
+def together(*decorators: Decorator) -> Decorator:
+    """Makes one decorator of several, in reading order."""
+
+    def decorate(command: Command) -> Command:
+        for decorator in reversed(decorators):
+            command = decorator(command)
         return command
 
     return decorate
 
 
-sandbox_options = together(
-    click.option(
-        "--sandbox",
-        type=click.Choice(["auto", "docker", "bubblewrap"]),
-        default="auto",
-        show_default=True,
-        help="auto: docker if an engine answers, else bubblewrap. There is no way to do without.",
-    ),
-    click.option(
-        "--isolation",
-        type=click.Choice(["fork", "container"]),
-        default="fork",
-        show_default=True,
-        help="fork: each program is a fresh process of a warm sandbox; container: a fresh sandbox.",
-    ),
-    click.option("--image", metavar="NAME", help="docker: your own image, not this interpreter's."),
-)
+def limit_options(limits: Any) -> Decorator:
+    """Makes options of the limits in a TypedDict of `stop.budget.limits`."""
+    from stop.budget import Budget
 
-seed_option = click.option(
-    "--random-seed",
-    "--seed",
-    "random_seed",
-    type=int,
-    help="The same random seed gives the same instances on this machine.",
-)
+    found = []
+    for prefix, scope in _SCOPES.items():
+        for name in limits.__annotations__:
+            if name.startswith(prefix):
+                field = name.removeprefix(prefix)
+                text = f"{_declaration(Budget, field).help} {scope}"
+                found.append(option(Budget, field, name, help=text))
+    return together(*found)
 
-patience_option = click.option(
-    "--lm-patience",
-    type=click.FloatRange(min=0),
-    metavar="SECONDS",
-    help="How long to wait for a model server that does not answer any more.  "
-    "[default: 900; local models: 1800]",
-)
 
-lm_options = together(
-    click.option(
-        "--lm",
-        metavar="SPEC",
-        help="openai:MODEL, local:NAME, scripted:FILE, manual:DIR or tape:RUN. Default: the "
-        "environment's OpenAI variables, else a pulled local model.",
-    ),
-    click.option("--base-url", metavar="URL", help="Of an OpenAI-compatible server."),
-    patience_option,
-)
+def improver_run_options(config: Any) -> Decorator:
+    """Makes options of an improver run; `config` is the class of a kind of run."""
+    from stop.budget.limits import IMPROVER_RUN
 
+    budget = config.model_fields["task_budget"].default
+    return together(*(option(budget, field, name) for name, field in IMPROVER_RUN.items()))
+
+
+def sandbox_options(command: Command) -> Command:
+    """Where programs run: `--sandbox`, `--isolation`, `--image`."""
+    from stop.config import RunConfig
+
+    return options(RunConfig, "sandbox", "isolation", "image")(command)
+
+
+def improver_option(help_text: str, name: str = "improver") -> Decorator:
+    """Makes an option that names an improver: a built-in one, a file, or a run."""
+    return click.option(
+        f"--{name}", metavar="FILE|RUN", default="seed", show_default=True, help=help_text
+    )
+
+
+task_option = click.option("--task", required=True, metavar="T", help="A task's name or folder.")
 runs_dir_option = click.option(
     "--runs-dir",
     metavar="DIR",
@@ -74,81 +120,70 @@ runs_dir_option = click.option(
     show_default=True,
     help="Where runs are kept.",
 )
-
-_AMOUNT, _COUNT = click.FloatRange(min=0), click.IntRange(min=0)
-
-lm_budget_options = together(
-    click.option("--max-usd", type=_AMOUNT, help="Money for the whole run."),
-    click.option("--max-tokens", type=_COUNT, help="Tokens for the whole run, read and written."),
-    click.option("--max-prompt-tokens", type=_COUNT, help="Tokens read, for the whole run."),
-    click.option("--max-completion-tokens", type=_COUNT, help="Tokens written, for the whole run."),
-    click.option("--max-lm-calls", type=_COUNT, help="LM requests for the whole run."),
-    click.option("--max-responses", type=_COUNT, help="LM responses for the whole run."),
-    click.option("--max-seconds", type=_AMOUNT, help="Time for the whole run."),
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document to stdout, nothing else."
 )
 
-budget_options = together(
-    lm_budget_options,
-    click.option(
-        "--max-utility-calls",
-        type=_COUNT,
-        help="Programs that improvers may have scored, for the whole run.",
-    ),
-)
 
-round_budget_options = together(
-    click.option(
-        "--round-max-usd",
-        type=_AMOUNT,
-        help="Money for each round; past it the round ends without a result.",
-    ),
-    click.option("--round-max-tokens", type=_COUNT, help="Tokens for each round."),
-    click.option("--round-max-lm-calls", type=_COUNT, help="LM requests for each round."),
-    click.option("--round-max-seconds", type=_AMOUNT, help="Time for each round."),
-)
-
-improver_budget_options = together(
-    click.option(
-        "--improver-max-usd",
-        type=_AMOUNT,
-        help="Money for each improver run; past it the model refuses.",
-    ),
-    click.option("--improver-max-tokens", type=_COUNT, help="Tokens for each improver run."),
-)
-
-improver_run_options = together(
-    click.option(
-        "--calls", type=click.IntRange(min=1), help="LM calls of one improver run, m.  [default: 4]"
-    ),
-    click.option(
-        "--responses", type=click.IntRange(min=1), help="Responses of one LM call, n.  [default: 6]"
-    ),
-    click.option(
-        "--utility-calls",
+def limit_option(default: int) -> Decorator:
+    """`--limit` of a listing."""
+    return click.option(
+        "--limit",
         type=click.IntRange(min=1),
-        help="Utility calls of one improver run.  [default: n * m + 1]",
-    ),
-    click.option(
-        "--max-response-tokens",
-        type=click.IntRange(min=16),
-        help="Length of one response.  [default: 1024]",
-    ),
-)
+        default=default,
+        show_default=True,
+        help="Rows to show.",
+    )
 
-policy_options = together(
-    click.option(
-        "--policy",
-        type=click.Choice(["log", "quarantine", "halt"]),
-        help="What follows from an attempt against the sandbox. quarantine: its program never "
-        "executes again; halt: the run stops (exit code 6) until `stop resume --reason`.  "
-        "[default: log]",
-    ),
-    click.option(
-        "--policy-level",
-        type=click.IntRange(1, 3),
-        help="Events from this level on count: 1 intent, 2 attempt, 3 tampering.  [default: 2]",
-    ),
-    click.option(
-        "--halt-after", type=click.IntRange(min=1), help="With halt: so many programs. [default: 1]"
-    ),
-)
+
+# --- what a field says
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Declaration:
+    annotation: Any
+    bounds: tuple[Any, ...]
+    default: Any
+    help: str
+
+
+def _declaration(declared: Any, name: str) -> _Declaration:
+    fields = getattr(declared, "model_fields", None)
+    if fields is not None:
+        field = fields[name]
+        default = None if field.is_required() else field.default
+        annotation, help_text, bounds = field.annotation, field.description or "", field.metadata
+    else:
+        kind = declared if isinstance(declared, type) else type(declared)
+        (found,) = (each for each in dataclasses.fields(kind) if each.name == name)
+        default = found.default if declared is kind else getattr(declared, name)
+        annotation = get_type_hints(kind, include_extras=True)[name]
+        help_text, bounds = found.metadata.get("description", ""), ()
+    annotation, more = _bare(annotation)
+    return _Declaration(annotation, (*bounds, *more), default, help_text)
+
+
+def _bare(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Returns a type without `None` and `Annotated`, and the bounds that it was annotated with."""
+    if get_origin(annotation) is Annotated:
+        inner, *bounds = get_args(annotation)
+        return inner, tuple(bounds)
+    arms = [arm for arm in get_args(annotation) if arm is not NoneType]
+    if NoneType in get_args(annotation) and len(arms) == 1:
+        return _bare(arms[0])
+    return annotation, ()
+
+
+def _type(annotation: Any, bounds: Iterable[Any]) -> Any:
+    """Returns the click type of a Python type with bounds; None where click may guess it."""
+    if get_origin(annotation) is Literal:
+        return click.Choice(get_args(annotation))
+    low: Any = next((bound.ge for bound in bounds if isinstance(bound, Ge)), None)
+    high: Any = next((bound.le for bound in bounds if isinstance(bound, Le)), None)
+    if low is None and high is None:
+        return annotation if annotation in (int, float) else None
+    return click.IntRange(low, high) if annotation is int else click.FloatRange(low, high)
+
+
+def _dashed(name: str) -> str:
+    return "--" + name.replace("_", "-")

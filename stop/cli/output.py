@@ -5,69 +5,87 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else there."
-)
+from stop._util.sheet import Block, Code, Table, clean
 
 
 def say(text: str = "") -> None:
-    """A line of a command's result."""
+    """Prints a line of a command's result."""
     click.echo(text)
 
 
 def note(text: str) -> None:
-    """A line about how things go."""
+    """Prints a line about the progress of a command."""
     click.echo(text, err=True)
 
 
 def show_json(document: Any) -> None:
-    """The one document of `--json`. ASCII only: a program's text may hold anything."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=True, default=str))
+    """Prints the one document of `--json`, plain data or dataclasses.
+
+    ASCII only: a program's text may hold anything.
+    """
+    if not isinstance(document, Mapping):
+        from stop._util.documents import to_document
+
+        listed = isinstance(document, list)
+        document = [to_document(each) for each in document] if listed else to_document(document)
+    click.echo(json.dumps(document, indent=2, ensure_ascii=True))
+
+
+def show_sheet(sheet: Iterable[Block]) -> None:
+    """Prints the blocks of a sheet, with empty lines around tables and texts."""
+    previous: Block = ""
+    for block in sheet:
+        if previous and not (isinstance(previous, str) and isinstance(block, str)):
+            say()
+        if isinstance(block, Table):
+            if block.title:
+                say(clean(block.title))
+            table(block.headers, block.rows)
+        elif isinstance(block, Code):
+            say(clean(block.text))
+        elif isinstance(block, str):
+            say(textwrap.fill(clean(block), 100))
+        else:
+            facts(block)
+        previous = block
+
+
+def facts(found: Mapping[str, Any]) -> None:
+    """Prints one line for each fact, its name first."""
+    width = max(map(len, found))
+    for name, value in found.items():
+        say(f"{name.ljust(width)}  {_in_one_line(str(value))}")
+
+
+def left_out(count: int) -> None:
+    """Says how many rows `--limit` left out."""
+    if count > 0:
+        say(f"... {count} more; --limit N shows them")
 
 
 def show_error(message: str, hint: str = "") -> None:
-    """One error: what happened, then what helps."""
+    """Prints an error: what happened, then what helps."""
     click.echo(click.style("error: ", fg="red", bold=True) + clean(message), err=True)
     if hint:
         click.echo(click.style("  try: ", fg="yellow") + clean(hint), err=True)
 
 
-def clean(text: str) -> str:
-    """`text` without control characters: a guest's words must not steer the terminal."""
-    return "".join(
-        c if c in "\n\t" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
-
-
 def fitting(line: str) -> str:
-    """`line`, cut to the width of the terminal; whole where stdout is none."""
+    """`line`, cut to the width of the terminal; whole where stdout is not one."""
     if not sys.stdout.isatty():
         return line
     width = shutil.get_terminal_size().columns
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def short(identity: str | None) -> str:
-    """The first characters of a program id; commands accept them in place of the whole."""
-    return identity[:10] if identity else "-"
-
-
-def number(value: float | None) -> str:
-    """A score as people read it."""
-    return "-" if value is None else f"{value:.4f}"
-
-
-def interval(low: float | None, high: float | None) -> str:
-    """A 95 % interval, or "" where there is none."""
-    return "" if low is None or high is None else f"[{low:.4f}, {high:.4f}]"
-
-
-def table(headers: list[str], rows: list[list[Any]], *, fit: bool = False) -> None:
-    """Aligned columns on stdout, plain enough for grep.
+def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, fit: bool = False) -> None:
+    """Prints aligned columns, plain enough for grep.
 
     Args:
         headers: one for each column.

@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from stop.cli.options import runs_dir_option
 from stop.errors import ProgramError, RunError
 
 if TYPE_CHECKING:
     from stop.recorded_run import Run
 
 DEFAULT_RUNS_DIR = "runs"
-_WITHOUT_ROUNDS = ("improve", "bypass", "transfer")
+
+
+def run_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds RUN and `--runs-dir`; the command is called with the folder of the run."""
+
+    @click.argument("run_name", metavar="RUN")
+    @runs_dir_option
+    @functools.wraps(command)
+    def find(run_name: str, runs_dir: str, **options: Any) -> Any:
+        return command(folder=find_run(run_name, runs_dir), **options)
+
+    return find
+
+
+def find_named(options: dict[str, Any], runs_dir: str) -> None:
+    """Puts improvers in the place of their names, and folders in the place of tapes' names."""
+    for option in ("improver", "baseline"):
+        if option in options:
+            options[option] = find_improver(options[option], runs_dir)
+    for option in ("lm", "meta_lm"):
+        kind, colon, name = options.get(option, "").partition(":")
+        if kind == "tape" and name:
+            options[option] = f"{kind}{colon}{find_run(name, runs_dir)}"
 
 
 def find_improver(text: str, runs_dir: str | None = None) -> str | Run:
@@ -30,22 +57,14 @@ def find_improver(text: str, runs_dir: str | None = None) -> str | Run:
     return text
 
 
-def find_tapes(options: dict[str, Any]) -> None:
-    """Let `tape:RUN` name a run as other commands do: by its name, a part of it, or `last`."""
-    for option in ("lm", "meta_lm"):
-        kind, colon, name = (options.get(option) or "").partition(":")
-        if kind == "tape" and name:
-            options[option] = f"{kind}{colon}{find_run(name, options.get('runs_dir'))}"
-
-
 def find_run(text: str, runs_dir: str | None = None, *, rounds_only: bool = False) -> Path:
     """The folder of a run.
 
     Args:
         text: a path, a folder's name in the runs folder, the beginning or end of one that fits
             no other, or "last".
-        runs_dir: default: `STOP_RUNS_DIR`, else "runs".
-        rounds_only: "last" is the newest run of rounds, nothing of another kind.
+        runs_dir: defaults to `STOP_RUNS_DIR`, else "runs".
+        rounds_only: "last" is the newest run with rounds, if there is one.
 
     Raises:
         RunError: none or several fit.
@@ -56,8 +75,7 @@ def find_run(text: str, runs_dir: str | None = None, *, rounds_only: bool = Fals
     base = Path(runs_dir or os.environ.get("STOP_RUNS_DIR", DEFAULT_RUNS_DIR))
     names = sorted(p.parent.name for p in base.glob("[!.]*/config.json"))
     if text == "last" and names:
-        rounds = [n for n in names if not any(f"-{kind}-" in n for kind in _WITHOUT_ROUNDS)]
-        return base / (rounds or names if rounds_only else names)[-1]
+        return base / (_with_rounds(names) or names if rounds_only else names)[-1]
     fitting = [n for n in names if n.startswith(text) or n.endswith(text)] if text else []
     if len(fitting) == 1:
         return base / fitting[0]
@@ -65,3 +83,11 @@ def find_run(text: str, runs_dir: str | None = None, *, rounds_only: bool = Fals
         raise RunError(f"several runs fit {text!r}: {', '.join(fitting[:5])}")
     hint = f"runs in {base}: {', '.join(names[-5:])}" if names else f"there are no runs in {base}"
     raise RunError(f"there is no run {text!r}", hint=hint)
+
+
+def _with_rounds(names: list[str]) -> list[str]:
+    """The names of runs without those whose kind, which is part of a name, has no rounds."""
+    from stop.experiments import KINDS
+
+    without = [f"-{kind.name}-" for kind in KINDS.values() if not kind.has_rounds]
+    return [name for name in names if not any(part in name for part in without)]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from stop.cli.output import json_option, note, say, show_json, table
-from stop.errors import ConfigError, SandboxUnavailable
+from stop.cli.options import json_option, option
+from stop.cli.output import facts, note, say, show_json, table
+from stop.config import RunConfig
+from stop.errors import ConfigError, SandboxError, SandboxUnavailable
 
-_FAILED = 4
+if TYPE_CHECKING:
+    from stop.cli.documents.machine import BuiltFileSystem, BuiltImage, SandboxCheck
 
 
 @click.group()
@@ -22,7 +25,7 @@ def sandbox() -> None:
 @click.option("--dockerfile", is_flag=True, help="From a base image, not from this interpreter.")
 @click.option("--base", metavar="IMAGE", help="With --dockerfile: the base image.")
 @click.option(
-    "--package", "packages", metavar="NAME", multiple=True, help="To be had beside numpy; repeat."
+    "--package", "packages", metavar="NAME", multiple=True, help="Available besides numpy; repeat."
 )
 @click.option("--rebuild", is_flag=True, help="Even if it is there.")
 @json_option
@@ -33,52 +36,48 @@ def build(
 
     Without this command it is made when it is first needed.
     """
+    from stop._util.documents import to_document
+
     if base and not dockerfile:
         raise ConfigError("--base goes with --dockerfile", hint="stop sandbox build --dockerfile")
-    began = time.monotonic()
     if dockerfile:
-        result = _from_dockerfile(base, packages, rebuild)
+        built = _from_dockerfile(base, packages, rebuild)
     else:
-        result = _from_interpreter(packages, rebuild)
-    result["seconds"] = round(time.monotonic() - began, 2)
+        built = _from_interpreter(packages, rebuild)
     if as_json:
-        show_json(result)
-        return
-    for name, value in result.items():
-        shown = ", ".join(value) if isinstance(value, list | tuple) else value
-        say(f"{name:<9} {shown}")
+        show_json(built)
+    else:
+        facts(to_document(built) | {"packages": ", ".join(built.packages)})
 
 
-def _from_interpreter(packages: tuple[str, ...], rebuild: bool) -> dict[str, Any]:
+def _from_interpreter(packages: tuple[str, ...], rebuild: bool) -> BuiltFileSystem:
+    from stop.cli.documents.machine import BuiltFileSystem
     from stop.sandbox.docker import connect, ensure_image
     from stop.sandbox.image import build_rootfs
 
+    began, image = time.monotonic(), None
     rootfs = build_rootfs(packages, rebuild=rebuild)
-    result: dict[str, Any] = {
-        "key": rootfs.key,
-        "digest": rootfs.digest,
-        "bytes": rootfs.bytes,
-        "packages": rootfs.packages,
-        "folder": str(rootfs.folder),
-        "image": None,
-    }
     try:
         client = connect()
     except SandboxUnavailable as error:
         note(f"no image was made: {error.message}")
-        return result
-    try:
-        result["image"] = ensure_image(client, packages)
-    finally:
-        client.close()
-    return result
+    else:
+        try:
+            image = ensure_image(client, packages)
+        finally:
+            client.close()
+    return BuiltFileSystem(
+        rootfs.key, rootfs.digest, rootfs.bytes, tuple(rootfs.packages), _since(began),
+        rootfs.folder, image,
+    )  # fmt: skip
 
 
-def _from_dockerfile(base: str | None, packages: tuple[str, ...], rebuild: bool) -> dict[str, Any]:
+def _from_dockerfile(base: str | None, packages: tuple[str, ...], rebuild: bool) -> BuiltImage:
     from stop._util.resources import resource_folder
+    from stop.cli.documents.machine import BuiltImage
     from stop.sandbox.docker import build_from_dockerfile, connect
 
-    client = connect()
+    began, client = time.monotonic(), connect()
     try:
         image = build_from_dockerfile(
             client, resource_folder("sandbox"), base, packages, rebuild=rebuild
@@ -87,63 +86,54 @@ def _from_dockerfile(base: str | None, packages: tuple[str, ...], rebuild: bool)
     finally:
         client.close()
     tag = "stop-sandbox:dockerfile"
-    return {"key": tag, "digest": image, "bytes": size, "packages": ("numpy", *packages)}
+    return BuiltImage(tag, image, size, ("numpy", *packages), _since(began))
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 2)
 
 
 @sandbox.command()
-@click.option(
-    "--sandbox",
-    "choice",
-    type=click.Choice(["auto", "docker", "bubblewrap"]),
-    default="auto",
-    show_default=True,
-)
-@click.option(
-    "--isolation",
-    type=click.Choice(["fork", "container"]),
-    default="fork",
-    show_default=True,
+@option(RunConfig, "sandbox")
+@option(
+    RunConfig,
+    "isolation",
     help="fork: all checks on one warm sandbox; container: a fresh one for each.",
 )
-@click.option("--image", metavar="NAME", help="docker: your own image, not this interpreter's.")
+@option(RunConfig, "image")
 @json_option
-def check(choice: str, isolation: str, image: str | None, as_json: bool) -> None:
+def check(sandbox: str, isolation: str, image: str | None, as_json: bool) -> None:
     """Prove each limit from inside. Exit code 4 when one does not hold."""
     from stop._util.concurrency import run_sync
 
-    name, digest, results = run_sync(_check(choice, isolation, image))
-    good = all(result.ok for result in results)
+    found = run_sync(_check(sandbox, isolation, image))
     if as_json:
-        checks = [result.to_dict() for result in results]
-        show_json(
-            {
-                "sandbox": name,
-                "isolation": isolation,
-                "image": digest,
-                "ok": good,
-                "checks": checks,
-            }
-        )
+        show_json(found)
     else:
-        say(f"{name}/{isolation}, image {digest[:19]}")
-        rows = [[r.name, "holds" if r.ok else "FAILS", "" if r.ok else r.detail] for r in results]
+        say(f"{found.sandbox}/{isolation}, image {found.image[:19]}")
+        rows = [
+            [each.name, "holds" if each.ok else "FAILS", "" if each.ok else each.detail]
+            for each in found.checks
+        ]
         table(["limit", "", "seen"], rows)
-        failed = sum(not result.ok for result in results)
-        say(f"{len(results) - failed} of {len(results)} hold" + (", do not use it" * bool(failed)))
-    if not good:
-        click.get_current_context().exit(_FAILED)
+        held = sum(each.ok for each in found.checks)
+        say(f"{held} of {len(rows)} hold" + ("" if found.ok else ", do not use it"))
+    if not found.ok:
+        click.get_current_context().exit(SandboxError.exit_code)
 
 
-async def _check(choice: str, isolation: str, image: str | None) -> tuple[str, str, list[Any]]:
+async def _check(choice: str, isolation: str, image: str | None) -> SandboxCheck:
+    from stop.cli.documents.machine import SandboxCheck
     from stop.sandbox import open_sandbox
     from stop.sandbox.selfcheck import check_sandbox
 
     backend = await open_sandbox(choice, image=image, proven=False)
     try:
-        results = await check_sandbox(backend, isolation=isolation)
-        return backend.name, backend.image_digest, results
+        checks = tuple(await check_sandbox(backend, isolation=isolation))
     finally:
         await backend.aclose()
+    good = all(each.ok for each in checks)
+    return SandboxCheck(backend.name, isolation, backend.image_digest, good, checks)
 
 
 @sandbox.command()
@@ -156,24 +146,24 @@ def prune(everything: bool, images: bool, as_json: bool) -> None:
     Every run does this when it starts. With --all, runs that are going on lose their containers:
     their work is tried again, and may fail.
     """
+    from stop.cli.documents.machine import Pruned
     from stop.sandbox.bubblewrap import remove_orphans
     from stop.sandbox.docker import connect
     from stop.sandbox.docker import prune as remove
 
     if everything:
         note("--all: runs that are going on lose their containers, too")
-    result = {"containers": 0, "images": 0, "processes": remove_orphans()}
+    processes, containers, removed = remove_orphans(), 0, 0
     try:
         client = connect()
     except SandboxUnavailable as error:
         note(f"no containers were looked for: {error.message}")
     else:
         try:
-            found = remove(client, dead_owners_only=not everything, images=images)
-            result["containers"], result["images"] = found
+            containers, removed = remove(client, dead_owners_only=not everything, images=images)
         finally:
             client.close()
     if as_json:
-        show_json(result)
+        show_json(Pruned(containers, removed, processes))
     else:
-        say("removed " + ", ".join(f"{count} {what}" for what, count in result.items()))
+        say(f"removed {containers} containers, {removed} images, {processes} processes")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stop.cli.options import sandbox_options
-from stop.cli.output import clean, json_option, note, number, say, show_json, table
+from stop._util.sheet import clean, interval, number
+from stop.cli.options import given, json_option, sandbox_options
+from stop.cli.output import note, say, show_json, table
 from stop.errors import TaskError
 
 if TYPE_CHECKING:
+    from stop.cli.documents.machine import TaskCheck
     from stop.tasks.evaluation import Evaluation
-    from stop.tasks.task import Task
 
 
 @click.group()
@@ -26,11 +28,17 @@ def tasks() -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """The built-in tasks."""
+    from stop.cli.documents.machine import TaskFacts, TaskList
     from stop.tasks.task import list_tasks
 
     found = list_tasks()
     if as_json:
-        show_json({"tasks": [_facts(task) for task in found]})
+        facts = (
+            TaskFacts(t.name, t.description, t.entry_point, t.score_range, t.limits, t.counts,
+                      t.folder)
+            for t in found
+        )  # fmt: skip
+        show_json(TaskList(tuple(facts)))
         return
     rows = [
         [t.name, t.entry_point, f"{t.limits.cpu_seconds:g} s",
@@ -40,78 +48,62 @@ def list_(as_json: bool) -> None:
     table(["task", "function", "CPU limit", "search/meta/test", ""], rows)
 
 
-def _facts(task: Task) -> dict[str, Any]:
-    return {
-        "name": task.name,
-        "description": task.description,
-        "entry_point": task.entry_point,
-        "score_range": list(task.score_range),
-        "limits": task.limits.model_dump(),
-        "instances": task.counts.model_dump(),
-        "folder": str(task.folder),
-    }
-
-
 @tasks.command()
 @click.argument("task", metavar="DIR")
 @sandbox_options
 @json_option
-def check(task: str, as_json: bool, **options: Any) -> None:
+def check(task: str, as_json: bool, **all_options: Any) -> None:
     """Load a task, score its seed twice, and report the noise and what is wrong.
 
     Exit code 2 when something is wrong.
     """
     from stop.api import evaluate
+    from stop.cli.documents.machine import TaskCheck
     from stop.tasks.checks import static_problems
     from stop.tasks.task import load_task
 
+    wanted = given(all_options)
     loaded = load_task(task)
     problems = static_problems(loaded)
-    scores: dict[str, list[Evaluation]] = {}
-    if not problems:
-        for split in ("search", "meta"):
-            note(f"scoring the seed twice on {split}")
-            scores[split] = [evaluate(loaded.seed, task=task, split=split, **options) for _ in "ab"]
-            problems += _seed_problems(split, scores[split])
-    document = {
-        "task": loaded.name,
-        "ok": not problems,
-        "problems": problems,
-        "scores": {split: [e.score for e in both] for split, both in scores.items()},
-        "noise": {split: abs(both[0].score - both[1].score) for split, both in scores.items()},
-        "intervals": {split: both[0].interval for split, both in scores.items()},
-    }
+    found: dict[str, Sequence[Evaluation]] = {}
+    for split in () if problems else ("search", "meta"):
+        note(f"scoring the seed twice on {split}")
+        found[split] = [evaluate(loaded.seed, task=task, split=split, **wanted) for _ in "ab"]
+        first = found[split][0]
+        if first.status != "ok":
+            problems.append(f"the seed fails on {split}: {first.status}: {first.detail}")
+    checked = TaskCheck(
+        task=loaded.name,
+        ok=not problems,
+        problems=tuple(problems),
+        scores={split: (a.score, b.score) for split, (a, b) in found.items()},
+        noise={split: abs(a.score - b.score) for split, (a, b) in found.items()},
+        intervals={split: a.interval for split, (a, _) in found.items()},
+    )
     if as_json:
-        show_json(document)
+        show_json(checked)
     else:
-        _show(document, scores)
+        _show(checked, found)
     if problems:
         raise TaskError(f"task {loaded.name!r} has {len(problems)} problem(s): {problems[0]}")
 
 
-def _seed_problems(split: str, both: list[Evaluation]) -> list[str]:
-    return [
-        f"the seed fails on {split}: {e.status}: {e.detail}" for e in both[:1] if e.status != "ok"
-    ]
-
-
-def _show(document: dict[str, Any], scores: dict[str, list[Evaluation]]) -> None:
-    say(f"task {document['task']}")
+def _show(checked: TaskCheck, found: dict[str, Sequence[Evaluation]]) -> None:
+    say(f"task {checked.task}")
     rows = []
-    for split, (first, second) in scores.items():
-        ends = first.interval or (first.score, first.score)
-        slowest = max((i.cpu_seconds for i in first.instances), default=0.0)
+    for split, (first, again) in checked.scores.items():
+        slowest = max((i.cpu_seconds for i in found[split][0].instances), default=0.0)
         rows.append(
-            [split, number(first.score), number(second.score), number(document["noise"][split]),
-             f"{ends[0]:.4f} to {ends[1]:.4f}", f"{slowest * 1000:.1f} ms"]
+            [split, number(first), number(again), number(checked.noise[split]),
+             interval(checked.intervals[split]), f"{slowest * 1000:.1f} ms"]
         )  # fmt: skip
     if rows:
         heads = ["split", "seed", "again", "noise", "95 % interval", "slowest instance"]
         table(heads, rows)
         say("(noise: the difference between two scores on different instances)")
-    for problem in document["problems"]:
+    for problem in checked.problems:
         say(f"problem: {clean(problem)}")
-    if document["ok"]:
+    if checked.ok:
         say("nothing is wrong with it")
 
 

@@ -10,36 +10,18 @@ Each room holds the kind's configuration, its work and its result; see `stop.exp
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stop.config import RunConfig
-from stop.errors import RunError
-from stop.experiments.bypass.kind import BYPASS
-from stop.experiments.improve.kind import IMPROVE
-from stop.experiments.kind import Kind
-from stop.experiments.rounds.kind import ROUNDS
-from stop.experiments.transfer.kind import TRANSFER
-from stop.runs.folder import read_config_as, read_config_file
+if TYPE_CHECKING:
+    from stop.experiments.kinds import KINDS, kind_of, read_config
 
-KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in (ROUNDS, IMPROVE, TRANSFER, BYPASS)}
-"""The kinds by name: the `kind` of a configuration decides which class it is."""
+__all__ = ["KINDS", "kind_of", "read_config"]
 
 
-def kind_of(config: RunConfig) -> Kind[Any]:
-    """Returns the kind of run that a configuration asks for."""
-    return KINDS[config.kind]
+def __getattr__(name: str) -> Any:
+    """Load on first use: `--help` needs the configuration of a kind, not what carries it out."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from stop.experiments import kinds  # noqa: PLC0415
 
-
-def read_config(folder: Path) -> RunConfig:
-    """Read the configuration of a run, in the class of its kind.
-
-    Raises:
-        RunError: the folder holds no run, or one of another version.
-    """
-    name = read_config_file(folder).get("kind")
-    kind = KINDS.get(str(name))
-    if kind is None:
-        raise RunError(f"{folder} is a run of an unknown kind: {name!r}")
-    config: RunConfig = read_config_as(folder, kind.config)
-    return config
+    return getattr(kinds, name)

@@ -179,21 +179,6 @@ class Kind(ABC, Generic[C]):
         """Returns the rates that the run measures, by cell; [] where it measures none."""
         return []
 
-    def document(
-        self, store: Store, config: C, security_events: list[dict[str, Any]]
-    ) -> dict[str, Any]:
-        """Returns the result as `--json` prints it.
-
-        Args:
-            store: of the run.
-            config: of the run.
-            security_events: of its audit log, oldest first.
-
-        Raises:
-            RunError: runs of this kind have a result class of their own.
-        """
-        raise RunError(f"{store.path.parent} is a {self.name}: stop.open_run has no result of it")
-
     def scale(self, config: C) -> Scale:
         """Returns how much work a run is, for a plan.
 

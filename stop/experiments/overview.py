@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from stop._util.documents import to_document
 from stop.config import RunConfig
 from stop.errors import RunError, StopError
 from stop.experiments import kind_of, read_config
@@ -19,6 +20,64 @@ from stop.runs.folder import run_status
 from stop.store import Store
 
 _STAMP = re.compile(r"\d{8}-\d{6}")
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run at a glance; null where something does not apply.
+
+    Attributes:
+        name: of its folder.
+        when: it was made, in local time.
+        error: null: it can be read.
+        kind: "run", "improve", "transfer" or "bypass".
+        tasks: their names.
+        models: that of the task level, and that of the meta level if it is another.
+        status: "new", "running", "done", "budget", "failed", "halted" or "interrupted".
+        meta_utility: of the best improver of a run.
+        interval: of `meta_utility`, 95 %.
+        before: score of the program that an improve began with, on the meta split.
+        after: score of the program that it ended with.
+        rates: of a bypass measurement, the share of samples at any level, by cell.
+        gain: of a transfer, on the test split, the mean over tasks.
+        programs: number of distinct programs.
+        usd: US dollars; null when a price is not known.
+        security_programs: number of programs by the highest level of their events, "1" to "3".
+        seconds: of work.
+    """
+
+    name: str
+    when: str
+    error: None
+    kind: str
+    tasks: tuple[str, ...]
+    models: tuple[str, ...]
+    status: str
+    meta_utility: float | None
+    interval: tuple[float, float] | None
+    before: float | None
+    after: float | None
+    rates: dict[str, float]
+    gain: float | None
+    programs: int
+    usd: float | None
+    security_programs: dict[str, int]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableRun:
+    """A run that cannot be read.
+
+    Attributes:
+        name: of its folder.
+        when: it was made, in local time.
+        error: why it cannot be read.
+    """
+
+    name: str
+    when: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +110,21 @@ class Overview:
     security: dict[int, int] = field(default_factory=dict)
     seconds: float = 0.0
 
+    def result(self) -> RunLine | UnreadableRun:
+        """Returns the run as `stop ls --json` prints it."""
+        when, found = self.when.isoformat(timespec="seconds"), self.outcome
+        if self.error:
+            return UnreadableRun(self.name, when, self.error)
+        return RunLine(
+            self.name, when, None, self.kind, self.tasks, self.models, self.status,
+            found.meta_utility, found.interval, found.before, found.after, found.rates, found.gain,
+            self.programs, self.usd,
+            {str(level): self.security.get(level, 0) for level in (1, 2, 3)}, self.seconds,
+        )  # fmt: skip
+
     def to_dict(self) -> dict[str, Any]:
         """As `stop ls --json` prints it."""
-        head = {"name": self.name, "when": self.when.isoformat(timespec="seconds")}
-        if self.error:
-            return head | {"error": self.error}
-        interval = self.outcome.interval
-        return head | {
-            "error": None,
-            "kind": self.kind,
-            "tasks": list(self.tasks),
-            "models": list(self.models),
-            "status": self.status,
-            "meta_utility": self.outcome.meta_utility,
-            "interval": interval and list(interval),
-            "before": self.outcome.before,
-            "after": self.outcome.after,
-            "rates": self.outcome.rates,
-            "gain": self.outcome.gain,
-            "programs": self.programs,
-            "usd": self.usd,
-            "security_programs": {str(level): self.security.get(level, 0) for level in (1, 2, 3)},
-            "seconds": self.seconds,
-        }
+        return to_document(self.result())
 
 
 def run_folders(runs_dir: Path) -> list[Path]:

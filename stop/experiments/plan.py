@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+from stop._util.sheet import Sheet, Table, money
 from stop.budget import ImproverBudget
 from stop.config import RunConfig
 from stop.experiments import kind_of
@@ -14,7 +16,61 @@ from stop.tasks.task import load_task
 _PARTS = ("prompt_tokens", "completion_tokens")
 
 
-def plan(config: RunConfig) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would do, and the most that it can cost.
+
+    Attributes:
+        tasks: their names.
+        rounds: number of rounds.
+        repetitions: improver runs per task in a meta-utility.
+        lm: the model that rewrites solutions; "unknown" when none was named.
+        meta_lm: the model that rewrites improvers.
+        at_most: "improver_runs", "lm_calls", "responses", "prompt_tokens", "completion_tokens",
+            "tokens", "utility_calls", "usd" (null when no price is known) and, where it is
+            limited, "seconds". Prompts are taken to be as long as the seed improver's.
+        limits: of the whole "run", of each "round" and "improver_run", by resource.
+    """
+
+    tasks: tuple[str, ...]
+    rounds: int
+    repetitions: int
+    lm: str
+    meta_lm: str
+    at_most: dict[str, int | float | None]
+    limits: dict[str, dict[str, int | float]]
+
+    def sheet(self) -> Sheet:
+        """Returns the plan as people read it."""
+        most = self.at_most
+        written, read = most["completion_tokens"], most["prompt_tokens"]
+        tokens = f"{written} written, {read} read (prompts as long as the seed improver's)"
+        rows = [
+            ("improver runs", most["improver_runs"]),
+            ("LM calls", most["lm_calls"]),
+            ("responses", most["responses"]),
+            ("tokens", tokens),
+            ("utility calls", most["utility_calls"]),
+            ("money", money(most["usd"])),
+        ]
+        if "seconds" in most:
+            rows.append(("seconds", f"{most['seconds']:g}"))
+        limits = {
+            f"limits of {'the' if level == 'run' else 'each'} {level}".replace("_", " "): ", ".join(
+                f"{limit:g} {name}" for name, limit in found.items()
+            ).replace("_", " ")
+            for level, found in self.limits.items()
+            if found
+        }
+        facts = {
+            "tasks": ", ".join(self.tasks),
+            "rounds": f"{self.rounds}, {self.repetitions} repetition(s) per task",
+            "models": f"{self.lm}; improvers: {self.meta_lm}",
+        }
+        return [facts, Table(("at most", ""), rows), *([limits] if limits else [])]
+
+
+def plan(config: RunConfig) -> Plan:
     """Returns what a run would do, and the most that it can cost. Nothing is started or asked.
 
     Args:
@@ -46,15 +102,15 @@ def plan(config: RunConfig) -> dict[str, Any]:
     total = {name: _sum(level[name] for level in levels) for name in levels[0]}
     total = _within(total, config.limits["round"], 1 + scale.rounds)
     total = _within(total, config.limits["run"], 1)
-    return {
-        "tasks": [task.name for task in tasks],
-        "rounds": scale.rounds,
-        "repetitions": config.repetitions,
-        "lm": config.lm,
-        "meta_lm": meta_lm,
-        "at_most": {"improver_runs": runs + scale.rounds, **total},
-        "limits": config.limits | {"improver_run": config.task_budget.of_responses.limits},
-    }
+    return Plan(
+        tasks=tuple(task.name for task in tasks),
+        rounds=scale.rounds,
+        repetitions=config.repetitions,
+        lm=config.lm,
+        meta_lm=meta_lm,
+        at_most={"improver_runs": runs + scale.rounds, **total},
+        limits=config.limits | {"improver_run": config.task_budget.of_responses.limits},
+    )
 
 
 def _level(

@@ -1,10 +1,13 @@
-"""What a replay came to, as plain data."""
+"""The outcome of a replay, as plain data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from stop._util.documents import to_document
+from stop._util.sheet import Sheet, Table, short, to_html
 
 DifferenceKind = Literal[
     "request",  # an improver asked for what is not on the tape
@@ -40,15 +43,35 @@ class Difference:
     program_id: str = ""
     follows: bool = False
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "detail": self.detail,
-            "improver_id": self.improver_id,
-            "improver_run": self.improver_run,
-            "program_id": self.program_id,
-            "follows": self.follows,
-        }
+    @property
+    def place(self) -> str:
+        """Where it is, for people: an improver run, a program, or ""."""
+        return self.improver_run or (f"program {short(self.program_id)}" if self.program_id else "")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """The outcome of a replay. Unless `same`, the exit code is 1.
+
+    Attributes:
+        run: the folder of the run that was repeated.
+        same: whether everything that was compared is as it was.
+        ended: where the repetition ended early, with the reason; "" when it reached the end.
+        causes: what else is not as it was (Python, numpy, image, task files).
+        compared: number of things that were there then and now, by what they are.
+        improvers: ids of the improvers that are not deterministic.
+        differences: causes before consequences.
+        kept: the folder of the repetition; null where it was not kept.
+    """
+
+    run: Path
+    same: bool
+    ended: str
+    causes: tuple[str, ...]
+    compared: dict[str, int]
+    improvers: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    kept: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +83,8 @@ class Replay:
         differences: causes before consequences.
         causes: what else is not as it was (Python, numpy, image, task files): the likely reason of
             differences, where there are any.
-        compared: how many of each thing were there then and now.
-        ended: where it ended early, with the reason; "" when it came to the end.
+        compared: number of each thing that was there then and now.
+        ended: where it ended early, with the reason; "" when it reached the end.
         kept: the folder of the repetition, where it was kept.
     """
 
@@ -88,13 +111,32 @@ class Replay:
 
     def to_dict(self) -> dict[str, Any]:
         """As `stop replay --json` prints it."""
-        return {
-            "run": str(self.run),
-            "same": self.same,
-            "ended": self.ended,
-            "causes": list(self.causes),
-            "compared": self.compared,
-            "improvers": list(self.improvers),
-            "differences": [each.to_dict() for each in self.differences],
-            "kept": None if self.kept is None else str(self.kept),
-        }
+        return to_document(
+            ReplayResult(
+                self.run, self.same, self.ended, self.causes, self.compared,
+                tuple(self.improvers), self.differences, self.kept,
+            )
+        )  # fmt: skip
+
+    def sheet(self) -> Sheet:
+        """Returns the result as people read it."""
+        sheet: Sheet = [f"{'not as then' if self.same else 'likely cause'}: {cause}"
+                        for cause in self.causes]  # fmt: skip
+        rows = [(f"{short(improver)} is not deterministic", each.improver_run, each.detail)
+                for improver, found in self.improvers.items() for each in found]  # fmt: skip
+        sheet += [Table(("improver", "run", "what differs"), rows)] if rows else []
+        others = [d for d in self.differences if not d.follows and not d.improver_id]
+        follows = [d for d in self.differences if d.follows]
+        for title, differences in (("apart from improvers", others), ("may follow", follows)):
+            found = [(each.place, each.detail) for each in differences]
+            sheet += [Table((title, "what differs"), found)] if found else []
+        counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in self.compared.items())
+        facts = {"compared": counts} | ({"ended early": self.ended} if self.ended else {})
+        if not self.same:
+            facts["result"] = f"{len(self.differences)} differences"
+        else:
+            facts["result"] = "the same" if any(self.compared.values()) else "nothing had ended"
+        return [*sheet, facts]
+
+    def _repr_html_(self) -> str:
+        return to_html(self.sheet())

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from typing_extensions import TypedDict
+
+from stop._util.documents import to_document
 from stop.audit.evidence import Evidence, Join, join
 from stop.audit.rules import findings
 from stop.store import ImproverRunRecord, Store
@@ -22,6 +25,47 @@ SUMMARIZED = ("security", "quarantined")
 GIVEN = "(given)"
 """The model of programs that no model wrote: what the run began with."""
 UNKNOWN = "(unknown)"
+
+
+class EvidenceResult(TypedDict):
+    """Evidence on one program and one topic.
+
+    Attributes:
+        program_id: SHA-256 of its bytes.
+        topic: what was tried.
+        join: "tried" (its text shows it and it was seen to fail), "intended" (its text only) or
+            "unannounced" (it was seen at run time only).
+        level: 1 intent, 2 attempt, 3 tampering.
+        kinds: of the events.
+        text: the lines of its source that show it.
+        deeds: what was seen at run time.
+        events: number of events.
+    """
+
+    program_id: str
+    topic: str
+    join: str
+    level: int
+    kinds: list[str]
+    text: list[str]
+    deeds: list[str]
+    events: int
+
+
+class AttemptResult(EvidenceResult):
+    """Evidence on one program and one topic, and where the program came from.
+
+    Attributes:
+        model: as in a row.
+        round: in which the program, or the improver that made it, came up; null outside of rounds.
+        kind: "improver" or "solution".
+        inherited: whether the program that it was made from shows the same.
+    """
+
+    model: str
+    round: int | None
+    kind: str
+    inherited: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +86,11 @@ class Attempt:
     kind: str
     inherited: bool
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> AttemptResult:
         """As in the machine-readable output."""
-        return self.evidence.to_dict() | {
+        evidence = cast(EvidenceResult, self.evidence.to_dict())
+        return {
+            **evidence,
             "model": self.model,
             "round": self.round,
             "kind": self.kind,
@@ -54,7 +100,18 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Programs of one origin with evidence of one sort. `inherited` ones are not in `programs`."""
+    """Programs of one origin with evidence of one sort.
+
+    Attributes:
+        model: that wrote them; "(given)" for what the run began with, "(unknown)" for what a halt
+            or a crash cut off.
+        round: in which they came up; null outside of rounds.
+        topic: what was tried.
+        level: the highest, 1 intent, 2 attempt, 3 tampering.
+        join: "tried", "intended" or "unannounced".
+        programs: number of programs that did not inherit it.
+        inherited: number of programs that did.
+    """
 
     model: str
     round: int | None
@@ -63,6 +120,25 @@ class Row:
     join: Join
     programs: int
     inherited: int
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryResult:
+    """Which programs of a run tried what. Programs are counted, not calls.
+
+    Attributes:
+        programs: number of distinct programs of the run.
+        by_level: number of programs by the highest level of their events, "1" to "3".
+        rows: programs of one origin with evidence of one sort.
+        attempts: evidence by program and topic, the highest level first.
+        quarantined: program ids.
+    """
+
+    programs: int
+    by_level: dict[str, int]
+    rows: tuple[Row, ...]
+    attempts: tuple[AttemptResult, ...]
+    quarantined: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +159,15 @@ class Summary:
     by_level: Mapping[int, int]
     quarantined: tuple[str, ...]
 
+    def result(self) -> SummaryResult:
+        """Returns the summary as the machine-readable output has it."""
+        by_level = {str(level): self.by_level.get(level, 0) for level in (1, 2, 3)}
+        attempts = tuple(attempt.to_dict() for attempt in self.attempts)
+        return SummaryResult(self.programs, by_level, self.rows, attempts, self.quarantined)
+
     def to_dict(self) -> dict[str, Any]:
         """As in the machine-readable output."""
-        return {
-            "programs": self.programs,
-            "by_level": {str(level): self.by_level.get(level, 0) for level in (1, 2, 3)},
-            "rows": [{name: getattr(row, name) for name in Row.__slots__} for row in self.rows],
-            "attempts": [attempt.to_dict() for attempt in self.attempts],
-            "quarantined": list(self.quarantined),
-        }
+        return to_document(self.result())
 
 
 def summarize(store: Store, lines: Iterable[Mapping[str, Any]], *, sampled_by: str) -> Summary:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from stop._util.documents import to_document
+from stop._util.sheet import Sheet, Table, interval, number, short, to_html
 from stop._util.statistics import Cell, stratified_mean
 from stop.events import SecurityEvent
 
@@ -23,23 +25,35 @@ responses had no room for a request. Nothing that the guest says decides it.
 
 @dataclass(frozen=True, slots=True)
 class InstanceResult:
-    """One instance: its score (the range's lower end unless status is "ok") and CPU seconds."""
+    """One instance.
+
+    Attributes:
+        score: the lower end of the task's range unless `status` is "ok".
+        status: how the program ended.
+        cpu_seconds: CPU time that it took.
+        detail: what went wrong.
+    """
 
     score: float
     status: Status
     cpu_seconds: float
-    detail: str = ""
+    detail: str = field(default="", metadata={"exclude": True})
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One program on one split of one task.
+    """One program on one split of one task. A program that fails is an answer with a status.
 
     Attributes:
+        program_id: SHA-256 of its bytes, 64 hex digits.
+        task: its name.
+        split: "search", "meta" or "test".
         score: mean over the instances; a failed instance counts the range's lower end.
         status: "ok" when every instance is, else the status of the first one that is not.
         detail: what went wrong, with how many instances.
         isolation: where it ran, e.g. "docker/fork".
+        instances: in order.
+        events: security events that it caused.
     """
 
     program_id: str
@@ -51,8 +65,8 @@ class Evaluation:
     isolation: str
     instances: tuple[InstanceResult, ...] = ()
     events: tuple[SecurityEvent, ...] = ()
-    stdout: str = ""
-    stderr: str = ""
+    stdout: str = field(default="", metadata={"exclude": True})
+    stderr: str = field(default="", metadata={"exclude": True})
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -62,17 +76,19 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """As `stop evaluate --json` prints it."""
-        return {
-            "program_id": self.program_id,
-            "task": self.task,
-            "split": self.split,
-            "score": self.score,
-            "status": self.status,
-            "detail": self.detail,
+        return to_document(self)
+
+    def sheet(self) -> Sheet:
+        """Returns the result as people read it."""
+        facts = {
+            "program": short(self.program_id),
+            "task": f"{self.task} ({self.split}, {len(self.instances)} instances)",
+            "score": f"{number(self.score)} {interval(self.interval)}".strip(),
+            "status": self.status + (f": {self.detail}" if self.detail else ""),
             "isolation": self.isolation,
-            "instances": [
-                {"score": i.score, "status": i.status, "cpu_seconds": i.cpu_seconds}
-                for i in self.instances
-            ],
-            "events": [event.to_dict() for event in self.events],
         }
+        events = [(int(e.level), e.kind, e.detail) for e in self.events]
+        return [facts, Table(("level", "kind", "detail"), events)] if events else [facts]
+
+    def _repr_html_(self) -> str:
+        return to_html(self.sheet())

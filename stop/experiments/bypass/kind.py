@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from stop._util.documents import to_document
+from stop._util.sheet import Sheet, to_html
 from stop.engine.session import Session
 from stop.errors import StopError
 from stop.experiments.bypass.config import BypassConfig
 from stop.experiments.bypass.measure import measure
-from stop.experiments.bypass.report import CellReport, read_cells, report
+from stop.experiments.bypass.report import CellReport, read_cells, read_result
 from stop.experiments.kind import Kind, Outcome
 from stop.runs.folder import read_config_as
 from stop.store import Store
@@ -49,7 +51,15 @@ class BypassRates:
     def to_dict(self) -> dict[str, Any]:
         """As `stop bypass --json` prints it: the cells, and every sample."""
         config = self.config
-        return self._read(lambda store: report(store, config, self.folder))
+        return to_document(self._read(lambda store: read_result(store, config)))
+
+    def sheet(self) -> Sheet:
+        """Returns the result as people read it."""
+        config = self.config
+        return self._read(lambda store: read_result(store, config)).sheet()
+
+    def _repr_html_(self) -> str:
+        return to_html(self.sheet())
 
     def _read(self, work: Callable[[Store], T]) -> T:
         store = Store(self.folder / "run.db", read_only=True)

@@ -1,4 +1,4 @@
-"""What a bypass measurement came to, read from its store by counting queries.
+"""The result of a bypass measurement, read from its store by counting queries.
 
 A sample counts at the highest level that its program reached: by its text, or when it ran.
 Responses without code, and code that does not parse, are classes of their own. Every rate is of all
@@ -8,11 +8,21 @@ samples of its cell.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from stop._util.documents import to_document
 from stop._util.statistics import wilson_interval
 from stop.experiments.bypass.config import BypassConfig, Sampling
+from stop.experiments.bypass.result import (
+    BypassResult,
+    CellResult,
+    ClassResult,
+    RateResult,
+    RuleFinding,
+    RunEnd,
+    Sample,
+)
+from stop.experiments.documents import SeenEvent
 from stop.runs.folder import run_status
 from stop.store import Store
 from stop.store.records import SampleRecord
@@ -37,10 +47,6 @@ class Rate:
     def interval(self) -> tuple[float, float] | None:
         return wilson_interval(self.count, self.n) if self.n else None
 
-    def to_dict(self) -> dict[str, Any]:
-        ends = self.interval
-        return {"count": self.count, "rate": self.rate, "interval": ends and list(ends)}
-
 
 @dataclass(frozen=True, slots=True)
 class CellReport:
@@ -48,7 +54,7 @@ class CellReport:
 
     Attributes:
         cell: "no_warning" or "warning".
-        samples: so many are there.
+        samples: number of samples.
         classes: samples of each of `CLASSES`.
         paper_rule: of each class, how many the paper's literal rule finds.
         cut_off: responses that ended at the token limit.
@@ -75,20 +81,20 @@ class CellReport:
         """Level 1 and up."""
         return Rate(sum(self.classes[name] for name in CLASSES[1:4]), self.samples)
 
-    def to_dict(self) -> dict[str, Any]:
+    def result(self) -> CellResult:
+        """Returns the cell as the machine-readable output has it."""
+        n, paper = self.samples, self.paper_rule
         classes = {
-            name: self.rate(name).to_dict() | {"paper_rule": self.paper_rule[name]}
-            for name in CLASSES
+            name: ClassResult.of(self.classes[name], n, paper_rule=paper[name]) for name in CLASSES
         }
-        return {
-            "cell": self.cell,
-            "samples": self.samples,
-            "classes": classes,
-            "any_level": self.any_level.to_dict(),
-            "paper_rule": self.paper_rate().to_dict(),
-            "cut_off": self.cut_off,
-            "runs": self.runs,
-        }
+        any_level, by_paper = (
+            RateResult.of(rate.count, n) for rate in (self.any_level, self.paper_rate())
+        )
+        return CellResult(self.cell, n, classes, any_level, by_paper, self.cut_off, self.runs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the machine-readable output."""
+        return to_document(self.result())
 
 
 def read_cells(store: Store, plan: Sampling) -> list[CellReport]:
@@ -112,38 +118,38 @@ def read_cells(store: Store, plan: Sampling) -> list[CellReport]:
     ]
 
 
-def report(store: Store, config: BypassConfig, folder: Path) -> dict[str, Any]:
-    """The result as `stop bypass --json` prints it."""
-    plan = config.bypass
-    return {
-        "run": str(folder),
-        "status": run_status(folder, store),
-        "model": config.lm,
-        "samples_per_cell": plan.samples,
-        "temperature": plan.temperature,
-        "executed": plan.execute,
-        "cells": [cell.to_dict() for cell in read_cells(store, plan)],
-        "programs": [_program(sample) for sample in Samples(store).all()],
-        "lm": store.spending().to_dict(),
-    }
+def read_result(store: Store, config: BypassConfig) -> BypassResult:
+    """Read the result of a measurement, as far as it has come."""
+    plan, folder = config.bypass, store.path.parent
+    return BypassResult(
+        run=folder,
+        status=run_status(folder, store),
+        model=config.lm,
+        samples_per_cell=plan.samples,
+        temperature=plan.temperature,
+        executed=plan.execute,
+        cells=tuple(cell.result() for cell in read_cells(store, plan)),
+        programs=tuple(map(_sample, Samples(store).all())),
+        lm=store.spending().cost(),
+    )
 
 
 def _class(status: str, level: int) -> str:
     return status if status in ("unparsable", "no_code") else CLASSES[level]
 
 
-def _program(sample: SampleRecord) -> dict[str, Any]:
+def _sample(sample: SampleRecord) -> Sample:
     ran = sample.run_status not in (None, "running")
     name = _class(sample.status, sample.reached)
-    return {
-        "program_id": sample.program_id,
-        "cell": sample.cell,
-        "number": sample.number,
-        "class": name,
-        "level": sample.reached if name in CLASSES[:4] else None,
-        "rules": sample.findings,
-        "events": sample.events,
-        "paper_rule": sample.paper_rule,
-        "cut_off": sample.cut_off,
-        "run": {"status": sample.run_status, "detail": sample.run_detail} if ran else None,
-    }
+    return Sample(
+        program_id=sample.program_id,
+        cell=sample.cell,
+        number=sample.number,
+        class_=name,
+        level=sample.reached if name in CLASSES[:4] else None,
+        rules=cast(tuple[RuleFinding, ...], tuple(sample.findings)),
+        events=cast(tuple[SeenEvent, ...], tuple(sample.events)),
+        paper_rule=sample.paper_rule,
+        cut_off=sample.cut_off,
+        run=RunEnd(sample.run_status, sample.run_detail) if ran else None,
+    )

@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import difflib
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import ConfigDict
-
+from stop._util.documents import to_document
+from stop._util.sheet import Code, Sheet, cost, number, short, to_html
 from stop.audit import log as audit_log
-from stop.config import RunConfig
+from stop.budget import LMCost
 from stop.engine.improver_run import Application
 from stop.engine.session import Session
 from stop.engine.task_utility import TaskUtility
 from stop.errors import RunError
 from stop.events import ProgressListener
+from stop.experiments.documents import SeenEvent
+from stop.experiments.improve.config import ImproveConfig
 from stop.experiments.kind import Ends, Kind, Outcome
 from stop.experiments.verdicts import QUARANTINED, raise_if_refused
 from stop.improvers import load_improver
 from stop.store import ImproverRunRecord, Store
 
 
-class ImproveConfig(RunConfig):
-    """One improver run on one task.
-
-    Attributes:
-        improver, program: source texts to begin with; None: the seed improver, the task's seed.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["improve"] = "improve"
-    repetitions: int = 1
-    improver: str | None = None
-    program: str | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class ProgramAndScore:
-    """A program with its score on the meta split."""
+    """A program with its score.
+
+    Attributes:
+        program_id: SHA-256 of its bytes.
+        score: on instances of the meta split.
+    """
 
     program_id: str
-    source: str
+    source: str = field(metadata={"exclude": True})
     score: float
 
 
@@ -51,10 +44,12 @@ class Improved:
 
     Attributes:
         source: text of the program, the initial one when the improver returned none.
+        program_id: SHA-256 of its bytes.
         score: on instances of the meta split, which the improver did not see.
         status: "ok", or why there is no better program; `detail` explains it.
         before: the initial program.
-        lm: what the language model cost, see `Spending.to_dict`.
+        lm: what the language model cost.
+        utility_calls: programs that the improver had scored.
         events: security events, oldest first.
         run: folder of the run.
     """
@@ -65,25 +60,39 @@ class Improved:
     status: str
     detail: str
     before: ProgramAndScore
-    lm: dict[str, Any]
+    lm: LMCost
     utility_calls: int
-    events: tuple[dict[str, Any], ...]
+    events: tuple[SeenEvent, ...]
     run: Path
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run, as of other results."""
+        return self.run
 
     def to_dict(self) -> dict[str, Any]:
         """As `stop improve --json` prints it."""
-        return {
-            "program_id": self.program_id,
-            "source": self.source,
-            "score": self.score,
-            "status": self.status,
-            "detail": self.detail,
-            "before": {"program_id": self.before.program_id, "score": self.before.score},
-            "lm": self.lm,
-            "utility_calls": self.utility_calls,
-            "events": list(self.events),
-            "run": str(self.run),
+        return to_document(self)
+
+    def sheet(self) -> Sheet:
+        """Returns the result as people read it."""
+        before, after = (
+            text.splitlines(keepends=True) for text in (self.before.source, self.source)
+        )
+        diff = "".join(difflib.unified_diff(before, after, "before", "after"))
+        facts = {
+            "before": f"{number(self.before.score)}  {short(self.before.program_id)}",
+            "after": f"{number(self.score)}  {short(self.program_id)}",
         }
+        if self.status != "ok":
+            facts["status"] = f"{self.status}: {self.detail}"
+        return [
+            Code(diff or "(the program did not change)"),
+            facts | {"cost": cost(self.lm)},
+        ]
+
+    def _repr_html_(self) -> str:
+        return to_html(self.sheet())
 
 
 class _Improve(Kind[ImproveConfig]):
@@ -126,7 +135,7 @@ class _Improve(Kind[ImproveConfig]):
             status=run.status if failed else after.status,
             detail=run.detail if failed else after.detail,
             before=ProgramAndScore(before.program_id, initial, before.score),
-            lm=session.store.spending().to_dict(),
+            lm=session.store.spending().cost(),
             utility_calls=run.utility_calls,
             events=tuple(
                 {"kind": e["event"], "level": e["level"], "detail": e["detail"]} for e in events

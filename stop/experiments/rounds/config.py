@@ -36,7 +36,11 @@ class RoundsConfig(RunConfig):
     )
     round_budget: Budget = Budget()
     improver: str | None = None
-    preset: str = ""
+    preset: str = Field(
+        default="",
+        description="quick: knapsack, about ten minutes with the local model; paper: the paper's "
+        "parameters.",
+    )
 
     @property
     def _budgets(self) -> tuple[Budget, ...]:

@@ -1,9 +1,6 @@
-"""Rounds of self-improvement as a kind of run; its result, read from its store."""
+"""Rounds of self-improvement as a kind of run."""
 
 from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
 
 from stop.engine.session import Session
 from stop.errors import RunError
@@ -11,9 +8,8 @@ from stop.experiments.kind import Ends, Kind, Outcome, Scale
 from stop.experiments.rounds.config import RoundsConfig
 from stop.experiments.rounds.work import run_rounds
 from stop.improvers import load_improver
-from stop.runs.folder import run_status
 from stop.store import Store
-from stop.store.best import best_of, best_round, in_quarantine
+from stop.store.best import best_round
 
 
 class _Rounds(Kind[RoundsConfig]):
@@ -47,11 +43,6 @@ class _Rounds(Kind[RoundsConfig]):
         best = best_round(store, config)
         return Ends(first, best.improver_id if best else None, "seed improver", "best improver")
 
-    def document(
-        self, store: Store, config: RoundsConfig, security_events: list[dict[str, Any]]
-    ) -> dict[str, Any]:
-        return summary(store, config, store.path.parent, security_events)
-
     def scale(self, config: RoundsConfig) -> Scale:
         # Round 0 measures the seed; a round is one meta run whose utility calls each measure an
         # improver, and the measure of what it returns is one of these or one more.
@@ -60,39 +51,3 @@ class _Rounds(Kind[RoundsConfig]):
 
 
 ROUNDS = _Rounds()
-
-
-def summary(
-    store: Store, config: RoundsConfig, folder: Path, security_events: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """Returns the result of a run as the machine-readable output has it."""
-    records = store.rounds()
-    best = best_of(records, in_quarantine(config, security_events))
-    seed = next((r for r in records if r.round == 0), None)
-    return {
-        "run": str(folder),
-        "status": run_status(folder, store),
-        "tasks": list(config.tasks),
-        "repetitions": config.repetitions,
-        "seed": seed and seed.to_dict(),
-        "rounds": [r.to_dict() for r in records if r.round > 0],
-        "best": best
-        and {
-            "program_id": best.improver_id,
-            "meta_utility": best.meta_utility,
-            "interval": None if best.low is None else [best.low, best.high],
-            "round": best.round,
-        },
-        "lm": store.spending().to_dict(),
-        "security_events": sum(event["level"] > 0 for event in security_events),
-        "security_programs": _programs_by_level(security_events),
-    }
-
-
-def _programs_by_level(events: list[dict[str, Any]]) -> dict[str, int]:
-    """Counts the programs that have events, each at its highest level."""
-    highest: dict[str, int] = {}
-    for event in events:
-        highest[event["program_id"]] = max(event["level"], highest.get(event["program_id"], 0))
-    levels = list(highest.values())
-    return {str(level): levels.count(level) for level in (1, 2, 3)}

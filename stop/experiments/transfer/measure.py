@@ -7,7 +7,8 @@ from stop.engine.meta_utility import cell_key
 from stop.engine.session import Session
 from stop.events import Progress
 from stop.experiments.transfer.config import TransferConfig
-from stop.experiments.transfer.report import SPLITS, note_tasks
+from stop.experiments.transfer.report import note_tasks
+from stop.experiments.transfer.result import SPLITS
 from stop.programs import program_id
 from stop.tasks.task import Task
 

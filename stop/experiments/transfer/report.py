@@ -1,4 +1,4 @@
-"""What a transfer measurement came to, read from its store as far as it has come.
+"""The result of a transfer measurement, read from its store as far as it has come.
 
 Repetitions are the sample, as in a meta-utility: each has instances of its own, the same for the
 seed solution and both improvers. An improver run without a program has the task's lowest score.
@@ -11,8 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from stop._util.documents import to_document
+from stop._util.sheet import Sheet, to_html
 from stop._util.statistics import (
     Cell,
     Estimate,
@@ -24,57 +26,25 @@ from stop._util.statistics import (
 from stop.engine.meta_utility import cell_key
 from stop.errors import StopError
 from stop.experiments.transfer.config import Improvement, TransferConfig
+from stop.experiments.transfer.result import (
+    SPLITS,
+    WHO,
+    GainResult,
+    ImprovedImprover,
+    Row,
+    SeedImprover,
+    Split,
+    TaskOfTransfer,
+    TransferResult,
+    Who,
+)
 from stop.programs import program_id
 from stop.runs.folder import read_config_as, run_status
 from stop.store import Store
 from stop.store.recorded import EvaluationRecord, Place, evaluation_records
 from stop.tasks.task import Task
 
-Who = Literal["seed solution", "seed improver", "improved improver"]
-Split = Literal["meta", "test"]
-WHO: tuple[Who, ...] = ("seed solution", "seed improver", "improved improver")
-SPLITS: tuple[Split, ...] = ("meta", "test")
-"""What an improver is not shown while it works."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One cell of the paper's table.
-
-    Attributes:
-        task: its name.
-        program: "seed solution", or the improver whose programs are scored.
-        split: "meta" or "test".
-        mean, low, high: over repetitions, with the 95 % interval; see `Estimate`.
-        over: what varied, "repetitions" or (of one repetition) "instances".
-        n: repetitions that are there.
-        failed: of these, without a program; each has the task's lowest score.
-        detail: why the first of them failed.
-    """
-
-    task: str
-    program: Who
-    split: Split
-    mean: float
-    low: float | None
-    high: float | None
-    over: str
-    n: int
-    failed: int = 0
-    detail: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "task": self.task,
-            "program": self.program,
-            "split": self.split,
-            "mean": self.mean,
-            "interval": None if self.low is None else [self.low, self.high],
-            "over": self.over,
-            "n": self.n,
-            "failed": self.failed,
-            "detail": self.detail,
-        }
+__all__ = ["Gain", "Row", "Transfer", "note_tasks", "trained_on"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +68,17 @@ class Gain:
     p_holm: float | None
     p_sign_flip: float | None
 
+    def result(self) -> GainResult:
+        """Returns the gain as the machine-readable output has it."""
+        change = self.difference
+        return GainResult(
+            self.task, self.split, change.mean, change.interval, change.over, self.n, self.method,
+            self.p, self.p_holm, self.p_sign_flip,
+        )  # fmt: skip
+
     def to_dict(self) -> dict[str, Any]:
-        ends = self.difference.interval
-        return {
-            "task": self.task,
-            "split": self.split,
-            "difference": self.difference.mean,
-            "interval": ends and list(ends),
-            "over": self.difference.over,
-            "n": self.n,
-            "method": self.method,
-            "p": self.p,
-            "p_holm": self.p_holm,
-            "p_sign_flip": self.p_sign_flip,
-        }
+        """As in the machine-readable output."""
+        return to_document(self.result())
 
 
 @dataclass(frozen=True)
@@ -147,30 +114,36 @@ class Transfer:
 
     def to_dict(self) -> dict[str, Any]:
         """As `stop transfer --json` prints it."""
-        store = Store(Path(self.folder) / "run.db", read_only=True)
-        try:
+        return to_document(self._result())
+
+    def sheet(self) -> Sheet:
+        """Returns the result as people read it."""
+        return self._result().sheet()
+
+    def _repr_html_(self) -> str:
+        return to_html(self.sheet())
+
+    def _result(self) -> TransferResult:
+        with Store(Path(self.folder) / "run.db", read_only=True) as store:
             table = _Table(store, self.config)
-            return {
-                "run": str(self.folder),
-                "status": run_status(Path(self.folder), store),
-                "model": table.config.lm,
-                "repetitions": table.config.repetitions,
-                "improver": {
-                    "program_id": program_id(table.improved.improver),
-                    "origin": table.improved.origin,
-                    "trained_on": table.improved.trained_on and list(table.improved.trained_on),
-                },
-                "seed_improver": {"program_id": table.seed_improver},
-                "tasks": [
-                    {"task": task.name, "trained_on": trained_on(table.improved, task.name)}
+            improved = table.improved
+            return TransferResult(
+                run=Path(self.folder),
+                status=run_status(Path(self.folder), store),
+                model=table.config.lm,
+                repetitions=table.config.repetitions,
+                improver=ImprovedImprover(
+                    program_id(improved.improver), improved.origin, improved.trained_on
+                ),
+                seed_improver=SeedImprover(table.seed_improver),
+                tasks=tuple(
+                    TaskOfTransfer(task.name, trained_on(improved, task.name))
                     for task in table.tasks
-                ],
-                "rows": [row.to_dict() for row in table.rows],
-                "gains": [gain.to_dict() for gain in table.gains],
-                "lm": store.spending().to_dict(),
-            }
-        finally:
-            store.close()
+                ),
+                rows=tuple(table.rows),
+                gains=tuple(gain.result() for gain in table.gains),
+                lm=store.spending().cost(),
+            )
 
     def _read(self) -> _Table:
         store = Store(Path(self.folder) / "run.db", read_only=True)
@@ -261,8 +234,7 @@ class _Table:
             program=who,
             split=split,
             mean=estimate.mean,
-            low=estimate.low,
-            high=estimate.high,
+            interval=estimate.interval,
             over=estimate.over,
             n=len(cells),
             failed=len(details),

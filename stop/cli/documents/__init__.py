@@ -1,0 +1,1 @@
+"""The `--json` documents of commands that have no result class in another room."""

@@ -1,0 +1,39 @@
+"""How a command shows the result of a run, whatever its kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stop.cli.output import note, show_json, show_sheet
+
+if TYPE_CHECKING:
+    from stop.api import AnyResult
+    from stop.experiments.plan import Plan
+
+_LOOK_CLOSER = {
+    "Run": "look closer: stop lineage {}",
+    "Improved": "look closer: stop show {} best",
+    "BypassRates": "read a program: stop show {} ID",
+    "Transfer": "look closer: stop costs {}",
+}
+"""The command that shows more of a result, by its class."""
+
+
+def show_result(result: AnyResult, as_json: bool) -> None:
+    """Shows a result; then raises the reason why the run is not done, if it is not."""
+    if as_json:
+        show_json(result.to_dict())
+    else:
+        show_sheet(result.sheet())
+        note(f"\nrecorded in {result.folder}")
+        note(_LOOK_CLOSER[type(result).__name__].format(result.folder))
+    if error := getattr(result, "error", None):
+        raise error
+
+
+def show_plan(plan: Plan, as_json: bool) -> None:
+    """Shows what `--dry-run` found."""
+    if as_json:
+        show_json(plan)
+    else:
+        show_sheet(plan.sheet())
