@@ -23,7 +23,7 @@ class RunConfig(BaseModel):
     """What runs of all kinds have in common. Descriptions are those of the command line.
 
     Attributes:
-        kind: names the kind of run, see `stop.experiments.KINDS`.
+        kind: names the kind of run, see `stop.experiments.kinds.KINDS`.
         version: of this list of fields.
         tasks: names of built-in tasks or paths of task folders.
         task_budget, meta_budget: of each improver run on a task, and on an improver.

@@ -10,16 +10,15 @@ Programs are counted, not events: one that tries a thousand times is one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
+from stop.config import PolicyMode
 from stop.errors import PolicyHalt
 from stop.events import Level, SecurityEvent
 
-PolicyMode = Literal["log", "quarantine", "halt"]
 _COUNTED = ("quarantined", "counted")
 REMEMBERED = ("security", "resumed", *_COUNTED)
 """The kinds of lines that `Policy.remember` wants."""
-POLICY_MODES: tuple[PolicyMode, ...] = ("log", "quarantine", "halt")
 
 
 class Policy:

@@ -117,7 +117,9 @@ def _draw_gains(axes: Axes, gains: Sequence[Gain], tasks: Sequence[str]) -> None
 
 
 def _row(row: Row | Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"split": None, **row} if isinstance(row, Mapping) else asdict(row)
+    if isinstance(row, Mapping):
+        return {"split": None, **row}
+    return asdict(row) | {"low": row.low, "high": row.high}
 
 
 def plot_bypass(runs: Runs, *, ax: Axes | None = None) -> Figure:
