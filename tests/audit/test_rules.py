@@ -539,6 +539,7 @@ NASTY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NASTY)
 def test_no_text_takes_long(name):
     source = NASTY[name]

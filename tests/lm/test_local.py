@@ -55,6 +55,7 @@ async def test_a_server_that_is_never_ready_is_ended(
         await LocalModel(str(path)).start()
 
 
+@pytest.mark.slow
 @pytest.mark.model
 async def test_a_real_model() -> None:
     pytest.importorskip("xllamacpp")
