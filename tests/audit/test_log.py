@@ -613,7 +613,6 @@ def test_memory_stays_bounded_over_many_improver_runs(path, monkeypatch):
     assert grown < 50_000
 
 
-@pytest.mark.slow
 def test_reading_and_verifying_take_a_line_at_a_time(path):
     log = AuditLog(path)
     for _ in range(3000):
@@ -725,7 +724,6 @@ def _child(code, *words, **options):
     )  # fmt: skip
 
 
-@pytest.mark.slow
 def test_l98_a_killed_writer_leaves_a_good_log_with_all_that_it_did(path):
     """SIGKILL at random moments, again and again on the same log."""
     generator = random.Random(1)

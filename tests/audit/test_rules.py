@@ -539,7 +539,6 @@ NASTY = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NASTY)
 def test_no_text_takes_long(name):
     source = NASTY[name]
