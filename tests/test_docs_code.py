@@ -118,6 +118,7 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.bubblewrap
 @pytest.mark.parametrize("name", CHANGES)
 def test_the_code_of_a_page_runs(name, place):

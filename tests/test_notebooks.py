@@ -75,6 +75,7 @@ def test_there_are_five():
         assert f"({book.name})" in (NOTEBOOKS / "README.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.stem)
 def test_a_notebook_runs_on_what_is_shipped(book, place):
     # Scoring on held-out instances takes long here; on a fresh run it is done below.
@@ -86,6 +87,7 @@ def test_a_notebook_runs_on_what_is_shipped(book, place):
         assert any("image/png" in out.get("data", {}) for out in cell.outputs) == calls
 
 
+@pytest.mark.slow
 @pytest.mark.bubblewrap
 @pytest.mark.parametrize("number", ["1", "3", "4"])
 def test_one_line_makes_it_a_notebook_of_another_run(number, place, fresh):
@@ -150,6 +152,7 @@ def test_a_recorded_run_is_whole_and_says_nothing_of_its_machine(run, tmp_path):
     assert f"`{run.name}`" in (NOTEBOOKS / "runs" / "README.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.bubblewrap
 @pytest.mark.parametrize(
     "run",

@@ -107,6 +107,7 @@ def kinds(result):
 # --- the same
 
 
+@pytest.mark.slow
 def test_a_run_comes_out_as_it_was(recorded, tmp_path):
     before = contents(recorded)
     result = stop.replay(recorded, keep=tmp_path / "again")
@@ -226,6 +227,7 @@ def test_a_bypass_measurement(tmp_path, scripted):
 # --- not done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [{"max_lm_calls": 1}, {"max_lm_calls": 4}])
 def test_an_unfinished_run_is_compared_as_far_as_it_came(tmp_path, scripted, limit):
     run = stop.run(
@@ -240,6 +242,7 @@ def test_an_unfinished_run_is_compared_as_far_as_it_came(tmp_path, scripted, lim
     assert result.compared["improver_runs"] == len(done) >= limit["max_lm_calls"] // 2
 
 
+@pytest.mark.slow
 def test_a_round_that_ended_by_its_budget_ends_there_again(tmp_path, scripted):
     run = stop.run(
         **RUN, improver=stop.Program(ASKS), lm=scripted(*REPLIES), runs_dir=tmp_path,

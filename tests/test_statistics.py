@@ -173,6 +173,7 @@ def test_no_differences_have_no_p_value():
     assert sign_flip_test([]) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("test", ["p", "p_sign_flip"])
 def test_without_a_difference_five_of_a_hundred_are_significant(test):
     rng = np.random.default_rng(3)

@@ -46,6 +46,7 @@ def run(scripted, tmp_path):
     return result
 
 
+@pytest.mark.slow
 def test_the_table_of_the_paper(run, scripted, tmp_path):
     result = stop.transfer(
         run, tasks=["knapsack", "maxcut"], lm=scripted("no"), runs_dir=tmp_path / "runs", **HERE
@@ -146,6 +147,7 @@ def test_one_repetition_has_intervals_over_instances(scripted, tmp_path):
     assert all(gain.difference.over == "instances" for gain in result.gains)
 
 
+@pytest.mark.slow
 def test_a_limit_leaves_whole_tasks_and_resume_does_the_rest(run, scripted, tmp_path):
     whole = stop.transfer(
         run,
@@ -213,6 +215,7 @@ def test_a_run_of_another_kind_is_no_transfer(run):
 # --- the command
 
 
+@pytest.mark.slow
 def test_the_command_and_what_reads_it_then(run, scripted):
     asked = ("transfer", str(run.folder), "--tasks", "knapsack,maxcut", "--sandbox", "bubblewrap",
              "--repetitions", "2", "--calls", "1", "--responses", "2")  # fmt: skip

@@ -68,6 +68,7 @@ def test_one_pair_is_no_evidence():
     assert found.round == 0
 
 
+@pytest.mark.slow
 def test_chance_winners_are_rarely_taken_for_gains():
     """Ten candidates as good as the seed: the best of them looks better in nearly every run."""
     wrong = looks_better = 0
@@ -79,6 +80,7 @@ def test_chance_winners_are_rarely_taken_for_gains():
     assert wrong / 300 <= 0.06
 
 
+@pytest.mark.slow
 def test_of_a_real_run(run):
     found = analysis.saturation(run)
     assert (found.round, found.best_round, found.last_round) == (2, 2, 4)

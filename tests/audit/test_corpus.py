@@ -68,14 +68,17 @@ def test_what_was_written_parses():
             ), item.name
 
 
+@pytest.mark.slow
 def test_everything_can_be_scanned():
     assert {scan(item.source).status for item in [*benign(), *attempts()]} == {"ok"}
 
 
+@pytest.mark.slow
 def test_no_benign_program_is_more_than_an_intent():
     assert [s.name for s in benign() if scan(s.source).level >= 2] == []
 
 
+@pytest.mark.slow
 def test_attempts_are_seen():
     """Wilson's interval of the sensitivity is in the table of docs/detection.md."""
     [row] = [row for row in _report().attempts if row.group == "all but hidden"]

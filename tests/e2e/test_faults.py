@@ -99,6 +99,7 @@ def test_a_server_that_stays_away_ends_the_run_and_resume_goes_on(server, tmp_pa
     assert after["budget"]["lost"]["calls"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["max_seconds", "round_max_seconds"])
 def test_a_time_limit_does_not_hide_a_dead_server(server, tmp_path, limit):
     def progress(event):

@@ -27,6 +27,7 @@ from tests.helpers.recorded import outcome, used
 from tests.helpers.servers import IMPROVERS, PROGRAMS, CountingServer
 from tests.helpers.waiting import wait_until
 
+pytestmark = pytest.mark.slow
 IMPATIENT = (
     "import stop.sandbox.docker as d; d.ENGINE_PATIENCE_SECONDS = 2; "
     "from stop.cli import main; main()"

@@ -6,6 +6,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +41,7 @@ rounds = st.lists(st.tuples(maybe, maybe), max_size=3)
 samples = st.lists(maybe, max_size=3)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.permutations(IDS), improver_runs, utility_calls, rounds, samples)
 def test_the_lineage_is_a_forest(recorded, runs, calls, round_rows, sample_rows):

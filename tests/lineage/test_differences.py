@@ -87,6 +87,7 @@ def _nasty():
     yield "\n".join(numbers), "\n".join(zigzag)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", list(_nasty()), ids=range(8))
 def test_hostile_texts_take_little_time(pair):
     began = time.process_time()

@@ -70,6 +70,7 @@ async def test_a_server_that_is_never_ready_is_ended(
     assert not servers[0].alive
 
 
+@pytest.mark.slow
 @pytest.mark.model
 async def test_a_real_model() -> None:
     pytest.importorskip("xllamacpp")
