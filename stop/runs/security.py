@@ -7,7 +7,7 @@ the program it was made from counts where it came in, and is marked as inherited
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -46,9 +46,9 @@ class EvidenceResult(TypedDict):
     topic: str
     join: str
     level: int
-    kinds: list[str]
-    text: list[str]
-    deeds: list[str]
+    kinds: Sequence[str]
+    text: Sequence[str]
+    deeds: Sequence[str]
     events: int
 
 
