@@ -7,6 +7,7 @@ from typing import get_args, get_type_hints
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import stop
 from stop.budget import Budget, ImproverBudget
@@ -100,8 +101,6 @@ def test_a_preset_holds_where_an_option_is_not_given():
     quick = rounds_config(preset="quick", lm="x")
     assert quick.rounds == PRESETS["quick"]["rounds"] != RoundsConfig.model_fields["rounds"].default
     dry = ["--preset", "quick", "--lm", "openai:gpt-4o-mini", "--dry-run", "--json"]
-    from click.testing import CliRunner
-
     shown = CliRunner().invoke(run, dry, catch_exceptions=False)
     assert f'"rounds": {quick.rounds}' in shown.stdout
     given = CliRunner().invoke(run, [*dry, "--rounds", "6"], catch_exceptions=False)
@@ -161,3 +160,13 @@ def test_help_shows_each_option_with_words():
         for option in command.params:
             if isinstance(option, click.Option):
                 assert (option.help or "").rstrip().endswith("."), (command.name, option.name)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [(transfer, "--tasks"), (bypass, "--samples"), (improve, "--task")],
+)
+def test_what_has_no_default_is_asked_for(command, words):
+    done = CliRunner().invoke(command, [])
+    assert done.exit_code == 2
+    assert f"Missing option '{words}'" in done.output
