@@ -48,7 +48,7 @@ def replay(
     """Do a run again from its tape and compare; nothing in its folder changes.
 
     Args:
-        folder: of a run of any kind; one that is not done is compared as far as it came.
+        folder: of a run of any kind; one that is not done is compared as far as it went.
         sandbox: another backend than the run's.
         keep: a new folder for the repetition, a run like any other; None: it is not kept.
         progress: called with each Progress event; defaults as of `stop.run`.
@@ -167,7 +167,7 @@ class _Repetition:
 
 
 def _causes(recording: Recording, session: Session) -> list[str]:
-    """What is not as it was, beside the programs."""
+    """What is not as it was, apart from the programs."""
     found = []
     for name in _CAUSES:
         then, now = (store.meta(f"version.{name}") for store in (recording.store, session.store))
