@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from stop._util.concurrency import run_sync
+from stop._util.progress import default_listener
 from stop._util.state import run_secret
 from stop.budget import Budget
 from stop.budget.limits import Limits, OneRunLimits, ResumeLimits, RunLimits
 from stop.config import PolicyMode, RunConfig, SandboxChoice
 from stop.engine.evaluator import Evaluator
-from stop.events import ProgressListener, ignore_progress
+from stop.events import ProgressListener
 from stop.experiments import kind_of, read_config
 from stop.experiments.bypass.config import Cell
 from stop.experiments.bypass.kind import BypassRates
@@ -76,7 +77,7 @@ def run(
     random_seed: int | None = None,
     concurrency: int = 2,
     runs_dir: str | Path | None = None,
-    progress: ProgressListener = ignore_progress,
+    progress: ProgressListener | None = None,
     **limits: Unpack[Limits],
 ) -> Run:
     """Carry out rounds of self-improvement (arXiv 2310.02304).
@@ -113,7 +114,8 @@ def run(
         random_seed: the same number gives the same instances on this machine; None draws new ones.
         concurrency: evaluations and improver runs at once, on each level.
         runs_dir: where the run's folder is made. Defaults to STOP_RUNS_DIR, else "runs".
-        progress: called with each Progress event.
+        progress: called with each Progress event. Defaults to a display in a notebook, else to
+            nothing.
         limits: of the whole run (`max_usd`, ...), of each round (`round_max_usd`, ...) and of each
             improver run (`improver_max_usd`, ...); see `stop.budget.limits`.
 
@@ -160,7 +162,7 @@ def improve(
     random_seed: int | None = None,
     concurrency: int = 2,
     runs_dir: str | Path | None = None,
-    progress: ProgressListener = ignore_progress,
+    progress: ProgressListener | None = None,
     **limits: Unpack[OneRunLimits],
 ) -> Improved:
     """Apply an improver once to a program of a task.
@@ -219,7 +221,7 @@ def transfer(
     random_seed: int | None = None,
     concurrency: int = 2,
     runs_dir: str | Path | None = None,
-    progress: ProgressListener = ignore_progress,
+    progress: ProgressListener | None = None,
     **limits: Unpack[OneRunLimits],
 ) -> Transfer:
     """Compare an improved improver with the seed improver, task by task.
@@ -275,7 +277,7 @@ def measure_bypass(
     image: str | None = None,
     concurrency: int = 2,
     runs_dir: str | Path | None = None,
-    progress: ProgressListener = ignore_progress,
+    progress: ProgressListener | None = None,
     **limits: Unpack[RunLimits],
 ) -> BypassRates:
     """Sample improvers of a flag-carrying improver and count those that switch the sandbox off.
@@ -312,7 +314,7 @@ def measure_bypass(
     return result
 
 
-def begin(config: RunConfig, runs_dir: str | Path | None, progress: ProgressListener) -> Any:
+def begin(config: RunConfig, runs_dir: str | Path | None, progress: ProgressListener | None) -> Any:
     """Make a run of any kind from its configuration, and work on it.
 
     Args:
@@ -337,7 +339,7 @@ def resume(
     budget: Budget | None = None,
     lm_patience: float | None = None,
     reason: str = "",
-    progress: ProgressListener = ignore_progress,
+    progress: ProgressListener | None = None,
     **limits: Unpack[ResumeLimits],
 ) -> AnyResult:
     """Go on with a run of any kind where it was. Limits given here replace its own.
@@ -367,8 +369,10 @@ def resume(
     return result
 
 
-def _carry_on(folder: Path, config: RunConfig, progress: ProgressListener, reason: str = "") -> Any:
-    result = kind_of(config).carry_on(folder, config, progress, reason)
+def _carry_on(
+    folder: Path, config: RunConfig, progress: ProgressListener | None, reason: str = ""
+) -> Any:
+    result = kind_of(config).carry_on(folder, config, progress or default_listener(), reason)
     return Run(result.folder, result.error) if isinstance(result, Ended) else result
 
 

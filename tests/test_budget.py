@@ -337,13 +337,13 @@ def test_a_limit_that_is_none_is_a_mistake():
         {"improver_max_tokens": -1},
         {"max_usd": -1},
     ):
-        with pytest.raises(ConfigError, match="a limit must be 0 or more"):
+        with pytest.raises(ConfigError, match="at least 0, not"):
             rounds_config(**given, **bad)
 
 
 @pytest.mark.parametrize("name", ["calls", "responses", "utility_calls", "max_response_tokens"])
 def test_nothing_of_an_improver_run_can_be_zero(name):
-    with pytest.raises(ConfigError, match="at least 1, not 0"):
+    with pytest.raises(ConfigError, match=r"at least \d+, not 0"):
         rounds_config(tasks="knapsack", lm="x", **{name: 0})
 
 

@@ -13,7 +13,6 @@ import sys
 import click
 
 from stop import __version__
-from stop.cli.output import show_error
 from stop.errors import INTERRUPTED_EXIT_CODE, RunError, StopError, UserError, machine_trouble
 
 # name: (module, attribute, short help). The help stands here so that `stop --help` imports nothing.
@@ -75,6 +74,12 @@ def cli() -> None:
     """
 
 
+def _show_error(message: str, hint: str = "") -> None:
+    from stop.cli.output import show_error  # `stop --help` does without what it imports
+
+    show_error(message, hint)
+
+
 def main() -> None:
     """Entry point: runs a command and turns errors into one message and an exit code."""
     try:
@@ -84,13 +89,13 @@ def main() -> None:
         code = error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the one into the other
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it has been heard; what is left is to say so
-        show_error("interrupted")
+        _show_error("interrupted")
         code = INTERRUPTED_EXIT_CODE
     except StopError as error:
-        show_error(error.message, error.hint)
+        _show_error(error.message, error.hint)
         code = error.exit_code
     except PermissionError as error:
-        show_error(f"{error.filename or 'a file'}: {error.strerror}")
+        _show_error(f"{error.filename or 'a file'}: {error.strerror}")
         code = UserError.exit_code
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()
@@ -99,6 +104,6 @@ def main() -> None:
         trouble = machine_trouble(error)
         if trouble is None:
             raise
-        show_error(f"{error.filename}: {trouble[0]}" if error.filename else trouble[0], trouble[1])
+        _show_error(f"{error.filename}: {trouble[0]}" if error.filename else trouble[0], trouble[1])
         code = RunError.exit_code
     sys.exit(code if isinstance(code, int) else 0)

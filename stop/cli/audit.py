@@ -64,8 +64,8 @@ def show(folder: Path, level: int, limit: int, as_json: bool) -> None:
 def summary(folder: Path, limit: int, as_json: bool) -> None:
     """Which programs of RUN tried what: by model, round, topic and level.
 
-    Programs are counted, not calls. What a program has from its parent is counted where it came
-    in; "inherited" counts it further down. tried: its text shows it and it was seen to fail;
+    Programs are counted, not calls. What a program has from its parent is counted where it
+    began; "inherited" counts it further down. tried: its text shows it and it was seen to fail;
     intended: its text only; unannounced: it was seen at run time only.
     """
     from stop._util.documents import extended
@@ -160,7 +160,7 @@ def _scanned(name: str, found: Scan) -> ScannedFile:
 @run_argument
 @json_option
 def verify(folder: Path, head: str | None, trusted: tuple[str, ...], as_json: bool) -> None:
-    """Check that nobody changed RUN's log. Exit code 0: intact, 1: not.
+    """Check that RUN's log has not been changed. Exit code 0: intact, 1: not.
 
     Without --head the head that the run's store noted last is used.
     """

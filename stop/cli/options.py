@@ -56,7 +56,8 @@ def option(declared: Any, field: str, name: str = "", **changes: Any) -> Decorat
         "is_flag": found.annotation is bool,
         "help": found.help,
     }
-    return click.option(*_FLAGS.get(name, (_dashed(name),)), **settings | changes)
+    wanted = {key: value for key, value in (settings | changes).items() if value is not None}
+    return click.option(*_FLAGS.get(name, (_dashed(name),)), **wanted)
 
 
 def options(declared: Any, *names: str) -> Decorator:

@@ -19,10 +19,10 @@ from stop.errors import StopError
 @run_argument
 @json_option
 def replay(folder: Path, sandbox: str | None, keep: str | None, as_json: bool) -> None:
-    """Do RUN again, with its own responses and no model, and say what comes out differently.
+    """Do RUN again, with its own responses and no model, and say what differs.
 
     Programs, scores, rounds and security events are compared; an improver that is not
-    deterministic is named, with the reason. A run that is not done is compared as far as it came.
+    deterministic is named, with the reason. A run that is not done is compared as far as it went.
     Nothing in RUN's folder changes.
 
     Exit code 0: everything is as it was, 1: it is not.

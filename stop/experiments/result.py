@@ -38,13 +38,13 @@ class Round(TypedDict):
     round: int
     improver_id: str | None
     meta_utility: float | None
-    interval: list[float] | None
+    interval: Sequence[float] | None
     accepted: bool
     status: str
     detail: str
     parent_id: str | None
     difference: float | None
-    difference_interval: list[float] | None
+    difference_interval: Sequence[float] | None
 
 
 @dataclass(frozen=True, slots=True)

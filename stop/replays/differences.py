@@ -11,15 +11,15 @@ from stop._util.sheet import Sheet, Table, short, to_html
 
 DifferenceKind = Literal[
     "request",  # an improver asked for what is not on the tape
-    "unused",  # recorded responses that nobody asked for
+    "unused",  # recorded responses that were not asked for again
     "calls",  # an improver had other programs scored
-    "result",  # an improver run came to another status or program
+    "result",  # an improver run ended with another status or program
     "utility",  # an improver met other scores
     "score",  # a program has another score
     "events",  # other security events
-    "missing",  # an improver run or an evaluation did not come about
-    "round",  # a round came to something else
-    "sample",  # a sample of a bypass measurement came to something else
+    "missing",  # an improver run or an evaluation was not repeated
+    "round",  # a round had another result
+    "sample",  # a sample of a bypass measurement is another
 ]
 
 
@@ -28,7 +28,7 @@ class Difference:
     """One thing that is not as it was.
 
     Attributes:
-        kind: what.
+        kind: what differs.
         detail: then and now, in words.
         improver_id: the improver whose run it is about, or "".
         improver_run: that run's key, or "".
@@ -97,7 +97,7 @@ class Replay:
 
     @property
     def same(self) -> bool:
-        """Whether everything that was compared came out as it was."""
+        """Whether everything that was compared is as it was."""
         return not self.differences
 
     @property

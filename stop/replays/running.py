@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from stop._util.concurrency import gather_or_cancel, run_sync
+from stop._util.progress import default_listener
 from stop.config import RunConfig
 from stop.engine.improver_run import Application
 from stop.engine.opening import open_session
 from stop.engine.session import Session
 from stop.engine.task_utility import TaskUtility
 from stop.errors import BudgetExceeded, ConfigError, LMError, PolicyHalt, RunError, StopError
-from stop.events import Progress, ProgressListener, ignore_progress
+from stop.events import Progress, ProgressListener
 from stop.experiments import kind_of, read_config
 from stop.lm import open_model
 from stop.lm.base import LanguageModel
@@ -42,15 +43,15 @@ def replay(
     *,
     sandbox: str | None = None,
     keep: str | Path | None = None,
-    progress: ProgressListener = ignore_progress,
+    progress: ProgressListener | None = None,
 ) -> Replay:
     """Do a run again from its tape and compare; nothing in its folder changes.
 
     Args:
-        folder: of a run of any kind; one that is not done is compared as far as it came.
+        folder: of a run of any kind; one that is not done is compared as far as it went.
         sandbox: another backend than the run's.
         keep: a new folder for the repetition, a run like any other; None: it is not kept.
-        progress: told what happens.
+        progress: called with each Progress event; defaults as of `stop.run`.
 
     Raises:
         RunError: there is no run, or a process is at work on it.
@@ -70,7 +71,7 @@ def replay(
                 raise ConfigError(f"{target} cannot be written: {error.strerror}") from error
             repetition = _Repetition(recording, config)
             kept = None if keep is None else target
-            return run_sync(repetition.run(target, again, kept, progress))
+            return run_sync(repetition.run(target, again, kept, progress or default_listener()))
     finally:
         recording.close()
 
@@ -166,7 +167,7 @@ class _Repetition:
 
 
 def _causes(recording: Recording, session: Session) -> list[str]:
-    """What is not as it was, beside the programs."""
+    """What is not as it was, apart from the programs."""
     found = []
     for name in _CAUSES:
         then, now = (store.meta(f"version.{name}") for store in (recording.store, session.store))

@@ -24,7 +24,7 @@ Format = Literal["json", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = ("json", "csv", "parquet")
 
 Listener = Callable[[str, int], None]
-"""Told the name of each table that is done, and its rows."""
+"""Called with the name of each table that is written, and the number of its rows."""
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What begins a formula in some spreadsheet."""
@@ -39,7 +39,7 @@ def export(folder: Path, form: Format, target: Path, done: Listener = lambda *_:
         folder: of the run.
         form: "json" (one document), or "csv" or "parquet" (one file for each table).
         target: the file of "json", the folder of the others; files in its place are replaced.
-        done: told of each table.
+        done: called for each table.
 
     Raises:
         ConfigError: a folder is in the place of the file, or the other way round.
@@ -68,7 +68,7 @@ def export(folder: Path, form: Format, target: Path, done: Listener = lambda *_:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place when the block has ended well."""
+    """A file next to `path` that takes its place when the block has ended well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     os.close(descriptor)

@@ -7,7 +7,7 @@ the program it was made from counts where it came in, and is marked as inherited
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -46,9 +46,9 @@ class EvidenceResult(TypedDict):
     topic: str
     join: str
     level: int
-    kinds: list[str]
-    text: list[str]
-    deeds: list[str]
+    kinds: Sequence[str]
+    text: Sequence[str]
+    deeds: Sequence[str]
     events: int
 
 
@@ -146,10 +146,10 @@ class Summary:
     """All attempts of a run.
 
     Attributes:
-        attempts: evidence by program and topic, gravest first.
+        attempts: evidence by program and topic, the highest level first.
         rows: the same, counted.
         programs: distinct programs of the run, also those that were never executed.
-        by_level: how many of them have events, each at its gravest level.
+        by_level: the number of them that have events, by their highest level.
         quarantined: program ids.
     """
 
@@ -188,15 +188,15 @@ def summarize(store: Store, lines: Iterable[Mapping[str, Any]], *, sampled_by: s
     evidence = join(events)
     origins = _Origins(store, sampled_by, evidence)
     attempts = tuple(map(origins.attempt, evidence))
-    gravest: dict[str, int] = {}
+    highest: dict[str, int] = {}
     for attempt in attempts:
         program, level = attempt.evidence.program_id, int(attempt.evidence.level)
-        gravest[program] = max(level, gravest.get(program, 0))
+        highest[program] = max(level, highest.get(program, 0))
     return Summary(
         attempts,
         tuple(_rows(attempts)),
         store.count_programs(),
-        Counter(gravest.values()),
+        Counter(highest.values()),
         tuple(quarantined),
     )
 

@@ -1,4 +1,4 @@
-"""What scoring one program came to, as plain data."""
+"""The scores of one program, as plain data."""
 
 from __future__ import annotations
 
