@@ -21,7 +21,7 @@ from stop.sandbox import frames
 
 from .nursery import Nursery, ZygoteGone
 from .sensors import Sensors
-from .watch import End, Guest, Inbox, Violation, oom_kills, wipe
+from .watch import End, Guest, Inbox, TooLarge, Violation, oom_kills, wipe
 
 if TYPE_CHECKING:
     from stop.sandbox.protocol import GuestConfig
@@ -221,7 +221,7 @@ class Relay:
         guest = self.guest
         self._oom_at_start = oom_kills()
         guest.inbox.cap = job["output_bytes"]
-        guest.memory_limit = job["memory_bytes"]
+        guest.memory_limit = job["memory_mb"] << 20
         # What it took to confine it is not the candidate's.
         guest.cpu = guest.charged = guest.clock()
         self._ask("loaded", header)
@@ -302,6 +302,8 @@ class Relay:
                 self._from_guest(text, blobs)
                 if not guest.alive:
                     return
+        except TooLarge as error:  # with no question pending, it should not send at all
+            self._end_guest("too_large" if self.question else "violation", str(error))
         except (Violation, frames.FrameError) as error:
             self._end_guest("violation", str(error))
 
