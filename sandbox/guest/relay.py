@@ -133,16 +133,17 @@ class Relay:
         wiped = self.namespaces or all([wipe("/tmp"), wipe("/dev/shm")])
         out, err = guest.pipes.values()
         violation = guest.fate[1] if guest.fate and guest.fate[0] == "violation" else ""
-        header = {
-            "op": "ended",
+        output = {  # the fields of a `JobOutput`
             "stdout": out.kept.decode("utf-8", "replace"),
             "stderr": err.kept.decode("utf-8", "replace"),
             "stdout_bytes": out.seen,
             "stderr_bytes": err.seen,
-            "cpu": max([guest.cpu, *(end.cpu for end in self.ends if end.pid == guest.pid)]),
-            "clean": self.clean and wiped,
+            "cpu_seconds": max(
+                [guest.cpu, *(end.cpu for end in self.ends if end.pid == guest.pid)]
+            ),
             "violation": violation,
         }
+        header = {"op": "ended", "output": output, "clean": self.clean and wiped}
         for fd in self._descriptors():
             self._forget(fd)
         self.sensors.drop()

@@ -45,13 +45,10 @@ class BubblewrapSandbox:
 
     def __init__(self, packages: tuple[str, ...] = ()) -> None:
         self._packages = packages
+        self.image_digest = ""
         self._rootfs: Rootfs | None = None
         self._binary: Path | None = None
         self._guests: set[_BwrapGuest] = set()
-
-    @property
-    def image_digest(self) -> str:
-        return self._rootfs.digest if self._rootfs else ""
 
     async def open(self) -> None:
         if self._rootfs is not None:
@@ -60,55 +57,46 @@ class BubblewrapSandbox:
             raise SandboxUnavailable("bubblewrap runs on Linux only", hint="install Docker")
         self._binary = await asyncio.to_thread(_usable_binary)
         self._rootfs = await asyncio.to_thread(build_rootfs, self._packages)
+        self.image_digest = self._rootfs.digest
         await asyncio.to_thread(remove_orphans)
         guest = await self.start(GuestLimits())  # fails here, with the reason, if at all
         await guest.aclose()
 
     async def start(self, limits: GuestLimits) -> StreamGuest:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-            # No `await` until the guest exists, so that a start that is given up leaves no process.
-            guest = self._spawn(limits, theirs, reader, writer)
+        assert self._rootfs is not None and self._binary is not None, "open() comes first"
         config = GuestConfig(
             "namespace", 0, limits.pids, limits.tmpfs_mb, seccomp.compiled(), seccomp.watched(),
             old_proc=True,
         )  # fmt: skip
+        uid = random.choice(_UID_RANGE) if os.geteuid() == 0 else None
+        ours, theirs = socket.socketpair()
+        with theirs:
+            reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
+            # No `await` until the guest exists, so that a start that is given up leaves no process.
+            log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the guest
+            try:
+                process = subprocess.Popen(  # noqa: ASYNC220 - it ends with the thread it is from
+                    _command(self._binary, self._rootfs.folder, limits),
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=log,
+                    env={"LD_LIBRARY_PATH": str(self._binary.parent), "PATH": "/usr/bin:/bin"},
+                    start_new_session=True,
+                    user=uid,
+                    group=uid,
+                    extra_groups=None if uid is None else [],
+                )
+            except BaseException:
+                writer.close()
+                log.close()
+                raise
+        guest = _BwrapGuest(process, log, reader, writer)
         try:
             await guest.boot(config)
         except SandboxBroken as error:
             raise SandboxUnavailable(error.message, hint=_namespace_hint()) from None
         self._guests = {g for g in self._guests if not g.closed} | {guest}
         return guest
-
-    def _spawn(
-        self,
-        limits: GuestLimits,
-        stdio: socket.socket,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> _BwrapGuest:
-        """Starts bwrap from this thread, with whose end it ends (`--die-with-parent`)."""
-        assert self._rootfs is not None and self._binary is not None, "open() comes first"
-        uid = random.choice(_UID_RANGE) if os.geteuid() == 0 else None
-        log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the guest
-        try:
-            process = subprocess.Popen(
-                _command(self._binary, self._rootfs.folder, limits),
-                stdin=stdio.fileno(),
-                stdout=stdio.fileno(),
-                stderr=log,
-                env={"LD_LIBRARY_PATH": str(self._binary.parent), "PATH": "/usr/bin:/bin"},
-                start_new_session=True,
-                user=uid,
-                group=uid,
-                extra_groups=None if uid is None else [],
-            )
-        except BaseException:
-            writer.close()
-            log.close()
-            raise
-        return _BwrapGuest(process, log, reader, writer)
 
     async def aclose(self) -> None:
         guests, self._guests = self._guests, set()

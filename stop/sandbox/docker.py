@@ -34,8 +34,6 @@ from stop.sandbox.owner import owner_is_dead, owner_mark
 from stop.sandbox.protocol import GuestConfig, GuestLimits
 
 LABEL = "stop-optimizer"
-MANY = 50
-"""Left-over containers whose removal takes long enough to say so."""
 _REMOVED_AT_ONCE = 8
 ENGINE_PATIENCE_SECONDS = 60
 _LOG = logging.getLogger(__name__)
@@ -61,19 +59,15 @@ class DockerSandbox:
         self._packages = packages
         self._image_wanted = image
         self._client: Any = None
-        self._image_id = ""
+        self.image_digest = ""
         self._guests: set[StreamGuest] = set()
-
-    @property
-    def image_digest(self) -> str:
-        return self._image_id
 
     async def open(self) -> None:
         if self._client is not None:
             return
         client = await asyncio.to_thread(connect)
         try:
-            self._image_id = await asyncio.to_thread(self._prepare, client)
+            self.image_digest = await asyncio.to_thread(self._prepare, client)
         except BaseException:
             client.close()
             raise
@@ -81,9 +75,15 @@ class DockerSandbox:
 
     def _prepare(self, client: Any) -> str:
         prune(client, dead_owners_only=True)
-        if self._image_wanted:
-            return _image_id(client, self._image_wanted)
-        return ensure_image(client, self._packages)
+        if not self._image_wanted:
+            return ensure_image(client, self._packages)
+        try:
+            return str(client.images.get(self._image_wanted).id)
+        except docker.errors.ImageNotFound:
+            raise SandboxUnavailable(
+                f"the engine has no image {self._image_wanted!r}",
+                hint="stop sandbox build, or leave --image out",
+            ) from None
 
     async def start(self, limits: GuestLimits) -> StreamGuest:
         """Starts a container; waits for an engine that is being restarted."""
@@ -115,7 +115,7 @@ class DockerSandbox:
     def _create(self, limits: GuestLimits) -> tuple[Any, socket.socket]:
         tmpfs = f"rw,noexec,nosuid,nodev,size={limits.tmpfs_mb}m,nr_inodes=4096,mode=1777"
         container = self._client.containers.create(
-            self._image_id,
+            self.image_digest,
             list(command()),
             entrypoint=[],
             name=f"stop-{uuid.uuid4().hex[:12]}",
@@ -172,7 +172,9 @@ def connect() -> Any:
     """
     place = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     try:
-        _knock(place)
+        if place.startswith("unix://"):  # docker-py leaves its end open if nothing listens there
+            with socket.socket(socket.AF_UNIX) as attempt:
+                attempt.connect(place.removeprefix("unix://"))
         client = docker.from_env(timeout=60)
         client.ping()
     except _GONE as error:
@@ -182,13 +184,6 @@ def connect() -> Any:
             "or use --sandbox bubblewrap",
         ) from None
     return client
-
-
-def _knock(place: str) -> None:
-    """Tries a socket file before docker-py does, which leaves its end open if nothing listens."""
-    if place.startswith("unix://"):
-        with socket.socket(socket.AF_UNIX) as attempt:
-            attempt.connect(place.removeprefix("unix://"))
 
 
 def ensure_image(client: Any, packages: tuple[str, ...] = (), *, rebuild: bool = False) -> str:
@@ -273,7 +268,7 @@ def prune(client: Any, *, dead_owners_only: bool, images: bool = False) -> tuple
         found = client.api.containers(all=True, filters={"label": f"{LABEL}=guest"})
         if dead_owners_only:
             found = [f for f in found if owner_is_dead(f["Labels"].get(f"{LABEL}.owner", ""))]
-        if len(found) > MANY:
+        if len(found) > 50:  # that takes long enough to say so
             _LOG.warning("removing %d containers that dead runs left", len(found))
         with ThreadPoolExecutor(_REMOVED_AT_ONCE) as threads:
             containers = sum(threads.map(remove, found))
@@ -281,15 +276,6 @@ def prune(client: Any, *, dead_owners_only: bool, images: bool = False) -> tuple
         for image in unwanted:
             client.images.remove(image.id, force=True)
     return containers, len(unwanted)
-
-
-def _image_id(client: Any, name: str) -> str:
-    try:
-        return str(client.images.get(name).id)
-    except docker.errors.ImageNotFound:
-        raise SandboxUnavailable(
-            f"the engine has no image {name!r}", hint="stop sandbox build, or leave --image out"
-        ) from None
 
 
 def _verify(container: Any, limits: GuestLimits) -> None:

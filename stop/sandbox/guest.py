@@ -146,10 +146,7 @@ class StreamGuest(ABC):
         if not header["clean"]:
             await self.aclose()
             raise SandboxBroken(f"sandbox {self.name} could not be cleaned after its guest")
-        counts = header["stdout_bytes"], header["stderr_bytes"]
-        return JobOutput(
-            header["stdout"], header["stderr"], *counts, header["cpu"], header["violation"]
-        )
+        return JobOutput(**header["output"])
 
     async def aclose(self) -> None:
         if self.closed:

