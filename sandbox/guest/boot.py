@@ -32,9 +32,6 @@ def main(settings: dict[str, Any]) -> NoReturn:
         settings: the fields of a `GuestConfig`, as JSON brought them.
     """
     settings["watched"] = {int(number): name for number, name in settings["watched"].items()}
-    for name in ("LD_LIBRARY_PATH", "PYTHONPATH"):  # a guest may start the interpreter again
-        if name in os.environ:
-            settings["environment"][name] = os.environ[name]
     config = cast("GuestConfig", types.SimpleNamespace(**settings))
     for name in [n for n in sys.modules if n.partition(".")[0] in ("guest", "stop")]:
         del sys.modules[name]  # so that no program finds our modules by their names

@@ -36,6 +36,15 @@ _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND = 1, 32, 4096
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _NOTIFY, _DENY = 0x7FC00000, 0x00050001
+_ENVIRONMENT = {
+    "HOME": "/tmp",
+    "TMPDIR": "/tmp",
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+}
 
 
 def fork(fds: Sequence[int], uid: int, config: GuestConfig, seccomp: bytes, close: int) -> int:
@@ -61,14 +70,20 @@ def fork(fds: Sequence[int], uid: int, config: GuestConfig, seccomp: bytes, clos
         reports = socket.socket(fileno=4)
         _confine(config, None if namespaces else uid)
         _install_filter(seccomp, reports)
-        os.environ.clear()
-        os.environ.update(config.environment)
+        _reset_environment()
         _rehearse()
         _main(socket.socket(fileno=3), reports)
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(70)
+
+
+def _reset_environment() -> None:
+    """Leaves of our variables only those that a guest needs to start the interpreter again."""
+    kept = {name: os.environ.get(name) for name in ("LD_LIBRARY_PATH", "PYTHONPATH")}
+    os.environ.clear()
+    os.environ.update(_ENVIRONMENT | {name: value for name, value in kept.items() if value})
 
 
 def _fork_into_pid_namespace() -> int:
@@ -201,13 +216,13 @@ def _main(channel: socket.socket, reports: socket.socket) -> None:
     reports.setblocking(False)
     job = services.receive(channel)
     job["pid"] = os.getpid()
-    memory = job["memory_bytes"] + _own_size()
+    memory = (job["memory_mb"] << 20) + _own_size()
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    cpu = int(job["total_cpu"]) + 2
+    cpu = int(job["total_cpu_seconds"]) + 2
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    chance.begin(job["seed"])
+    chance.begin(job["random_seed"])
     hooks.install(reports)
     entry, problem = _execute(job)
     _end_copies(job)
@@ -225,7 +240,7 @@ def _rehearse() -> None:
     """Does once what a job will do, so that the pages it writes to are copied ahead of time."""
     chance.install()
     chance.begin(0)
-    _execute({"source": "def algorithm(x):\n    return x\n", "entry": "algorithm"})
+    _execute({"source": "def algorithm(x):\n    return x\n", "entry_point": "algorithm"})
     node, blobs = frames.pack(({"text": [1, 2.5, None, True]},))
     text = frames.encode({"op": "answer", "value": node}, blobs)[frames.PREFIX.size :]
     frames.unpack(frames.decode_header(text)["value"], blobs)
@@ -247,7 +262,7 @@ def _execute(job: dict[str, Any]) -> tuple[Any, dict[str, str] | None]:
     try:
         # Not under the __future__ of this module.
         exec(compile(source, "<program>", "exec", dont_inherit=True), module.__dict__)
-        return module.__dict__[job["entry"]], None
+        return module.__dict__[job["entry_point"]], None
     except BaseException as error:
         return None, _describe(error)
 

@@ -21,7 +21,7 @@ from stop.sandbox import frames
 
 from .nursery import Nursery, ZygoteGone
 from .sensors import Sensors
-from .watch import End, Guest, Inbox, Violation, oom_kills, wipe
+from .watch import End, Guest, Inbox, TooLarge, Violation, oom_kills, wipe
 
 if TYPE_CHECKING:
     from stop.sandbox.protocol import GuestConfig
@@ -133,16 +133,17 @@ class Relay:
         wiped = self.namespaces or all([wipe("/tmp"), wipe("/dev/shm")])
         out, err = guest.pipes.values()
         violation = guest.fate[1] if guest.fate and guest.fate[0] == "violation" else ""
-        header = {
-            "op": "ended",
+        output = {  # the fields of a `JobOutput`
             "stdout": out.kept.decode("utf-8", "replace"),
             "stderr": err.kept.decode("utf-8", "replace"),
             "stdout_bytes": out.seen,
             "stderr_bytes": err.seen,
-            "cpu": max([guest.cpu, *(end.cpu for end in self.ends if end.pid == guest.pid)]),
-            "clean": self.clean and wiped,
+            "cpu_seconds": max(
+                [guest.cpu, *(end.cpu for end in self.ends if end.pid == guest.pid)]
+            ),
             "violation": violation,
         }
+        header = {"op": "ended", "output": output, "clean": self.clean and wiped}
         for fd in self._descriptors():
             self._forget(fd)
         self.sensors.drop()
@@ -221,7 +222,7 @@ class Relay:
         guest = self.guest
         self._oom_at_start = oom_kills()
         guest.inbox.cap = job["output_bytes"]
-        guest.memory_limit = job["memory_bytes"]
+        guest.memory_limit = job["memory_mb"] << 20
         # What it took to confine it is not the candidate's.
         guest.cpu = guest.charged = guest.clock()
         self._ask("loaded", header)
@@ -302,6 +303,8 @@ class Relay:
                 self._from_guest(text, blobs)
                 if not guest.alive:
                     return
+        except TooLarge as error:  # with no question pending, it should not send at all
+            self._end_guest("too_large" if self.question else "violation", str(error))
         except (Violation, frames.FrameError) as error:
             self._end_guest("violation", str(error))
 

@@ -21,6 +21,10 @@ class Violation(Exception):
     """The guest sent what the code of a guest never sends."""
 
 
+class TooLarge(Exception):
+    """The guest sent a frame larger than its job allows, which an honest program may do."""
+
+
 class Inbox:
     """Cuts a byte stream into frames of at most `cap` bytes each."""
 
@@ -35,14 +39,19 @@ class Inbox:
         self._data += data
 
     def frames(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yields (header, blobs) of each complete frame; raises `Violation` for one too large."""
+        """Yields (header, blobs) of each complete frame.
+
+        Raises:
+            TooLarge: a frame of more than `cap` bytes; it is not waited for.
+            Violation: one that no honest client could send, of more than 1 GiB.
+        """
         size = frames.PREFIX.size
         while len(self._data) >= size:
             header, blobs = frames.PREFIX.unpack(self._data[:size])
             if header + blobs > _MAX_FRAME:
                 raise Violation(f"a frame of {header + blobs} bytes")
             if header + blobs > self.cap:
-                raise Violation(f"too_large: {header + blobs} bytes; at most {self.cap} are taken")
+                raise TooLarge(f"{header + blobs} bytes; at most {self.cap} are taken")
             if len(self._data) < size + header + blobs:
                 return
             end = size + header

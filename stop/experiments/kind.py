@@ -1,6 +1,6 @@
 """The protocol of a kind of run: its configuration, its work, its result.
 
-To add a kind: a room with these three next to the others, a line in `stop.experiments.kinds.KINDS`, and
+To add a kind: a room with these three next to the others, a line in `stop.experiments.kinds`, and
 a command. Nothing else tells kinds apart.
 """
 

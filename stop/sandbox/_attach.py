@@ -1,4 +1,4 @@
-"""A container's stdin and stdout, out of docker-py's attached stream, as a plain socket."""
+"""Turns docker-py's attached stream, a container's stdin and stdout, into a plain socket."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from typing import Any
 
 
 def plain_socket(attached: Any) -> socket.socket:
-    """A socket with the container's raw stdin and stdout, from docker-py's attached stream.
+    """Returns a socket with a container's raw stdin and stdout.
 
     The engine interleaves stdout and stderr in packets with an 8-byte head; two threads take them
     apart. They also make TLS and SSH transports look like plain sockets to asyncio.
+
+    Args:
+        attached: what docker-py's `attach_socket` returns.
     """
     raw = getattr(attached, "_sock", attached)
     if hasattr(raw, "settimeout"):
         raw.settimeout(None)  # docker-py's time-out would end a silent container after a minute
+    packets = raw.makefile("rb")
     ours, theirs = socket.socketpair()
 
     def upstream() -> None:
@@ -27,17 +31,16 @@ def plain_socket(attached: Any) -> socket.socket:
             raw.shutdown(socket.SHUT_RDWR)
 
     def downstream() -> None:
-        with contextlib.suppress(OSError, EOFError):
-            while True:
-                head = _exactly(raw, 8)
-                data = _exactly(raw, int.from_bytes(head[4:], "big"))
+        with contextlib.suppress(OSError):
+            while len(head := packets.read(8)) == 8:
+                data = packets.read(int.from_bytes(head[4:], "big"))
                 if head[0] == 1:  # stderr of the supervisor is not for us
                     theirs.sendall(data)
         with contextlib.suppress(OSError):
             theirs.shutdown(socket.SHUT_RDWR)
         up.join()  # it ends now that its end of the pair is shut
         theirs.close()
-        for part in (attached, raw, getattr(attached, "_response", raw)):
+        for part in (packets, attached, raw, getattr(attached, "_response", raw)):
             with contextlib.suppress(OSError, ValueError):  # ValueError: one closed the other
                 part.close()  # docker-py leaves the socket under the stream open
 
@@ -45,13 +48,3 @@ def plain_socket(attached: Any) -> socket.socket:
     up.start()
     threading.Thread(target=downstream, daemon=True, name="stop-downstream").start()
     return ours
-
-
-def _exactly(raw: Any, count: int) -> bytes:
-    data = bytearray()
-    while len(data) < count:
-        piece = raw.recv(min(count - len(data), 1 << 18))
-        if not piece:
-            raise EOFError
-        data += piece
-    return bytes(data)

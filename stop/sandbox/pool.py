@@ -16,14 +16,14 @@ from stop.sandbox.protocol import Guest, GuestLimits, Isolation, Sandbox
 
 
 class SandboxPool:
-    """Lends guests of one backend. Belongs to one event loop.
+    """Lends guests of one backend, in one event loop.
 
     Args:
         sandbox: an open backend.
         isolation: "fork" lends the same warm sandboxes again and again; "container" gives every
-            lease a sandbox that nobody used before, and has the next one ready meanwhile.
-        evaluations: how many evaluations may run at once.
-        improver_runs: how many improver runs may run at once, on each level.
+            lease a sandbox that was never used before, and prepares the next one meanwhile.
+        evaluations: number of evaluations that may run at once.
+        improver_runs: number of improver runs that may run at once, on each level.
         limits: of each sandbox.
 
     Raises:
@@ -54,20 +54,23 @@ class SandboxPool:
 
     @property
     def label(self) -> str:
-        """What scores are recorded under, e.g. "docker/fork"."""
+        """The isolation that scores are recorded with, e.g. "docker/fork"."""
         return f"{self.sandbox.name}/{self.isolation}"
 
     @asynccontextmanager
     async def evaluation_guest(self, *, fresh: bool = False) -> AsyncIterator[Guest]:
-        """A guest for one program. An exception inside the block discards the guest.
+        """Lends a guest for one program. An exception inside the block discards the guest.
 
         Args:
-            fresh: one that was started just now: when a sandbox broke, those that wait may have
-                gone the same way (an engine that was restarted), and are given up.
+            fresh: start one now: when a sandbox broke, idle ones may have gone the same way (an
+                engine that was restarted), and are given up.
+
+        Raises:
+            SandboxError: a guest could not be started.
         """
         async with self._evaluations:
-            if fresh:
-                self._give_up_idle()
+            while fresh and self._idle:
+                self._later(self._idle.pop().aclose())
             guest = self._idle.pop() if self._idle else await self.sandbox.start(self._limits)
             kept = False
             try:
@@ -83,7 +86,11 @@ class SandboxPool:
 
     @asynccontextmanager
     async def improver_guest(self, level: int) -> AsyncIterator[Guest]:
-        """A fresh sandbox for one improver run; `level` 0 rewrites improvers, 1 solutions."""
+        """Starts a sandbox for one improver run; `level` 0 rewrites improvers, 1 solutions.
+
+        Raises:
+            SandboxError: it could not be started.
+        """
         gate = self._levels.setdefault(level, asyncio.Semaphore(self._improver_runs))
         async with gate:
             guest = await self.sandbox.start(self._limits)
@@ -93,13 +100,8 @@ class SandboxPool:
                 await guest.aclose()
 
     async def warm(self, count: int) -> None:
-        """Have `count` guests ready."""
+        """Starts guests until `count` are idle."""
         await asyncio.gather(*(self._warm_one() for _ in range(count - len(self._idle))))
-
-    def _give_up_idle(self) -> None:
-        guests, self._idle = self._idle, []
-        for guest in guests:
-            self._later(guest.aclose())
 
     async def _warm_one(self) -> None:
         guest = await self.sandbox.start(self._limits)
@@ -121,11 +123,15 @@ class SandboxPool:
         if error is not None and not isinstance(error, SandboxError):
             raise error
 
-    async def aclose(self) -> None:
-        """Close every guest, and the backend."""
+    async def close_guests(self) -> None:
+        """Closes every idle guest and waits for those that are being closed."""
         self._closed = True
         guests, self._idle = self._idle, []
         await asyncio.gather(*(guest.aclose() for guest in guests))
         while self._background:
             await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def aclose(self) -> None:
+        """Closes the guests and the backend."""
+        await self.close_guests()
         await self.sandbox.aclose()

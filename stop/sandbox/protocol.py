@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 Isolation = Literal["fork", "container"]
 """`fork`: each program is a fresh process of a warm sandbox. `container`: a sandbox of its own."""
 
 GuestStatus = Literal["ok", "error", "timeout", "oom", "invalid"]
+"""`error`: the program failed. `oom`: it took too much memory. `invalid`: its answer is no data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,11 @@ class GuestLimits:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A program to be loaded, and what it may use.
+    """A program to load, and what it may use.
 
     Attributes:
         source: the program's text.
-        entry_point: the function that calls will call.
+        entry_point: the function that `Guest.call` calls.
         random_seed: of `random` and `numpy.random` in the guest.
         load_cpu_seconds, load_wall_seconds: limits of running the top level.
         total_cpu_seconds: CPU time of the whole job; the kernel's own backstop.
@@ -58,7 +59,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The outcome of loading a program or of one call. `value` holds exact builtin types."""
+    """The outcome of loading a program or of one call.
+
+    Attributes:
+        status: "ok", or how the program failed.
+        value: what the call returned, in exact builtin types and numpy arrays; None unless "ok".
+        detail: why the program failed, for people; "" if it did not.
+        cpu_seconds: CPU time since the answer before, background work included.
+        wall_seconds: duration by the sandbox's clock, which the program cannot change.
+        alive: whether the program can be called again. False: it was ended, or ended itself.
+        violation: whether the guest broke the frame protocol: tampering, not a mistake.
+    """
 
     status: GuestStatus
     value: Any = None
@@ -66,9 +77,7 @@ class Answer:
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
     alive: bool = True
-    """The program can be called again. False: it was ended, or ended itself."""
     violation: bool = False
-    """The guest broke the frame protocol: tampering, not a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +86,8 @@ class Sign:
 
     Attributes:
         kind: "system_call", "network", "canary", "killed" and others of `stop.audit.evidence`.
-        source: "kernel": the guest could not hide it. "guest": told by a hook in its own process,
-            which a guest that tries can silence; then what it attempts has no effect all the same.
+        source: "kernel": the guest could not hide it. "guest": reported by a hook in its own
+            process, which a guest can silence; what it attempts has no effect all the same.
         detail: what it was, as text of at most 300 characters.
     """
 
@@ -89,9 +98,13 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class JobOutput:
-    """What a job leaves: its prints (the first 64 KiB of each stream), never a result.
+    """What a job leaves: its prints, never a result.
 
-    `violation` says how it broke the frame protocol after its last answer, else "".
+    Attributes:
+        stdout, stderr: the first 64 KiB of each stream.
+        stdout_bytes, stderr_bytes: the number of bytes that it printed on each.
+        cpu_seconds: CPU time of the whole job.
+        violation: how it broke the frame protocol after its last answer, or "".
     """
 
     stdout: str = ""
@@ -109,21 +122,27 @@ RequestHandler = Callable[[str, Any], Awaitable[Any]]
 class Guest(Protocol):
     """A warm sandbox; runs one job at a time: `start`, any number of `call`s, `end`.
 
-    Failures of the program are `Answer`s. `SandboxBroken` means that the sandbox itself is gone:
-    close it and take another one.
+    What the program does is an `Answer`. Each method but `aclose` raises `SandboxBroken` when the
+    sandbox itself is gone or does not answer: close it then and take another one.
     """
 
     @property
     def name(self) -> str:
-        """How an operator finds it (container name or process id)."""
+        """How an operator finds it: the name of a container, or "bwrap-" and a process id."""
         ...
 
     @property
     def signs(self) -> Sequence[Sign]:
-        """What the job that runs, or ran last, attempted; also when the sandbox broke."""
+        """What the current job, or the last one, attempted; also after the sandbox broke."""
         ...
 
-    async def start(self, job: Job) -> Answer: ...
+    async def start(self, job: Job) -> Answer:
+        """Loads the program of a job under the load limits of the job.
+
+        Returns:
+            "ok" without a value, or why the program did not load. `end` must follow either way.
+        """
+        ...
 
     async def call(
         self,
@@ -132,45 +151,76 @@ class Guest(Protocol):
         cpu_seconds: float,
         wall_seconds: float,
         on_request: RequestHandler | None = None,
-    ) -> Answer: ...
+    ) -> Answer:
+        """Calls the entry point of the loaded program.
 
-    async def end(self) -> JobOutput: ...
+        Args:
+            args: plain values and numpy arrays, see `stop.sandbox.frames`; the program gets copies.
+            cpu_seconds: limit of CPU time since the answer before, of all its processes together.
+            wall_seconds: limit of the duration, waits for `on_request` included.
+            on_request: serves the requests of an improver, several at a time. What it raises ends
+                the call and is raised here; the guest is then of no more use.
 
-    async def aclose(self) -> None: ...
+        Raises:
+            FrameError: an argument that no frame can hold.
+        """
+        ...
+
+    async def end(self) -> JobOutput:
+        """Ends the job with all its processes and wipes what it wrote."""
+        ...
+
+    async def aclose(self) -> None:
+        """Ends the sandbox. May be called again, and while a job runs."""
+        ...
 
 
 class Sandbox(Protocol):
-    """A backend: starts guests. `start` may be called concurrently."""
+    """A backend: starts guests."""
 
     @property
     def name(self) -> str:
-        """ "docker", "bubblewrap", or a third party's own word."""
+        """The backend's word in options and records: "docker", "bubblewrap" or a third party's."""
         ...
 
     @property
     def image_digest(self) -> str:
-        """What the guests' file system is made of, as a digest."""
+        """The digest of the file system that guests see, "sha256:..."; "" before `open`."""
         ...
 
     async def open(self) -> None:
-        """Check that guests can run here, prepare the image, reap what dead runs left."""
+        """Prepares the image, removes what dead runs left, and checks that guests can run.
+
+        Raises:
+            SandboxUnavailable: guests cannot run here; the hint says what helps.
+        """
         ...
 
-    async def start(self, limits: GuestLimits) -> Guest: ...
+    async def start(self, limits: GuestLimits) -> Guest:
+        """Starts a guest under these limits. May be called concurrently.
+
+        Raises:
+            SandboxUnavailable: a limit cannot be applied here.
+            SandboxError: the guest could not be started.
+        """
+        ...
 
     async def aclose(self) -> None:
-        """End every guest that this backend started."""
+        """Ends every guest that this backend started."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class GuestConfig:
-    """What the code inside is told at boot. Holds no secret.
+    """The configuration of the code inside a sandbox, sent at boot. Holds no secret.
 
     Attributes:
         confine: "uid" (each guest a user id of its own; Docker) or "namespace" (pid, mount and
             IPC namespaces of its own; bubblewrap).
-        seccomp: filter for guests as [code, jt, jf, k] rows, beside the engine's.
+        uid_base: with "uid", the first of 512 user ids for guests.
+        pids: processes and threads of a guest.
+        tmpfs_mb: size of /tmp and of /dev/shm each, MiB.
+        seccomp: filter for guests as [code, jt, jf, k] rows, in addition to the engine's.
         watched: names of the system calls that the filter hands to the relay, by number.
         old_proc: go on with the sandbox's own /proc where the kernel refuses a fresh mount.
     """
@@ -179,17 +229,6 @@ class GuestConfig:
     uid_base: int
     pids: int
     tmpfs_mb: int
-    seccomp: list[list[int]] = field(default_factory=list)
-    watched: dict[int, str] = field(default_factory=dict)
+    seccomp: list[list[int]]
+    watched: dict[int, str]
     old_proc: bool = False
-    environment: dict[str, str] = field(
-        default_factory=lambda: {
-            "HOME": "/tmp",
-            "TMPDIR": "/tmp",
-            "PATH": "/usr/bin:/bin",
-            "LANG": "C.UTF-8",
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "PYTHONHASHSEED": "0",
-        }
-    )

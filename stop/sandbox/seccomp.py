@@ -8,6 +8,7 @@ tried. In the engine's filter the same rules deny without a word.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import sys
@@ -129,33 +130,23 @@ def _rule(name: str, rule: dict[str, Any]) -> list[list[int]]:
     if not rule.get("args"):
         return [[_RETURN, 0, 0, action]]
     (condition,) = rule["args"]
+    value = condition["value"]
+    tests = {
+        "SCMP_CMP_EQ": [[_JUMP_EQ, 0, 1, value]],
+        "SCMP_CMP_NE": [[_JUMP_EQ, 1, 0, value]],
+        "SCMP_CMP_MASKED_EQ": [[_AND, 0, 0, value], [_JUMP_EQ, 0, 1, condition.get("valueTwo")]],
+    }
     load = [_LOAD, 0, 0, 16 + 8 * condition["index"]]  # low word, little endian
-    if condition["op"] == "SCMP_CMP_EQ":
-        test = [load, [_JUMP_EQ, 0, 1, condition["value"]]]
-    elif condition["op"] == "SCMP_CMP_NE":
-        test = [load, [_JUMP_EQ, 1, 0, condition["value"]]]
-    elif condition["op"] == "SCMP_CMP_MASKED_EQ":
-        masked = [_AND, 0, 0, condition["value"]]
-        test = [load, masked, [_JUMP_EQ, 0, 1, condition["valueTwo"]]]
-    else:
-        raise ValueError(f"seccomp profile: unknown condition {condition['op']}")
-    return [*test, [_RETURN, 0, 0, action]]
+    return [load, *tests[condition["op"]], [_RETURN, 0, 0, action]]
 
 
 def _numbers(names: list[str], arch_name: str) -> list[tuple[str, int]]:
-    from system_calls import (  # noqa: PLC0415 - Linux only
-        NoSuchSystemCall,
-        NotSupportedSystemCall,
-        syscalls,
-    )
+    """Returns (name, number) of these system calls, as far as this processor has them."""
+    import system_calls  # noqa: PLC0415 - Linux only
 
-    table = syscalls()
-    found = []
+    table, found = system_calls.syscalls(), []
+    unknown = (system_calls.NoSuchSystemCall, system_calls.NotSupportedSystemCall)
     for name in names:
-        try:
-            number = table.get(name, arch_name)
-        except (NoSuchSystemCall, NotSupportedSystemCall):
-            continue  # another processor's call, or one newer than the table
-        if number is not None and number >= 0:
-            found.append((name, number))
+        with contextlib.suppress(*unknown):  # another processor's, or newer than the table
+            found.append((name, table.get(name, arch_name)))
     return found

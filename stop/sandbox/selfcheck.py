@@ -1,10 +1,10 @@
-"""Proof, from inside, that the limits of a sandbox hold: `stop sandbox check`.
+"""Proves, from inside, that the limits of a sandbox hold: `stop sandbox check`.
 
     probe program ──► Guest.start, call, end ──► answer ──► judged here, on the host
 
-The programs run as any candidate does. `_FACTS` come from one program that tries what must not
-work (`sandbox/guest/probe.py`); `_TRIALS` are programs that misbehave, each judged by the verdict;
-`_PAIRS` leave something behind and look for it in the next guest.
+The programs run as any candidate does. Facts come from one program that tries what must not work
+(`sandbox/guest/probe.py`); trials (`sandbox/trials.toml`) are programs that misbehave, each
+followed by one that must not notice it.
 """
 
 from __future__ import annotations
@@ -13,23 +13,27 @@ import os
 import resource
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import tomllib
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stop._util.resources import resource_folder
 from stop.errors import SandboxError, SandboxUnavailable
-from stop.sandbox.protocol import Answer, Guest, GuestLimits, Job, JobOutput, Sandbox
+from stop.sandbox.guest import guest_text
+from stop.sandbox.pool import SandboxPool
+from stop.sandbox.protocol import Answer, GuestLimits, Job, JobOutput, Sandbox
 
-SECRET_VARIABLE = "STOP_SELFCHECK_SECRET"
+_SECRET_VARIABLE = "STOP_SELFCHECK_SECRET"
 _LIMITS = GuestLimits()
+_PROVEN: set[tuple[str, str]] = set()
+"""Names and image digests of the backends that this process has proved."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One limit: whether it holds, and what was seen."""
+    """Whether one limit holds, and what was seen."""
 
     name: str
     ok: bool
@@ -39,58 +43,8 @@ class CheckResult:
         return {"name": self.name, "ok": self.ok, "detail": self.detail}
 
 
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """A program that misbehaves, and the verdicts that show it was contained."""
-
-    name: str
-    body: str
-    verdicts: tuple[str, ...]
-    judge: Callable[[Answer, JobOutput], str] = lambda _answer, _output: ""
-    cpu_seconds: float = 5.0
-    wall_seconds: float = 10.0
-    memory_mb: int = 256
-
-
-@dataclass(frozen=True, slots=True)
-class _Lure:
-    """A program that attempts something, and the kind of sign that must tell of it."""
-
-    name: str
-    body: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """A program that leaves something behind, and one that must not find it."""
-
-    name: str
-    leave: str
-    look: str
-    expected: Any
-
-
-_FACTS = (
-    "no network",
-    "socket families",
-    "read only root",
-    "no capabilities",
-    "no new privileges",
-    "seccomp filter",
-    "system calls denied",
-    "no new namespaces",
-    "scratch is noexec",
-    "scratch is limited",
-    "file size limit",
-    "host environment invisible",
-    "host files invisible",
-    "host processes invisible",
-    "supervisor closed",
-    "kernel knobs closed",
-    "no setuid programs",
-    "no stray descriptors",
-)
+def _few_threads(answer: Answer, _output: JobOutput) -> str:
+    return f"{answer.value} threads" if answer.value and answer.value > _LIMITS.pids else ""
 
 
 def _flood_capped(_answer: Answer, output: JobOutput) -> str:
@@ -99,154 +53,82 @@ def _flood_capped(_answer: Answer, output: JobOutput) -> str:
     return "" if len(output.stdout) <= 64 << 10 else f"{len(output.stdout)} characters were kept"
 
 
-def _plain(answer: Answer, _output: JobOutput) -> str:
+def _plain_data(answer: Answer, _output: JobOutput) -> str:
     text, number, pair = answer.value
     exact = type(text) is str and type(number) is int and type(pair) is tuple
     return "" if exact else "an answer kept a type of the guest's"
 
 
-_FORK_BOMB = """
-import os
-while True:
-    try:
-        os.fork()
-    except OSError:
-        pass
-"""
-_THREAD_BOMB = """
-import threading, time
-made = 0
-try:
-    for made in range(5000):
-        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
-except RuntimeError:
-    pass
-return made
-"""
-_BUSY_IN_C = """
-import signal
-for number in (signal.SIGTERM, signal.SIGXCPU, signal.SIGALRM):
-    signal.signal(number, signal.SIG_IGN)
-return 3 ** (3 ** 19) % 7
-"""
-_BALLOON = """
-import numpy
-kept = []
-while True:
-    kept.append(numpy.ones(1 << 20))
-"""
-_FLOOD = """
-import os
-block = b'x' * (1 << 20)
-for _ in range(96):
-    os.write(1, block)
-"""
-_SUBCLASSES = """
-class Text(str):
-    pass
-class Number(int):
-    def __eq__(self, other):
-        return True
-return (Text('a'), Number(3), (1, 2))
-"""
-_DAEMON = """
-import ctypes, os, time
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        ctypes.CDLL(None).prctl(15, b'stop-daemon', 0, 0, 0)
-        time.sleep(600)
-    os._exit(0)
-os.wait()
-"""
-_LOOK_FOR_DAEMON = """
-import os
-names = []
-for pid in os.listdir('/proc'):
-    if pid.isdigit():
-        names.append(open(f'/proc/{pid}/comm').read().strip())
-return names.count('stop-daemon')
-"""
-_PTRACE = """
-import ctypes
-ctypes.CDLL(None).ptrace(16, 1, 0, 0)
-"""
-_POISON = """
-import builtins, os, random, numpy
-numpy.sum = lambda *a: 666
-random.random = lambda: 0.5
-builtins.sum = lambda *a: 666
-os.environ['USE_SANDBOX'] = '0'
-"""
+_JUDGES: dict[str, Callable[[Answer, JobOutput], str]] = {
+    "": lambda _answer, _output: "",
+    "few threads": _few_threads,
+    "flood capped": _flood_capped,
+    "plain data": _plain_data,
+}
 
-_TRIALS = (
-    _Trial("fork bomb contained", _FORK_BOMB, ("error", "timeout", "oom"), wall_seconds=3.0),
-    _Trial(
-        "thread bomb contained",
-        _THREAD_BOMB,
-        ("ok", "error", "timeout", "oom"),
-        lambda a, _: f"{a.value} threads" if a.value and a.value > _LIMITS.pids else "",
-    ),
-    _Trial("memory limit", _BALLOON, ("oom",)),
-    _Trial("CPU limit", _BUSY_IN_C, ("timeout",), cpu_seconds=0.3),
-    _Trial("wall clock limit", "import time\ntime.sleep(60)", ("timeout",), wall_seconds=0.3),
-    _Trial("output flood capped", _FLOOD, ("ok",), _flood_capped),
-    _Trial("answers are plain data", _SUBCLASSES, ("ok",), _plain),
-)
-_LURES = (
-    _Lure("refused system calls are seen", _PTRACE, "system_call"),
-    _Lure("network attempts are seen", "import socket\nsocket.socket()", "network"),
-    _Lure("canaries are seen", "open('/run/secrets/openai_api_key').read()", "canary"),
-    _Lure("the hook tells", "import os\nos.environ['USE_SANDBOX'] = '0'", "environment"),
-)
-_PAIRS = (
-    _Pair(
-        "scratch wiped",
-        "import os\nfor place in ('/tmp', '/dev/shm'):\n    os.makedirs(place + '/a/b')\n"
-        "    open(place + '/a/b/mark', 'w').close()\n    os.chmod(place + '/a', 0o1777)",
-        "import os\nreturn os.listdir('/tmp') + os.listdir('/dev/shm')",
-        [],
-    ),
-    _Pair("daemons are gone", _DAEMON, _LOOK_FOR_DAEMON, 0),
-    _Pair(
-        "next guest unaffected",
-        _POISON,
-        "import json, os, random, numpy\nreturn [int(numpy.sum([1, 2])), sum([1, 2]), "
-        "random.random() != 0.5, json.dumps([1]), os.environ.get('USE_SANDBOX')]",
-        [3, 3, True, "[1]", None],
-    ),
-)
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A program that misbehaves, and what shows that it was contained.
+
+    Attributes:
+        name: the limit that it tries.
+        body: of its function.
+        verdicts: how it may end.
+        judge: name of a function in `_JUDGES` that returns what is wrong with its end, or "".
+        sign: the kind of sign that must report it, and must not be laid to the next program.
+        look: body of the program that runs next, which must return `found`.
+        cpu_seconds, wall_seconds, memory_mb: its limits; those of `look` are the defaults.
+    """
+
+    name: str
+    body: str
+    verdicts: Sequence[str] = ("ok",)
+    judge: str = ""
+    sign: str = ""
+    look: str = "return 7"
+    found: Any = 7
+    cpu_seconds: float = 5.0
+    wall_seconds: float = 10.0
+    memory_mb: int = 256
+
+
+def _plan() -> tuple[list[str], list[Trial]]:
+    """Returns the names of the facts, and the trials."""
+    plan = tomllib.loads((resource_folder("sandbox") / "trials.toml").read_text("utf-8"))
+    return plan["facts"], [Trial(**trial) for trial in plan["trials"]]
 
 
 async def check_sandbox(sandbox: Sandbox, *, isolation: str = "fork") -> list[CheckResult]:
-    """Try every limit of an open backend. A check that cannot be carried out counts as failed.
+    """Tries every limit of an open backend. A check that cannot be carried out counts as failed.
 
     Args:
         sandbox: an open backend.
-        isolation: "fork" tries all on one warm sandbox; "container" takes a new one for each.
+        isolation: "fork" tries all on one warm sandbox; "container" takes a new one for each
+            program.
     """
-    results: list[CheckResult] = []
     before = _peak_bytes()
-    lender = _Lender(sandbox, fresh=isolation == "container")
+    pool = SandboxPool(
+        sandbox,
+        isolation="container" if isolation == "container" else "fork",
+        evaluations=1,
+        limits=_LIMITS,
+    )
     try:
-        results += await _facts(lender)
-        for trial in _TRIALS:
-            results.append(await _guarded(trial.name, _try, lender, trial))
-        for lure in _LURES:
-            results.append(await _guarded(lure.name, _lure, lender, lure))
-        for pair in _PAIRS:
-            results.append(await _guarded(pair.name, _compare, lender, pair))
+        results = await _facts(pool)
+        for trial in _plan()[1]:
+            results.append(await _guarded(trial.name, _try(pool, trial)))
     finally:
-        await lender.aclose()
-    grown = _peak_bytes() - before  # floods and balloons must not have come up to here
+        await pool.close_guests()
+    grown = _peak_bytes() - before  # floods and balloons must not have reached this process
     results.append(CheckResult("host memory bounded", grown < 256 << 20, f"{grown >> 20} MB more"))
     return results
 
 
 async def prove(sandbox: Sandbox) -> None:
-    """Try the limits from inside, before anything of a model runs; fail closed.
+    """Tries the limits from inside, before anything of a model runs; fails closed.
 
-    A second or less. Once for each backend and image in this process.
+    It takes a second or less, once for each backend and image in this process.
 
     Raises:
         SandboxUnavailable: a limit does not hold, or could not be tried.
@@ -254,11 +136,11 @@ async def prove(sandbox: Sandbox) -> None:
     key = (sandbox.name, sandbox.image_digest)
     if key in _PROVEN:
         return
-    lender = _Lender(sandbox, fresh=False)
+    pool = SandboxPool(sandbox, evaluations=1, limits=_LIMITS)
     try:
-        failed = [result for result in await _facts(lender) if not result.ok]
+        failed = [result for result in await _facts(pool) if not result.ok]
     finally:
-        await lender.aclose()
+        await pool.close_guests()
     if failed:
         names = ", ".join(f"{result.name} ({result.detail})" for result in failed)
         raise SandboxUnavailable(
@@ -268,39 +150,9 @@ async def prove(sandbox: Sandbox) -> None:
     _PROVEN.add(key)
 
 
-_PROVEN: set[tuple[str, str]] = set()
-
-
-class _Lender:
-    """One guest for all checks, replaced when it broke; or a new one for each."""
-
-    def __init__(self, sandbox: Sandbox, *, fresh: bool) -> None:
-        self._sandbox = sandbox
-        self._fresh = fresh
-        self._guest: Guest | None = None
-
-    @asynccontextmanager
-    async def guest(self) -> AsyncIterator[Guest]:
-        guest = self._guest or await self._sandbox.start(_LIMITS)
-        self._guest = None
-        try:
-            yield guest
-        except BaseException:
-            await guest.aclose()
-            raise
-        if self._fresh:
-            await guest.aclose()
-        else:
-            self._guest = guest
-
-    async def aclose(self) -> None:
-        if self._guest is not None:
-            await self._guest.aclose()
-
-
-async def _guarded(name: str, check: Any, lender: _Lender, case: Any) -> CheckResult:
+async def _guarded(name: str, check: Awaitable[str]) -> CheckResult:
     try:
-        problem: str = await check(lender, case)
+        problem = await check
     except SandboxError as error:
         problem = f"the sandbox did not survive: {error.message}"
     except Exception as error:  # noqa: BLE001 - recorded: one check must not end the others
@@ -308,37 +160,28 @@ async def _guarded(name: str, check: Any, lender: _Lender, case: Any) -> CheckRe
     return CheckResult(name, not problem, problem[:300])
 
 
-async def _facts(lender: _Lender) -> list[CheckResult]:
-    """The results of the probe program, one for each name that is expected."""
+async def _facts(pool: SandboxPool) -> list[CheckResult]:
+    """Returns the results of the probe program, one for each name that is expected."""
+    names, _ = _plan()
     seen: dict[str, Any] = {}
-    done = await _guarded("the probe program", _probe, lender, seen)
-    if not done.ok:
-        return [CheckResult(name, False, done.detail) for name in _FACTS]
-    results = []
-    for name in _FACTS:
-        good, detail = seen.get(name, (False, "the probe did not report it"))
-        results.append(CheckResult(name, good is True, str(detail)[:300]))
-    return results
+    done = await _guarded("the probe program", _probe(pool, seen))
+    missing = (False, done.detail or "the probe did not report it")
+    facts = [(name, *seen.get(name, missing)) for name in names]
+    return [CheckResult(name, good is True, str(detail)[:300]) for name, good, detail in facts]
 
 
-async def _probe(lender: _Lender, seen: dict[str, Any]) -> str:
-    """Run `probe.py` with canaries on the host; puts its findings into `seen`."""
+async def _probe(pool: SandboxPool, seen: dict[str, Any]) -> str:
+    """Runs `probe.py` with canaries on the host and puts its findings into `seen`."""
     secret = secrets.token_hex(16)
-    source = (resource_folder("sandbox") / "guest" / "probe.py").read_text("utf-8")
     with tempfile.TemporaryDirectory(prefix="stop-canary-") as folder:
         canary = Path(folder) / "canary"
         canary.write_text(secret)
-        os.environ[SECRET_VARIABLE] = secret
+        os.environ[_SECRET_VARIABLE] = secret
+        question = {"secret": secret, "canary": str(canary), "tmpfs_mb": _LIMITS.tmpfs_mb}
         try:
-            question = {
-                "secret": secret,
-                "canary": str(canary),
-                "tmpfs_mb": _LIMITS.tmpfs_mb,
-                "pids": 16,
-            }
-            answer, _ = await _run(lender, source, (question,))
+            answer, _, _ = await _run(pool, guest_text("probe"), {**question, "pids": 16})
         finally:
-            del os.environ[SECRET_VARIABLE]
+            del os.environ[_SECRET_VARIABLE]
         if canary.read_text() != secret:
             return "the canary on the host was changed"
     if answer.status != "ok" or type(answer.value) is not dict:
@@ -347,36 +190,19 @@ async def _probe(lender: _Lender, seen: dict[str, Any]) -> str:
     return ""
 
 
-async def _try(lender: _Lender, trial: _Trial) -> str:
-    answer, output = await _run(lender, _program(trial.body), (0,), trial)
+async def _try(pool: SandboxPool, trial: Trial) -> str:
+    """Returns what is wrong with a trial, or ""."""
+    answer, output, kinds = await _run(pool, _program(trial.body), 0, trial)
     if answer.status not in trial.verdicts:
         return f"verdict {answer.status!r}, wanted {trial.verdicts}: {answer.detail}"
-    if problem := trial.judge(answer, output):
+    if problem := _JUDGES[trial.judge](answer, output):
         return problem
-    after, _ = await _run(lender, _program("return 7"), (0,))
-    return "" if after.value == 7 else f"the next guest fails: {after.status} {after.detail}"
-
-
-async def _lure(lender: _Lender, lure: _Lure) -> str:
-    async with lender.guest() as guest:
-        await guest.start(Job(_program(lure.body), "algorithm"))
-        await guest.call((0,), cpu_seconds=2, wall_seconds=10)
-        await guest.end()
-        kinds = sorted({sign.kind for sign in guest.signs})
-        await guest.start(Job(_program("return 7"), "algorithm"))
-        await guest.end()
-        left = [sign.kind for sign in guest.signs]
-    if lure.kind not in kinds:
-        return f"no sign of the kind {lure.kind!r}, only {kinds}"
-    return f"signs of one program told of the next: {left}" if left else ""
-
-
-async def _compare(lender: _Lender, pair: _Pair) -> str:
-    left, _ = await _run(lender, _program(pair.leave), (0,))
-    if left.status != "ok":
-        return f"the first program fails: {left.status} {left.detail}"
-    found, _ = await _run(lender, _program(pair.look), (0,))
-    return "" if found.value == pair.expected else f"found {found.status} {found.value!r}"
+    if trial.sign and trial.sign not in kinds:
+        return f"no sign of the kind {trial.sign!r}, only {kinds}"
+    after, _, left = await _run(pool, _program(trial.look), 0)
+    if after.value != trial.found:
+        return f"the next program finds {after.value!r}: {after.status} {after.detail}"
+    return f"signs of one program are laid to the next: {left}" if trial.sign and left else ""
 
 
 def _program(body: str) -> str:
@@ -385,16 +211,17 @@ def _program(body: str) -> str:
 
 
 async def _run(
-    lender: _Lender, source: str, args: tuple[Any, ...], trial: _Trial | None = None
-) -> tuple[Answer, JobOutput]:
-    limits = trial or _Trial("", "", ())
-    async with lender.guest() as guest:
+    pool: SandboxPool, source: str, question: Any, limits: Trial | None = None
+) -> tuple[Answer, JobOutput, list[str]]:
+    """Returns the last answer of a program, its output, and the kinds of its signs."""
+    limits = limits or Trial("", "")
+    async with pool.evaluation_guest() as guest:
         answer = await guest.start(Job(source, "algorithm", memory_mb=limits.memory_mb))
         if answer.status == "ok":
             answer = await guest.call(
-                args, cpu_seconds=limits.cpu_seconds, wall_seconds=limits.wall_seconds
+                (question,), cpu_seconds=limits.cpu_seconds, wall_seconds=limits.wall_seconds
             )
-        return answer, await guest.end()
+        return answer, await guest.end(), sorted({sign.kind for sign in guest.signs})
 
 
 def _peak_bytes() -> int:

@@ -36,7 +36,7 @@ _FAILURES = {
     "sys-exit": ("import sys\ndef algorithm(x):\n    sys.exit(0)\n", "error"),
     "segfault": ("import ctypes\ndef algorithm(x):\n    ctypes.string_at(0)\n", "error"),
     "timeout-cpu": ("def algorithm(x):\n    while True: pass\n", "timeout"),
-    "timeout-wall": ("import time\ndef algorithm(x):\n    time.sleep(60)\n", "timeout"),
+    "timeout-wall": ("import time\ndef algorithm(x):\n    time.sleep(600)\n", "timeout"),
     "oom": ("def algorithm(x):\n    return len(bytes(1 << 32))\n", "oom"),
     "invalid-type": ("def algorithm(x):\n    return object()\n", "invalid"),
     "invalid-size": ("def algorithm(x):\n    return 'x' * (8 << 20)\n", "invalid"),
@@ -53,7 +53,7 @@ async def evaluate(
     source: str,
     *args: Any,
     cpu_seconds: float = 2.0,
-    wall_seconds: float = 10.0,
+    wall_seconds: float = 60.0,
     on_request: RequestHandler | None = None,
     **job: Any,
 ) -> Answer:
@@ -110,7 +110,7 @@ class SandboxContract:
             assert (await guest.start(Job(counter, "algorithm"))).status == "ok"
             values = []
             for step in (1, 2, 3):
-                answer = await guest.call((step,), cpu_seconds=1, wall_seconds=5)
+                answer = await guest.call((step,), cpu_seconds=1, wall_seconds=60)
                 values.append(answer.value)
             assert values == [1, 3, 6]
             await guest.end()
@@ -125,8 +125,11 @@ class SandboxContract:
     async def test_failures_are_values_and_the_guest_serves_on(self) -> None:
         async with self.guest() as guest:
             for name, (source, verdict) in _FAILURES.items():
+                # A busy machine must not bring a program to a limit that it is not to meet.
+                cpu = 0.3 if name == "timeout-cpu" else 5.0
+                wall = 0.5 if name == "timeout-wall" else 60.0
                 answer = await evaluate(
-                    guest, source, 0, cpu_seconds=0.3, wall_seconds=1.0, memory_mb=128
+                    guest, source, 0, cpu_seconds=cpu, wall_seconds=wall, memory_mb=128
                 )
                 assert answer.status == verdict, (name, answer)
                 assert answer.value is None, name
@@ -137,8 +140,8 @@ class SandboxContract:
     async def test_a_dead_program_says_so_when_it_is_called_again(self) -> None:
         async with self.guest() as guest:
             await guest.start(Job("import os\ndef algorithm(x):\n    os._exit(3)\n", "algorithm"))
-            first = await guest.call((0,), cpu_seconds=1, wall_seconds=5)
-            second = await guest.call((0,), cpu_seconds=1, wall_seconds=5)
+            first = await guest.call((0,), cpu_seconds=1, wall_seconds=60)
+            second = await guest.call((0,), cpu_seconds=1, wall_seconds=60)
             await guest.end()
             assert not first.alive
             assert second.status == "error"
@@ -205,17 +208,22 @@ class SandboxContract:
         assert draws[0] == draws[1] != draws[2]
 
     async def test_guests_run_at_the_same_time(self) -> None:
-        source = "import time\ndef algorithm(x):\n    time.sleep(0.5)\n    return x\n"
+        """Each waits for a reply that is given when all have asked."""
+        source = "def algorithm(x, utility, language_model):\n    return [x, utility('y')]\n"
+        all_here = asyncio.Barrier(3)
+
+        async def serve(_service: str, _value: Any) -> Any:
+            await all_here.wait()
+            return {"score": 1.0, "uses": 1}
+
+        how: dict[str, Any] = {"services": SERVICES, "on_request": serve, "wall_seconds": 60.0}
         async with self.sandbox() as backend:
             guests = await asyncio.gather(*(backend.start(GuestLimits()) for _ in range(3)))
-            began = asyncio.get_running_loop().time()
             answers = await asyncio.gather(
-                *(evaluate(guest, source, i) for i, guest in enumerate(guests))
+                *(evaluate(guest, source, i, **how) for i, guest in enumerate(guests))
             )
-            took = asyncio.get_running_loop().time() - began
             await asyncio.gather(*(guest.aclose() for guest in guests))
-        assert [answer.value for answer in answers] == [0, 1, 2]
-        assert took < 1.4
+        assert [answer.value for answer in answers] == [[0, 1.0], [1, 1.0], [2, 1.0]]
 
     async def test_requests_are_answered_from_several_threads(self) -> None:
         source = (

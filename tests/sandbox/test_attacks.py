@@ -12,6 +12,7 @@ import os
 import resource
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -191,15 +192,15 @@ async def test_a_forged_word_of_the_hook_is_told(guest: Guest, canaries: Canarie
     await attack(guest, f"{empty}; s.detach(); open('/proc/9/mem', 'rb')", seen="frames")
 
 
-def _supervisors_cpu(guest: Guest) -> float:
-    """CPU seconds of what runs our bootstrap in this sandbox."""
+def _processes(guest: Guest) -> dict[str, float]:
+    """CPU seconds of each process in this sandbox that runs our code, by its number on the host."""
     if guest.name.startswith("bwrap-"):
         inside = {guest.name.removeprefix("bwrap-")}
     else:
         client = connect()
         inside = {str(client.containers.get(guest.name).attrs["State"]["Pid"])}
         client.close()
-    ticks = 0
+    found = {}
     for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda each: int(each.name)):
         with contextlib.suppress(OSError):
             fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
@@ -207,15 +208,23 @@ def _supervisors_cpu(guest: Guest) -> float:
                 continue
             inside.add(folder.name)
             if b"guest.boot" in (folder / "cmdline").read_bytes():
-                ticks += int(fields[11]) + int(fields[12])
-    assert ticks
-    return ticks / os.sysconf("SC_CLK_TCK")
+                ticks = int(fields[11]) + int(fields[12])
+                found[folder.name] = ticks / os.sysconf("SC_CLK_TCK")
+    assert found
+    return found
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Waits for something that a busy machine may delay."""
+    async with asyncio.timeout(120):
+        while not done():  # noqa: ASYNC110 - seen in /proc only
+            await asyncio.sleep(0.05)
 
 
 async def test_a_silenced_hook_is_told_and_costs_nothing(guest: Guest, canaries: Canaries) -> None:
-    before = _supervisors_cpu(guest)
+    before = sum(_processes(guest).values())
     await attack(guest, "import os, time; os.close(4); time.sleep(1.5)", seen="client")
-    assert _supervisors_cpu(guest) - before < 0.5
+    assert sum(_processes(guest).values()) - before < 0.5
     silenced = "import sys; sys.modules['guest.hooks']._HANDLERS.clear()"
     assert (await evaluate(guest, program(silenced), 0)).status == "error"
 
@@ -367,7 +376,11 @@ async def test_exhaustion(guest: Guest, canaries: Canaries, name: str) -> None:
         {"oom"} if "balloon" in name and "children" not in name else {"timeout", "oom", "error"}
     )
     assert answer.status in wanted, answer
-    assert answer.wall_seconds < wall + 2
+    # How late the end comes is measured in what the attack gained, not by the clock.
+    assert answer.cpu_seconds < 0.5 + 2
+    if name in ("R33-stopped", "R34-sleep"):
+        assert answer.status == "timeout"
+        assert answer.wall_seconds >= wall
 
 
 async def test_r27_thread_bomb(guest: Guest, canaries: Canaries) -> None:
@@ -397,7 +410,7 @@ async def test_r31_a_gigabyte_on_stdout(guest: Guest, canaries: Canaries) -> Non
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     source = program("import os\nb = b'x' * (1 << 20)\nfor _ in range(1024): os.write(1, b)")
     await guest.start(Job(source, "algorithm"))
-    await guest.call((0,), cpu_seconds=20, wall_seconds=30)
+    await guest.call((0,), cpu_seconds=20, wall_seconds=300)
     output = await guest.end()
     assert output.stdout_bytes == 1 << 30
     assert len(output.stdout) == 64 << 10
@@ -409,7 +422,7 @@ async def test_r32_a_flood_of_stderr_beside_an_honest_answer(
 ) -> None:
     body = "import os\nfor _ in range(256): os.write(2, b'x' * (1 << 20))\nreturn 4"
     await guest.start(Job(program(body), "algorithm"))
-    answer = await guest.call((0,), cpu_seconds=20, wall_seconds=30)
+    answer = await guest.call((0,), cpu_seconds=20, wall_seconds=300)
     output = await guest.end()
     assert answer.value == 4
     assert output.stderr_bytes == 256 << 20
@@ -429,9 +442,8 @@ async def test_r35_daemons_die(guest: Guest, canaries: Canaries) -> None:
 
 async def test_r35_a_daemon_that_holds_the_channel(guest: Guest, canaries: Canaries) -> None:
     body = "import os, time\nif os.fork(): os._exit(0)\nos.setsid()\ntime.sleep(60)"
-    answer = await attack(guest, body, wall_seconds=8)
-    assert answer.status == "error"
-    assert answer.wall_seconds < 2
+    answer = await attack(guest, body, wall_seconds=30)
+    assert answer.status == "error", "it was not noticed before the limit of the clock"
 
 
 async def test_r36_scratch_too_deep_or_sticky_is_wiped(guest: Guest, canaries: Canaries) -> None:
@@ -478,10 +490,10 @@ FRAMES = {
 
 @pytest.mark.parametrize("name", FRAMES)
 async def test_forged_frame(guest: Guest, canaries: Canaries, name: str) -> None:
-    body = f"import time\n{FRAMES[name]}\ntime.sleep(20)"
-    answer = await attack(guest, body, head=_FRAME, wall_seconds=10)
+    body = f"import time\n{FRAMES[name]}\ntime.sleep(600)"
+    answer = await attack(guest, body, head=_FRAME, wall_seconds=30)
     assert answer.status in ("invalid", "error") or name == "R38-many-nodes", answer
-    assert answer.wall_seconds < 8
+    assert answer.status != "timeout", "the frame was not noticed before the limit of the clock"
 
 
 async def test_f45_writing_to_every_descriptor(guest: Guest, canaries: Canaries) -> None:
@@ -505,7 +517,7 @@ async def test_f55_both_sides_of_a_fork_may_return(guest: Guest, canaries: Canar
     body = "import os, time\nif os.fork(): time.sleep(0.3)\nreturn 5"
     await guest.start(Job(program(body), "algorithm"))
     for _ in range(2):
-        answer = await guest.call((0,), cpu_seconds=1, wall_seconds=5)
+        answer = await guest.call((0,), cpu_seconds=1, wall_seconds=60)
         assert answer.value == 5
         assert not answer.violation
     assert not (await guest.end()).violation
@@ -516,12 +528,12 @@ async def test_f55_two_answers_are_one_and_told(guest: Guest, canaries: Canaries
         "import os, threading, time\nn = number()\ndef later():\n    time.sleep(0.3)\n"
         '    text = b\'{"op":"answer","number":%d,"value":9}\' % n\n'
         "    os.write(3, struct.pack('!II', len(text), 0) + text)\n"
-        "threading.Thread(target=later).start()\nreturn 5"
+        "if x: time.sleep(600)\nthreading.Thread(target=later).start()\nreturn 5"
     )
     await guest.start(Job(program(body, _FRAME), "algorithm"))
-    first = await guest.call((0,), cpu_seconds=1, wall_seconds=5)
-    await asyncio.sleep(0.6)  # the second answer comes, and nobody has asked
-    second = await guest.call((1,), cpu_seconds=1, wall_seconds=5)
+    first = await guest.call((0,), cpu_seconds=1, wall_seconds=30)
+    await asyncio.sleep(0.6)  # the second answer comes to no question, or, if it is late, to one
+    second = await guest.call((1,), cpu_seconds=1, wall_seconds=30)
     await guest.end()
     assert first.value == 5
     assert second.violation
@@ -591,29 +603,32 @@ async def test_f56_f57_patches_end_with_their_guest(guest: Guest, canaries: Cana
 
 async def test_f58_background_work_counts_for_the_next_call(guest: Guest) -> None:
     head = "import threading\ndef burn():\n    while True: pass\n"
-    source = program("threading.Thread(target=burn, daemon=True).start()\nreturn 1", head)
+    source = program("if x: return 2\nthreading.Thread(target=burn).start()\nreturn 1", head)
     await guest.start(Job(source, "algorithm"))
-    await guest.call((0,), cpu_seconds=1, wall_seconds=60)
-    for doubling in range(6):  # until it had the CPU for long enough, on a busy machine
-        await asyncio.sleep(0.6 * 2**doubling)
-        late = await guest.call((0,), cpu_seconds=0.3, wall_seconds=60)
-        if late.status == "timeout":
-            break
+    first = await guest.call((0,), cpu_seconds=5, wall_seconds=60)
+    assert first.value == 1, first
+    before = _processes(guest)
+    # On a busy machine the clock says nothing of how much the thread has computed meanwhile.
+    await until(lambda: any(cpu - before.get(p, 0) > 0.6 for p, cpu in _processes(guest).items()))
+    late = await guest.call((1,), cpu_seconds=0.3, wall_seconds=60)
     await guest.end()
     assert late.status == "timeout"
+    assert late.cpu_seconds > 0.3
+    assert late.wall_seconds < 60, "it was not the limit of CPU time"
 
 
 async def test_r28_memory_is_watched_between_calls(guest: Guest) -> None:
     head = (
         "import os, time\ndef grow():\n    for _ in range(4):\n        if os.fork() == 0:\n"
-        "            time.sleep(0.2)\n            kept = bytearray(b'x') * (60 << 20)\n"
-        "            time.sleep(60)\n"
+        "            time.sleep(0.5)\n            kept = bytearray(b'x') * (60 << 20)\n"
+        "            time.sleep(600)\n"
     )
     source = program("grow()\nreturn 1", head)
     await guest.start(Job(source, "algorithm", memory_mb=128))
-    first = await guest.call((0,), cpu_seconds=1, wall_seconds=5)
-    await asyncio.sleep(1.0)
-    late = await guest.call((0,), cpu_seconds=1, wall_seconds=5)
+    first = await guest.call((0,), cpu_seconds=1, wall_seconds=60)
+    before = set(_processes(guest))
+    await until(lambda: len(before - set(_processes(guest))) >= 5)  # the program and its children
+    late = await guest.call((0,), cpu_seconds=1, wall_seconds=60)
     await guest.end()
     assert first.value == 1
     assert late.status == "oom", late
@@ -658,7 +673,7 @@ async def test_container_isolation(sandbox: Sandbox, canaries: Canaries, name: s
     try:
         bad, good = await asyncio.gather(
             evaluate(hostile, program(body), 0, cpu_seconds=0.5, wall_seconds=3),
-            evaluate(honest, ECHO, 3, cpu_seconds=3, wall_seconds=10),
+            evaluate(honest, ECHO, 3, cpu_seconds=3),
         )
         assert good.value == 3
         assert bad.status in ("timeout", "oom", "error")

@@ -73,7 +73,7 @@ async def run_solution(guest: Guest, source: str, task: Task) -> tuple[str, list
     moves = task.play(instance)
     inputs = next(moves)
     while answer.status == "ok":
-        answer = await guest.call(inputs, cpu_seconds=5, wall_seconds=10)
+        answer = await guest.call(inputs, cpu_seconds=5, wall_seconds=60)
         try:
             inputs = moves.send(answer.value)
         except StopIteration as done:
@@ -114,7 +114,7 @@ async def test_a_program_is_compiled_as_it_stands(guest: Guest) -> None:
     """Not under a `__future__` statement of the code around it: annotations are evaluated."""
     source = "def algorithm(x: 1 + 1):\n    return algorithm.__annotations__\n"
     answer = await guest.start(Job(source, "algorithm"))
-    answer = await guest.call((0,), cpu_seconds=1, wall_seconds=5)
+    answer = await guest.call((0,), cpu_seconds=1, wall_seconds=60)
     await guest.end()
     assert answer.value == {"x": 2}, answer
 

@@ -114,6 +114,35 @@ def test_hostile_answers_become_verdicts(document: Any, blobs: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "shown", "tampering"),
+    [
+        ("too_large", "invalid", False),
+        ("violation", "invalid", True),
+        ("timeout", "timeout", False),
+        ("oom", "oom", False),
+        ("error", "error", False),
+        ("of another kind", "error", False),
+    ],
+)
+def test_the_relays_verdict_counts_and_not_its_text(
+    status: str, shown: str, tampering: bool
+) -> None:
+    for detail in ("too_large: 9 bytes", "violation", "out of memory"):
+        header = {"cpu": 1.0, "wall": 2.0, "status": status, "detail": detail}
+        answer = _verdict(header, b"")
+        assert (answer.status, answer.violation, answer.detail) == (shown, tampering, detail)
+        assert not answer.alive
+
+
+@pytest.mark.parametrize("claim", ["timeout", "violation", "too_large", "ok", "guest"])
+def test_a_guest_cannot_claim_a_verdict_of_the_relay(claim: str) -> None:
+    text = json.dumps({"op": "answer", "problem": {"status": claim, "detail": "x"}}).encode()
+    raw = frames.PREFIX.pack(len(text), 0) + text
+    answer = _verdict({"cpu": 0.0, "wall": 0.0, "status": "guest"}, raw)
+    assert (answer.status, answer.violation, answer.alive) == ("error", False, True)
+
+
+@pytest.mark.parametrize(
     "value", [{"id": [1]}, {"id": True}, {"id": 1 << 80}, {"id": 1}, {"id": 1, "service": [1]}, {}]
 )
 def test_requests_must_be_what_the_client_sends(value: dict[str, Any]) -> None:
