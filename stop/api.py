@@ -18,9 +18,17 @@ from stop._util.concurrency import run_sync
 from stop._util.progress import default_listener
 from stop._util.state import run_secret
 from stop.budget import Budget
-from stop.budget.limits import Limits, OneRunLimits, ResumeLimits, RunLimits
+from stop.budget.limits import (
+    Limits,
+    OneRunLimits,
+    ResumeLimits,
+    RunLimits,
+    check_names,
+    run_budget,
+)
 from stop.config import PolicyMode, RunConfig, SandboxChoice
 from stop.engine.evaluator import Evaluator
+from stop.errors import ConfigError
 from stop.events import ProgressListener
 from stop.experiments import kind_of, read_config
 from stop.experiments.bypass.config import Cell
@@ -127,6 +135,7 @@ def run(
         ConfigError: an option makes no sense.
         StopError: nothing could begin.
     """
+    check_names(limits, Limits)
     config = rounds_config(
         tasks=tasks, lm=lm, rounds=rounds, budget=budget, round_budget=round_budget, preset=preset,
         improver=improver, accept=accept, repetitions=repetitions, calls=calls,
@@ -186,6 +195,7 @@ def improve(
         ConfigError: an option makes no sense.
         StopError: no result. What was paid for is in the run folder.
     """
+    check_names(limits, OneRunLimits)
     config = improve_config(
         program=program, task=task, improver=improver, lm=lm, budget=budget, calls=calls,
         responses=responses, utility_calls=utility_calls, max_response_tokens=max_response_tokens,
@@ -248,6 +258,7 @@ def transfer(
         ConfigError: an option makes no sense, or both improvers are the same.
         StopError: nothing could begin.
     """
+    check_names(limits, OneRunLimits)
     config = transfer_config(
         improver, tasks=tasks, baseline=baseline, trained_on=trained_on, lm=lm, budget=budget,
         repetitions=repetitions, calls=calls, responses=responses, utility_calls=utility_calls,
@@ -304,6 +315,7 @@ def measure_bypass(
         ConfigError: an option makes no sense.
         StopError: nothing could begin.
     """
+    check_names(limits, RunLimits)
     config = bypass_config(
         samples=samples, lm=lm, budget=budget, cells=cells, execute=execute, responses=responses,
         temperature=temperature, max_response_tokens=max_response_tokens, base_url=base_url,
@@ -362,7 +374,7 @@ def resume(
     """
     config = read_config(Path(folder))
     if budget is not None:
-        config = config.changed(budget=budget)
+        config = config.changed(budget=run_budget({}, budget))
     if lm_patience is not None:
         config = config.changed(lm_patience=lm_patience)
     result: AnyResult = _carry_on(Path(folder), config.raised(dict(limits)), progress, reason)
@@ -403,6 +415,8 @@ def evaluate(
     """
     source = program_source(program)
     loaded = load_task(task)
+    if count is not None and count < 1:
+        raise ConfigError(f"count must be at least 1, not {count}")
     if count is not None:
         loaded = loaded.with_count(split, count)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stop.budget import Budget, ImproverBudget
-from stop.budget.limits import run_budget
+from stop.budget.limits import RunLimits, check_names, run_budget
 from stop.errors import ConfigError
 from stop.sandbox.protocol import Isolation
 
@@ -123,11 +123,8 @@ class RunConfig(BaseModel):
         Raises:
             ConfigError: this kind of run has no such limit.
         """
-        given = {name: value for name, value in limits.items() if value is not None}
-        unknown = [name for name in given if not name.startswith("max_")]
-        if unknown:
-            raise ConfigError(f"a run of the kind {self.kind} has no limit {unknown[0]}")
-        return self.changed(budget=run_budget(given, self.budget))
+        check_names(limits, RunLimits)
+        return self.changed(budget=run_budget(limits, self.budget))
 
     def unlimited(self) -> Self:
         """The same without limits of the run and its rounds."""

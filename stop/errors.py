@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 INTERRUPTED_EXIT_CODE = 130
 
@@ -50,12 +50,16 @@ class StopError(Exception):
         self._hint = hint
         self._resume = resume
 
+    def preceded_by(self, words: str) -> Self:
+        """Returns the same error with more words before its message."""
+        return type(self)(words + self.message, hint=self._hint, resume=self._resume)
+
     @property
     def hint(self) -> str:
         """What the user can do next, or ""."""
-        if self._resume is None:
+        if self._resume is None or self.run is None:
             return self._hint
-        command = f"stop resume {self.run or 'RUN'} {self._resume}".rstrip()
+        command = f"stop resume {self.run} {self._resume}".rstrip()
         return f"{self._hint}: {command}" if self._hint else command
 
 

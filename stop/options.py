@@ -34,7 +34,7 @@ from stop.programs import Program, program_id, syntax_problem
 from stop.recorded_run import Run
 
 ImproverSource = str | Path | Program | Run
-"""An improver: the name of a built-in one, a file, the folder of a run (its best), or a program."""
+"""An improver: the name of a built-in one, a file, a run or its folder (its best), or a program."""
 BYPASS_TASK = "knapsack"
 
 
@@ -203,6 +203,8 @@ def _improver_budget(base: ImproverBudget, changes: Mapping[str, int]) -> Improv
 
 def _as_run(improver: ImproverSource) -> ImproverSource:
     """Where a path is the folder of a run, that run."""
+    if isinstance(improver, str) and "\n" in improver:
+        return Program(improver)
     if isinstance(improver, str | Path) and (Path(improver) / "config.json").is_file():
         return Run(Path(improver))
     return improver

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -226,7 +227,8 @@ async def test_what_others_may_cost_and_did_not_is_used():
     with pytest.raises(BudgetExceeded) as error:
         await asyncio.gather(call(60), call(60))
     assert (error.value.resource, error.value.level) == ("tokens", "run")
-    assert "--max-tokens" in error.value.hint
+    error.value.run = Path("runs/a")
+    assert error.value.hint == "go on with more: stop resume runs/a --max-tokens N"
 
 
 async def test_who_waits_for_room_and_is_given_up_holds_nothing():
@@ -269,7 +271,8 @@ def test_a_round_ends_before_the_run_and_the_next_one_begins_with_nothing():
     with pytest.raises(BudgetExceeded) as error:
         _spend(ledger, 1)
     assert error.value.level == "round 1"
-    assert "--round-max-lm-calls" in error.value.hint
+    error.value.run = Path("runs/a")
+    assert error.value.hint.endswith("stop resume runs/a --round-max-lm-calls N")
     ledger.begin_round(2, Budget(lm_calls=2))
     _spend(ledger, 1)
     with pytest.raises(BudgetExceeded) as error:

@@ -346,7 +346,7 @@ class AuditLog:
 def _changed(path: Path, problem: str) -> RunError:
     return RunError(
         f"the audit log {path} has been changed: {problem}",
-        hint="`stop audit verify RUN` says where; it cannot be continued",
+        hint=f"`stop audit verify {path.parent}` says where; it cannot be continued",
     )
 
 

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypedDict
 
 from stop.budget import Budget, ImproverBudget
+from stop.errors import ConfigError
 
 
 class RunLimits(TypedDict, total=False):
@@ -63,14 +65,36 @@ IMPROVER_RUN = {
 """Options of an improver run, and what they are in `ImproverBudget`."""
 
 
+def check_names(limits: Mapping[str, Any], known: type) -> None:
+    """Refuse limits that a caller gave by a name which is not one of a TypedDict's.
+
+    Raises:
+        ConfigError: names the first of them, and the likely one that was meant.
+    """
+    for name, value in limits.items():
+        if name not in known.__annotations__ and value is not None:
+            near = difflib.get_close_matches(name, known.__annotations__, n=1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"there is no option {name!r} here{meant}")
+
+
+def _budget(base: Budget) -> Budget:
+    if not isinstance(base, Budget):
+        raise ConfigError(
+            f"a budget must be a Budget, not {base!r:.40}",
+            hint="budget=stop.Budget(usd=2), or a limit by its name: max_usd=2",
+        )
+    return base
+
+
 def run_budget(limits: Mapping[str, Any], base: Budget = Budget()) -> Budget:  # noqa: B008
     """The limits given on top of `base`."""
-    return replace(base, **_given(limits, "max_"))
+    return replace(_budget(base), **_given(limits, "max_"))
 
 
 def round_budget(limits: Mapping[str, Any], base: Budget = Budget()) -> Budget:  # noqa: B008
     """The limits of a round given on top of `base`."""
-    return replace(base, **_given(limits, "round_max_"))
+    return replace(_budget(base), **_given(limits, "round_max_"))
 
 
 def improver_budget(limits: Mapping[str, Any], base: ImproverBudget) -> ImproverBudget:

@@ -120,8 +120,7 @@ class Broker:
         self._account = Account(_LEVEL, budget.of_responses)
         self._utility_calls = 0
         self._lm_calls = 0
-        self._lm_answers = 0
-        self._lm_refusals = 0
+        self._lm_refused = False  # the last request, by the model's server
         self._over_budget = False
         self._refusals = 0
         self._signs_told = 0
@@ -203,7 +202,7 @@ class Broker:
         self, status: Status, detail: str, source: str | None, output: JobOutput
     ) -> ImproverOutcome:
         cause: Cause = ""
-        if status != "ok" and self._lm_refusals and not self._lm_answers:
+        if status != "ok" and self._lm_refused:
             cause = "lm_refused"
         elif status != "ok" and self._over_budget:
             cause = "lm_budget"
@@ -222,6 +221,7 @@ class Broker:
         self._tell_signs()
         known = _FIELDS.get(service)
         if known is not None and isinstance(value, dict) and value.keys() <= known:
+            self._lm_refused = False
             serve = self._utility_call if service == "utility" else self._lm_call
             return await serve(value)
         self._event("frames", f"a request for {str(service)[:50]!r}")
@@ -271,7 +271,7 @@ class Broker:
         try:
             responses = await self._complete(expertise, messages, n, float(temperature))
         except LMRequestRefused as error:
-            self._lm_refusals += 1
+            self._lm_refused = True
             return {"refused": error.message, "times_used": used}
         except BudgetExceeded as error:
             if error.level != _LEVEL:
@@ -279,7 +279,6 @@ class Broker:
             self._lm_calls -= 1
             self._over_budget = True
             return self._refused({"over_budget": error.message, "times_used": self._lm_calls})
-        self._lm_answers += 1
         return {"responses": responses, "times_used": used}
 
     async def _complete(

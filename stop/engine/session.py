@@ -28,6 +28,7 @@ from stop.store.payments import Payments
 from stop.tasks.task import Task
 
 _STATUS_OF_EXIT_CODE = {3: "budget", 6: "halted"}
+_TIME_UP = ("seconds", "run")  # then nothing more is waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class Session:
         except StopError as error:
             status = _STATUS_OF_EXIT_CODE.get(error.exit_code, "failed")
             error.run = self.folder
-            if isinstance(error, BudgetExceeded) and error.resource != "seconds":
+            if isinstance(error, BudgetExceeded) and (error.resource, error.level) != _TIME_UP:
                 await self.tape.drain()
             raise
         finally:

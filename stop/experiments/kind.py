@@ -1,7 +1,7 @@
 """The protocol of a kind of run: its configuration, its work, its result.
 
 To add a kind: a room with these three next to the others, a line in `stop.experiments.kinds`, and
-a command. Nothing else tells kinds apart.
+a command; `stop.report.kinds` may tell its story, and `stop.options` reads its options.
 """
 
 from __future__ import annotations
@@ -129,8 +129,7 @@ class Kind(ABC, Generic[C]):
             progress(Progress("message", f"what is recorded stays; to go on: stop resume {folder}"))
             raise
         except StopError as raised:
-            raised.run = folder
-            if not has_begun(folder):
+            if raised.run is None:
                 raise
             error = raised
         return self.result(folder, error)
@@ -138,14 +137,22 @@ class Kind(ABC, Generic[C]):
     def work_in_session(
         self, folder: Path, config: C, progress: ProgressListener, reason: str = ""
     ) -> Any:
-        """Open the run, do its work, and return what that returns; see `carry_on`."""
+        """Open the run, do its work, and return what that returns; see `carry_on`.
+
+        Raises:
+            StopError: with the folder of the run if there is something to go on with.
+        """
 
         async def in_session() -> Any:
             async with open_session(folder, config, progress, reason) as session:
                 return await self.work(session, config)
 
         progress(Progress("message", f"recording in {folder}"))
-        return run_sync(in_session())
+        try:
+            return run_sync(in_session())
+        except StopError as error:
+            error.run = folder if has_begun(folder) else None
+            raise
 
     def result(self, folder: Path, error: StopError | None) -> Any:
         """Returns the result for the library; by default the run itself (`stop.Run`)."""

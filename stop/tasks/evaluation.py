@@ -18,7 +18,7 @@ Split = Literal["search", "meta", "test"]
 Cause = Literal["", "lm_refused", "lm_budget"]
 """What the host did to an improver run that returned no program, in the host's own knowledge.
 
-"lm_refused": the model's server refused every request that it made; "lm_budget": its budget for
+"lm_refused": the model's server refused the last request that it made; "lm_budget": its budget for
 responses had no room for a request. Nothing that the guest says decides it.
 """
 

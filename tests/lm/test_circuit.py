@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -105,7 +106,9 @@ async def test_patience_ends_for_all_at_once() -> None:
     message = str(errors[0])
     assert "has not answered for 9" in message
     assert "connection ×" in message
-    assert "stop resume" in errors[0].hint  # type: ignore[union-attr]
+    assert isinstance(errors[0], LMUnavailable)
+    errors[0].run = Path("runs/a")
+    assert errors[0].hint.endswith("stop resume runs/a")
 
 
 async def test_after_giving_up_a_new_request_begins_anew(

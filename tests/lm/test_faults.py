@@ -262,7 +262,8 @@ async def test_a_key_revoked_in_the_middle_ends_it_at_once(store: Store) -> None
         assert len(server.received) == 2
     assert isinstance(error, LMUnavailable)
     assert "took before" in error.message
-    assert error.hint.endswith("then go on: stop resume RUN")
+    error.run = Path("runs/a")
+    assert error.hint.endswith("then go on: stop resume runs/a")
     assert world.ledger.spent.lm_calls == 1
     assert Payments(store).spent().lm_calls == 1
 

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 
-from stop.audit.rules._flow import Fuel, Index, Program, last_name
+from stop.audit.rules._flow import Fuel, Program, last_name
 
 _SHORTEST = 7  # exec(x)
 _MAX_PAYLOADS = 400
@@ -32,11 +32,9 @@ def payloads(
     """
     left = _MAX_PAYLOADS
     seen: set[str] = set()
-    for node in _strings(program.index):
-        if _replaces(node, program):
-            yield node
-            continue
-        text = _text(node, program)
+    calls = [c for c in program.index.calls if getattr(c.func, "attr", "") in _BUILDERS]
+    yield from (call for call in calls if _replaces(call, program))
+    for node, text in _texts(program, calls):
         if text in seen or not ("\n" in text or "def " in text or _is_line(text)):
             continue
         seen.add(text)
@@ -52,18 +50,18 @@ def payloads(
                 break
 
 
-def _strings(index: Index) -> list[ast.expr]:
+def _texts(program: Program, calls: list[ast.Call]) -> Iterator[tuple[ast.expr, str]]:
     """Texts and what makes them; not the parts of sums and of f-strings."""
+    index = program.index
     sums = [n for n in index.nodes[ast.BinOp] if isinstance(n.op, ast.Add | ast.Mod)]
     joined = index.nodes[ast.JoinedStr]
     parts = {p for n in sums if isinstance(n.op, ast.Add) for p in (n.left, n.right)}
     parts.update(value for node in joined for value in node.values)
-    texts = [n for n in index.nodes[ast.Constant] if isinstance(n.value, str)]
-    made = [c for c in index.calls if isinstance(c.func, ast.Attribute)]
-    return [
-        *(node for node in (*texts, *joined, *sums) if node not in parts),
-        *(call for call in made if last_name(call.func) in _BUILDERS),
-    ]
+    for node in index.nodes[ast.Constant]:
+        if node not in parts and isinstance(node.value, str):
+            yield node, node.value
+    yield from ((node, _text(node, program)) for node in (*joined, *sums) if node not in parts)
+    yield from ((call, _text(call, program)) for call in calls)
 
 
 def _programs(text: str) -> Iterator[tuple[str, bool]]:
@@ -123,9 +121,9 @@ def _made(node: ast.Call, func: ast.Attribute, program: Program) -> str:
     return ""
 
 
-def _replaces(node: ast.expr, program: Program) -> bool:
+def _replaces(call: ast.Call, program: Program) -> bool:
     """`program.replace("utility(p)", "utility(p, use_sandbox=False)")`."""
-    if not isinstance(node, ast.Call) or last_name(node.func) not in ("replace", "sub", "subn"):
+    if last_name(call.func) not in ("replace", "sub", "subn"):
         return False
-    texts = [program.text(a) or "" for a in node.args[:2]]
+    texts = [program.text(a) or "" for a in call.args[:2]]
     return len(texts) == 2 and _FLAG_OFF.search(texts[1][:2000]) is not None

@@ -15,8 +15,9 @@ from stop.audit.rules._tables import TABLES, Words
 _SETS: Words = TABLES.writes
 _PATCHED = _SETS.patched | GUEST
 _GLOBALS = {"utility", "language_model", "__builtins__"}
-_SETTERS = {"setattr", "__setattr__", "__setitem__", "setdefault"}
+_SETTERS = {"setattr", "__setattr__", "__setitem__", "setdefault", "update"}
 _DELETERS = {"delattr", "__delattr__"}
+_ATTRIBUTES = {"setattr", "__setattr__", *_DELETERS}
 _PEELED = ("type", "vars", "getattr", "super", "object")
 
 
@@ -32,7 +33,7 @@ class Writes(Rule):
         for call in self._index.calls:
             if rule := self._call(call):
                 yield rule, call
-            if self._call_sets_flag(call):
+            if last_name(call.func) in _SETTERS and self._call_sets_flag(call):
                 yield "sandbox_flag", call
         for made in self._index.nodes[ast.ClassDef]:  # what it makes stands in for a client
             for base in filter(self._clients.class_of_one, made.bases):
@@ -91,7 +92,7 @@ class Writes(Rule):
     def _call(self, call: ast.Call) -> str:
         func = call.func
         name = last_name(func)
-        if name in ("setattr", "__setattr__", *_DELETERS) and call.args:
+        if name in _ATTRIBUTES and call.args:
             return self._setattr(call)
         if name in _SETS.changes and isinstance(func, ast.Attribute):
             return self._change(call, func)
@@ -142,11 +143,10 @@ class Writes(Rule):
 
     def _call_sets_flag(self, call: ast.Call) -> bool:
         """`setattr(utility, "use_sandbox", False)`, `globals().update(use_sandbox=False)`."""
-        name = last_name(call.func)
-        if name in _SETTERS:
+        if last_name(call.func) != "update":
             args = _with_object(call, 2)
             return len(args) == 3 and self._is_flag(args[0], self._fold(args[1]), args[2])
-        if name != "update" or not isinstance(call.func, ast.Attribute):
+        if not isinstance(call.func, ast.Attribute):
             return False
         given: list[tuple[str | None, ast.expr]] = [(k.arg, k.value) for k in call.keywords]
         for mapping in call.args[:1]:

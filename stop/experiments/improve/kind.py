@@ -19,7 +19,7 @@ from stop.events import ProgressListener
 from stop.experiments.documents import SeenEvent
 from stop.experiments.improve.config import ImproveConfig
 from stop.experiments.kind import Ends, Kind, Outcome
-from stop.experiments.verdicts import QUARANTINED, raise_if_refused
+from stop.experiments.no_result import QUARANTINED, raise_if_refused
 from stop.improvers import load_improver
 from stop.store import ImproverRunRecord, Store
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import ConfigDict, Field
 
 from stop.budget import Budget, ImproverBudget
-from stop.budget.limits import round_budget, run_budget
+from stop.budget.limits import ResumeLimits, check_names, round_budget, run_budget
 from stop.config import RunConfig
 
 Accept = Literal["better", "always"]
@@ -54,6 +54,7 @@ class RoundsConfig(RunConfig):
         return self.changed(budget=Budget(), round_budget=Budget())
 
     def raised(self, limits: Mapping[str, Any]) -> Self:
+        check_names(limits, ResumeLimits)
         return self.changed(
             budget=run_budget(limits, self.budget),
             round_budget=round_budget(limits, self.round_budget),

@@ -19,8 +19,8 @@ from stop.engine.meta_utility import MetaEvaluation
 from stop.engine.session import Session
 from stop.errors import BudgetExceeded, RunError
 from stop.events import Progress
+from stop.experiments.no_result import QUARANTINED, raise_if_refused
 from stop.experiments.rounds.config import RoundsConfig
-from stop.experiments.verdicts import QUARANTINED, raise_if_refused
 from stop.improvers import load_improver
 from stop.store import RoundRecord
 from stop.store.payments import Payments

@@ -137,9 +137,7 @@ class LocalModel:
             try:
                 response = await self._serve(request)
             except LMUnavailable as error:
-                raise LMUnavailable(
-                    f"{died}\nAnd again: {error.message}", hint=error.hint
-                ) from None
+                raise error.preceded_by(f"{died}\nAnd again: ") from None
             seen = ("server ended", *response.faults)
             return replace(response, retries=response.retries + 1, faults=seen)
 

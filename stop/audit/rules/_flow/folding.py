@@ -73,9 +73,10 @@ class Folder:
 
     def fold(self, node: ast.AST | None) -> Any:
         """Returns the value of a node (tuples as lists), or `NOTHING`."""
-        if isinstance(node, ast.Constant):
-            return node.value
-        handler = _handlers.get(node.__class__)
+        cls = node.__class__
+        if cls is ast.Constant:
+            return node.value  # type: ignore[union-attr]
+        handler = _handlers.get(cls)
         if node is None or handler is None or self._depth > MAX_DEPTH:
             return NOTHING
         self._fuel.burn()
@@ -87,8 +88,7 @@ class Folder:
             value = handler(self, node)
         except ODD:
             value = NOTHING
-        finally:
-            self._depth -= 1
+        self._depth -= 1
         if isinstance(value, _SIZED):
             size = len(value)
             self._fuel.burn(size >> 6)
@@ -113,8 +113,15 @@ class Folder:
             raise _Unknown
         return value
 
-    def _values(self, nodes: Iterable[ast.AST]) -> list[Any]:
-        return [self._value(node) for node in nodes]
+    def _values(self, nodes: Iterable[ast.AST]) -> Any:
+        """Like `_value`, but returns `NOTHING`: that is quicker, where most are unknown."""
+        values: list[Any] = []
+        for node in nodes:
+            value = self.fold(node)
+            if value is NOTHING:
+                return NOTHING
+            values.append(value)
+        return values
 
     @_handlers.of(ast.Name)
     def _name(self, node: ast.Name) -> Any:
@@ -123,7 +130,9 @@ class Folder:
         bindings = self._index.lookup(node)
         if not bindings or bindings[0].kind != "value" or len(bindings) > 50:
             return NOTHING
-        total = self._value(bindings[0].node)
+        total = self.fold(bindings[0].node)
+        if total is NOTHING:
+            return NOTHING
         for step in bindings[0].path:
             total = total[step] if isinstance(step, int) else NOTHING
         for binding in bindings[1:]:
@@ -151,14 +160,15 @@ class Folder:
 
     @_handlers.of(ast.JoinedStr)
     def _joined(self, node: ast.JoinedStr) -> Any:
-        return "".join(self._values(node.values))
+        parts = self._values(node.values)
+        return NOTHING if parts is NOTHING else "".join(parts)
 
     @_handlers.of(ast.FormattedValue)
     def _formatted(self, node: ast.FormattedValue) -> Any:
         if node.format_spec is not None or node.conversion not in (-1, 115):
             return NOTHING
-        value = self._value(node.value)
-        return str(value) if isinstance(value, str | int | float) else NOTHING
+        value = self.fold(node.value)
+        return str(value) if isinstance(value, (str, int, float)) else NOTHING
 
     @_handlers.of(ast.BinOp)
     def _operation(self, node: ast.BinOp) -> Any:
@@ -171,7 +181,10 @@ class Folder:
         while isinstance(at, ast.BinOp) and isinstance(at.op, ast.Add):
             terms.append(at.right)
             at = at.left
-        total, *values = self._values([at, *reversed(terms)])
+        parts = self._values([at, *reversed(terms)])
+        if parts is NOTHING:
+            return NOTHING
+        total, *values = parts
         if isinstance(total, str) and all(isinstance(v, str) for v in values):
             return "".join([total, *values])
         for value in values:
@@ -251,6 +264,8 @@ class Folder:
         if node.keywords and (name != "format" or not all(k.arg for k in node.keywords)):
             return NOTHING
         args = self._values(node.args)
+        if args is NOTHING:
+            return NOTHING
         keys = {keyword.arg: self._value(keyword.value) for keyword in node.keywords}
         if isinstance(func, ast.Name) and name in BUILTINS:
             return BUILTINS[name](*args)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -99,8 +100,9 @@ class Index:
     """What one pass over a program finds.
 
     Attributes:
-        nodes: by class, but for names; docstrings are left out.
+        nodes: those that rules look at, by class; docstrings are left out.
         homes: the scope of each place where a name stands.
+        words: every name, attribute and part of an imported name.
         bound: names that are bound anywhere.
         imports: statements, each with the full name of one thing that it imports.
         stores: assignments to attributes and subscripts.
@@ -114,6 +116,7 @@ class Index:
         self.module = Scope()
         self.nodes: defaultdict[type, list[Any]] = defaultdict(list)
         self.homes: dict[ast.AST, Scope] = {}
+        self.words: set[str] = set()
         self.bound: set[str] = set()
         self.imports: list[tuple[ast.Import | ast.ImportFrom, str]] = []
         self.stores: list[Store] = []
@@ -141,13 +144,6 @@ class Index:
         return self.module.bindings.get(name)
 
     @cached_property
-    def words(self) -> set[str]:
-        """Every name, attribute and part of an imported name."""
-        named: Any = self.homes
-        parts = (part for _, name in self.imports for part in name.split(".", 5))
-        return {n.id for n in named} | {n.attr for n in self.nodes[ast.Attribute]} | {*parts}
-
-    @cached_property
     def wholes(self) -> list[ast.expr]:
         """Names that are gone through, returned or shown: `for x in y`, `{**y}`, `f"{y}"`."""
         of = self.nodes
@@ -162,12 +158,12 @@ _NO_NODES = {
     *("ctx", "op", "ops", "id", "attr", "arg", "name", "names", "module", "level", "kind", "rest"),
     *("type_comment", "kwd_attrs", "asname", "is_async", "simple", "conversion", "type_ignores"),
 }
-_CHILDREN: dict[type, tuple[str, ...]] = {
-    cls: tuple(f for f in reversed(cls._fields) if f not in _NO_NODES)
-    for cls in vars(ast).values()
-    if isinstance(cls, type) and issubclass(cls, ast.AST)
+_NO_CHILDREN = {ast.MatchSingleton, ast.Constant}
+_KEPT = {
+    *(ast.AugAssign, ast.BinOp, ast.Call, ast.ClassDef, ast.Compare, ast.Constant),
+    *(ast.Dict, ast.For, ast.AsyncFor, ast.FormattedValue, ast.JoinedStr, ast.Return),
+    ast.Subscript,
 }
-_CHILDREN[ast.MatchSingleton] = _CHILDREN[ast.Constant] = ()
 _handlers = Handlers()
 """What is done at a node; True when its children need no visit."""
 
@@ -180,31 +176,41 @@ class _Builder:
         self.stack: list[tuple[ast.AST, Scope]] = []
 
     def run(self, tree: ast.Module) -> None:
-        stack, homes, nodes = self.stack, self.index.homes, self.index.nodes
+        stack, index = self.stack, self.index
+        push, pop = stack.append, stack.pop  # local names: this is where most of the time goes
+        homes, words, nodes = index.homes, index.words, index.nodes
         node: Any
-        stack.append((tree, self.index.module))
+        push((tree, index.module))
         while stack:
-            node, scope = stack.pop()
+            node, scope = pop()
             cls = node.__class__
             if cls is ast.Name:
                 homes[node] = scope
+                words.add(node.id)
                 continue
-            nodes[cls].append(node)
             if cls is ast.Attribute:
-                stack.append((node.value, scope))
+                nodes[cls].append(node)
+                words.add(node.attr)
+                push((node.value, scope))
                 continue
-            handler = _handlers.get(cls)
+            kept, handler, children = _PLAN[cls]
+            if kept:
+                nodes[cls].append(node)
             if handler is not None and handler(self, node, scope):
                 continue
-            for name in _CHILDREN[cls]:
+            for name in children:
                 child = getattr(node, name)
                 if child.__class__ is list:
-                    stack.extend([(item, scope) for item in reversed(child) if item is not None])
+                    for item in reversed(child):
+                        if item is not None:
+                            push((item, scope))
                 elif child is not None:
-                    stack.append((child, scope))
+                    push((child, scope))
 
     def _push(self, scope: Scope, *nodes: ast.AST | None) -> None:
-        self.stack.extend((node, scope) for node in nodes if node is not None)
+        for node in nodes:
+            if node is not None:
+                self.stack.append((node, scope))
 
     def _bind(self, scope: Scope, name: str, binding: Binding) -> None:
         owner = scope.declared.get(name, scope) if scope.declared else scope
@@ -228,6 +234,16 @@ class _Builder:
                 self.index.stores.append(Store(target, value, path))
                 if isinstance(target, ast.Attribute):
                     self.index.attributes[target.attr].append(Binding("value", value, path))
+
+    @_handlers.of(ast.Call)
+    def _call(self, node: ast.Call, scope: Scope) -> bool:
+        stack = self.stack
+        for keyword in reversed(node.keywords):
+            stack.append((keyword.value, scope))
+        for argument in reversed(node.args):
+            stack.append((argument, scope))
+        stack.append((node.func, scope))
+        return True
 
     @_handlers.of(ast.Expr)
     def _statement(self, node: ast.Expr, _scope: Scope) -> bool:
@@ -302,6 +318,7 @@ class _Builder:
             name = alias.name
             full, bound = module + name, alias.asname or name
             self.index.imports.append((node, full))
+            self.index.words.update(full.split(".", 5))
             if not module and not alias.asname:  # `import os.path` binds os
                 full = bound = name.partition(".")[0]
             self._bind(scope, bound, Binding("import", node, text=full))
@@ -354,3 +371,15 @@ class _Builder:
             self._push(scope, parameter.annotation)
         self._push(scope, *arguments.defaults, *arguments.kw_defaults)
         return True
+
+
+_PLAN: dict[type, tuple[bool, Callable[..., bool] | None, tuple[str, ...]]] = {
+    cls: (
+        cls in _KEPT,
+        _handlers.get(cls),
+        tuple(f for f in reversed(cls._fields) if f not in _NO_NODES and cls not in _NO_CHILDREN),
+    )
+    for cls in vars(ast).values()
+    if isinstance(cls, type) and issubclass(cls, ast.AST)
+}
+"""By class: whether it is kept, its handler, and the fields with its children, last first."""

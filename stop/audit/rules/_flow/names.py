@@ -54,10 +54,8 @@ class Names:
         if known is None:
             self._known[node] = ""  # what refers to itself
             self._depth += 1
-            try:
-                name = handler(self, node)
-            finally:
-                self._depth -= 1
+            name = handler(self, node)
+            self._depth -= 1
             root, dot, rest = name.partition(".")
             known = _SAME.get(name) or _SAME.get(root, root) + dot + rest
             self._known[node] = known

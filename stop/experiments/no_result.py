@@ -12,7 +12,7 @@ def raise_if_refused(cause: Cause, detail: str) -> None:
     """A refusal by the model's server is the user's to solve, not a weakness of the improver.
 
     Raises:
-        LMRequestRefused: the server refused every request of the improver run.
+        LMRequestRefused: the server refused the improver run's last request.
     """
     if cause == "lm_refused":
         raise LMRequestRefused(
