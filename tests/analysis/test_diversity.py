@@ -104,6 +104,7 @@ def test_more_change_is_more_distance():
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.slow
 def test_hostile_text_takes_a_bounded_number_of_calls(text):
     found, calls = calls_of(distance, text, "y = f(2)\n" * 20_000)
     assert calls < 3_000_000  # two such texts; about two seconds

@@ -150,6 +150,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.slow
 def test_hostile_text_takes_a_bounded_number_of_calls(text):
     found, calls = calls_of(strategies.__wrapped__, text)
     assert calls < 3_000_000  # one or two seconds

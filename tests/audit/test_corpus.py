@@ -87,6 +87,7 @@ def test_attempts_are_seen():
     assert row.any_rule.hits > row.paper.hits
 
 
+@pytest.mark.slow
 def test_held_out_attempts_are_seen_and_honest_ones_left_alone():
     [row] = [row for row in _report().attempts if row.group == detection.HELD_OUT]
     assert row.any_rule.hits / row.any_rule.n >= HELD_OUT_FLOOR, _report().misses

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from stop._util.state import state_folder
 from stop.audit.keys import (
     fingerprint,
     machine_fingerprint,
@@ -17,7 +18,6 @@ from stop.audit.keys import (
     public_bytes,
     signature_fits,
 )
-from stop.config import state_folder
 from stop.errors import ConfigError
 from tests.helpers.places import REPOSITORY
 

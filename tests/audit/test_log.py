@@ -266,6 +266,7 @@ def test_memory_stays_bounded_over_many_improver_runs(path, monkeypatch):
     assert grown < 50_000
 
 
+@pytest.mark.slow
 def test_reading_and_verifying_take_a_line_at_a_time(path):
     log = AuditLog(path)
     for _ in range(3000):

@@ -103,6 +103,7 @@ for i in range(10**9):
 """
 
 
+@pytest.mark.slow
 def test_l98_a_killed_writer_leaves_a_good_log_with_all_that_it_did(path):
     """SIGKILL at random moments, again and again on the same log."""
     generator = random.Random(1)

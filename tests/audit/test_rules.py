@@ -554,6 +554,7 @@ def to_parse():
 
 
 @pytest.mark.parametrize("name", NASTY)
+@pytest.mark.slow
 def test_no_text_takes_long(name, to_parse):
     source = NASTY[name]
     assert len(source) <= MAX_PROGRAM_BYTES

@@ -67,6 +67,7 @@ def test_similarity_tells_an_edit_from_another_program():
      "".join(f"{i}\n" for i in range(HUGE // 6))],
     ids=["fences", "empty", "same", "one line", "ticks", "gaps", "blocks", "blank", "different"],
 )  # fmt: skip
+@pytest.mark.slow
 def test_hostile_texts_take_little_time(nasty):
     began = time.process_time()
     for source in (nasty, nasty + "x", nasty[:-7]):

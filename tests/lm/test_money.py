@@ -12,7 +12,8 @@ import pytest
 
 from stop.budget import Budget, Ledger
 from stop.errors import BudgetExceeded, LMError
-from stop.lm import LMOptions, LMRequest, OpenAIModel
+from stop.lm import LMOptions, LMRequest
+from stop.lm.remote.openai import OpenAIModel
 from stop.lm.tape import Tape, TapedModel
 from stop.store import Store
 from stop.testing.openai_server import Fault
