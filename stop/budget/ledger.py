@@ -13,93 +13,17 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Annotated, Any, NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
-from annotated_types import Ge
 from typing_extensions import TypedDict
 
+from stop.budget.limits import Budget
 from stop.budget.stopwatch import Stopwatch
 from stop.errors import BudgetExceeded
 
 _TOLERANCE = 1e-9  # of sums of money
 _GO_ON = "go on with more"
-
-Amount = Annotated[float, Ge(0)]
-Count = Annotated[int, Ge(0)]
-AtLeastOne = Annotated[int, Ge(1)]
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Limits of a whole run, or of each of its rounds; None means no limit.
-
-    Each field says what it counts, in the words of the command line. `seconds` are wall-clock time;
-    a machine that sleeps does not count.
-    """
-
-    usd: Amount | None = field(default=None, metadata={"description": "US dollars"})
-    tokens: Count | None = field(
-        default=None, metadata={"description": "Tokens, read and written,"}
-    )
-    lm_calls: Count | None = field(default=None, metadata={"description": "LM requests"})
-    seconds: Amount | None = field(default=None, metadata={"description": "Seconds of work"})
-    responses: Count | None = field(default=None, metadata={"description": "LM responses"})
-    prompt_tokens: Count | None = field(
-        default=None, metadata={"description": "Tokens read by the model"}
-    )
-    completion_tokens: Count | None = field(
-        default=None, metadata={"description": "Tokens written by the model"}
-    )
-    utility_calls: Count | None = field(
-        default=None, metadata={"description": "Utility calls of all improvers"}
-    )
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @property
-    def limits(self) -> dict[str, float]:
-        """Those that are set, by resource."""
-        return {name: limit for name, limit in asdict(self).items() if limit is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class ImproverBudget:
-    """What one improver run is allowed. The defaults are the paper's (PAPER: n = 6, m = 4).
-
-    `tokens` and `usd` count the responses that it uses, also those that another improver paid for:
-    so all improvers are allowed the same, and an improver run that is executed again is refused
-    what it was refused before. A call that could pass one of the two is refused.
-    """
-
-    lm_calls: AtLeastOne = field(
-        default=4, metadata={"description": "LM calls of one improver run, m."}
-    )
-    responses_per_call: AtLeastOne = field(
-        default=6, metadata={"description": "Most responses of one LM call, n."}
-    )
-    utility_calls: AtLeastOne = field(
-        default=25,
-        metadata={
-            "description": "Utility calls of one improver run; past it, utility returns 0. "
-            "Defaults to n * m + 1."
-        },
-    )
-    max_tokens: Annotated[int, Ge(16)] = field(
-        default=1024, metadata={"description": "Tokens of one response."}
-    )
-    cpu_seconds: Amount = 60.0  # of the improver itself, without what it waits for
-    seconds: Amount = 6 * 3600.0  # wall-clock time, with everything it waits for
-    tokens: Count | None = field(
-        default=None, metadata={"description": "Tokens, read and written,"}
-    )
-    usd: Amount | None = field(default=None, metadata={"description": "US dollars"})
-
-    @property
-    def of_responses(self) -> Budget:
-        """The part that depends on what responses cost."""
-        return Budget(usd=self.usd, tokens=self.tokens)
 
 
 class LMCost(TypedDict):

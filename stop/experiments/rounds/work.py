@@ -20,6 +20,7 @@ from stop.engine.session import Session
 from stop.errors import BudgetExceeded, RunError
 from stop.events import Progress
 from stop.experiments.no_result import QUARANTINED, raise_if_refused
+from stop.experiments.rounds.acceptance import accepts
 from stop.experiments.rounds.config import RoundsConfig
 from stop.improvers import load_improver
 from stop.store import RoundRecord
@@ -172,7 +173,7 @@ class Rounds:
             )
         evaluation = await self.meta_utility.evaluate(self._store.program(run.result_id).source)
         difference = paired_difference(evaluation.cells, current.evaluation.cells)
-        better = self._config.accept == "always" or difference.mean > 0
+        accepted = accepts(self._config.accept, evaluation, difference)
         quarantined = refuses(run.result_id)  # since it was tried out
         return _record(
             number,
@@ -180,7 +181,7 @@ class Rounds:
             current,
             evaluation,
             difference,
-            accepted=evaluation.works and better and not quarantined,
+            accepted=accepted and not quarantined,
             detail=QUARANTINED if quarantined else "",
         )
 
