@@ -93,7 +93,7 @@ def test_a_program_s_own_words_are_no_tampering():
 
 
 def test_mistakes_of_users_are_not_swallowed(tmp_path, scripted):
-    with pytest.raises(TypeError, match="max_usdd"):
+    with pytest.raises(ConfigError, match="did you mean 'max_usd'"):
         stop.improve(task="knapsack", lm=scripted("x"), max_usdd=0)
     with pytest.raises(ConfigError, match="named twice"):
         stop.run(tasks=["knapsack", "knapsack"], lm=scripted("x"))
