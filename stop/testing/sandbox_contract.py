@@ -204,7 +204,7 @@ class SandboxContract:
             "    return [random.random(), float(numpy.random.rand())]\n"
         )
         async with self.guest() as guest:
-            draws = [(await evaluate(guest, source, seed=seed)).value for seed in (1, 1, 2)]
+            draws = [(await evaluate(guest, source, random_seed=seed)).value for seed in (1, 1, 2)]
         assert draws[0] == draws[1] != draws[2]
 
     async def test_guests_run_at_the_same_time(self) -> None:

@@ -27,7 +27,7 @@ def outcome(folder: Path) -> tuple:
         runs = sorted(
             (r.key, r.result_id, r.status, r.utility_calls) for r in store.improver_runs()
         )
-        calls = sorted((c.n, c.message) for c in store.lm_calls())
+        calls = sorted(map(tuple, store.query("SELECT n, message FROM lm_calls")))
         scores = sorted(
             (e.program_id, e.task, e.split, e.score)
             for r in store.improver_runs()
