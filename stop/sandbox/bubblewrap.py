@@ -143,8 +143,10 @@ class _BwrapGuest(StreamGuest):
             # has left the group by then ends when its stdin does.
             with contextlib.suppress(ProcessLookupError):  # `_why_gone` was first to wait for it
                 os.killpg(self._process.pid, signal.SIGKILL)
+        # Handed to its thread at once: it is reaped however often who closes it is cancelled.
+        ended = asyncio.get_running_loop().run_in_executor(None, self._process.wait)
         try:
-            await asyncio.to_thread(self._process.wait)
+            await asyncio.shield(ended)
         finally:
             self._log.close()
 

@@ -57,7 +57,7 @@ def test_differences_have_an_exit_code_and_words(scripted, tmp_path):
     with sqlite3.connect(copy / "run.db") as database:
         database.execute("UPDATE meta SET value = '2.7.18' WHERE key = 'version.python'")
     database.close()
-    assert stop("replay", str(copy), check=1).stdout.startswith("likely cause  python was 2.7.18")
+    assert stop("replay", str(copy), check=1).stdout.startswith("likely cause: python was 2.7.18")
 
 
 @pytest.mark.parametrize(
