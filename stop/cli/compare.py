@@ -106,7 +106,7 @@ def _facts_of_run(entry: Entry) -> dict[str, Any]:
         "model": about["model"],
         "meta model": about["meta_model"] if other else "",
         "status": about["status"],
-        "rounds": f"{entry.rounds}, {entry.accepted} accepted" if entry.kind == "run" else "",
+        "rounds": f"{entry.rounds}, {entry.accepted} accepted" if entry.rounds else "",
         "LM calls": lm["calls"],
         "tokens": lm["prompt_tokens"] + lm["completion_tokens"],
         "cost": money(lm["usd"]),
