@@ -26,7 +26,7 @@ from stop.budget.limits import (
     check_names,
     run_budget,
 )
-from stop.config import PolicyMode, RunConfig, SandboxChoice
+from stop.config import PolicyMode, RunConfig
 from stop.engine.evaluator import Evaluator
 from stop.errors import ConfigError
 from stop.events import ProgressListener
@@ -50,7 +50,7 @@ from stop.recorded_run import Run
 from stop.runs.folder import new_run
 from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
-from stop.sandbox.protocol import Isolation
+from stop.sandbox.protocol import Isolation, SandboxChoice
 from stop.tasks.evaluation import Evaluation, Split
 from stop.tasks.task import load_task
 

@@ -13,10 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from stop.budget import Budget, ImproverBudget
 from stop.budget.limits import RunLimits, check_names, run_budget
 from stop.errors import ConfigError
-from stop.sandbox.protocol import Isolation
+from stop.sandbox.protocol import Isolation, SandboxChoice
 
 PolicyMode = Literal["log", "quarantine", "halt"]
-SandboxChoice = Literal["auto", "docker", "bubblewrap"]
 
 
 class RunConfig(BaseModel):

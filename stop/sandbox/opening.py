@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import resource
+from typing import get_args
 
 from stop.errors import ConfigError, PackageMissing, SandboxUnavailable
-from stop.sandbox.protocol import Sandbox
+from stop.sandbox.protocol import Sandbox, SandboxChoice
 
-SANDBOX_CHOICES = ("auto", "docker", "bubblewrap")
+SANDBOX_CHOICES = get_args(SandboxChoice)
 _DESCRIPTORS_NEEDED, _DESCRIPTORS_WANTED = 256, 4096
 """File descriptors of this process: each sandbox takes several."""
 

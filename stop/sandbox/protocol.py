@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+SandboxChoice = Literal["auto", "docker", "bubblewrap"]
+"""`auto`: docker if an engine answers, else bubblewrap. There is no other choice."""
+
 Isolation = Literal["fork", "container"]
 """`fork`: each program is a fresh process of a warm sandbox. `container`: a sandbox of its own."""
 

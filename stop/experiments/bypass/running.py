@@ -13,14 +13,14 @@ from pathlib import Path
 from stop._util.concurrency import gather_or_cancel
 from stop.budget import Budget, ImproverBudget, Ledger
 from stop.engine.broker import ENTRY_POINT, Score
-from stop.engine.improver_run import Application, ImproverRunner
+from stop.engine.improver_run import Application, ImproverRunner, ModelFor
 from stop.engine.meta_utility import meta_utility_text
 from stop.engine.session import Session
 from stop.errors import RunError
 from stop.events import Level, Progress, SecurityEvent, ignore_progress
 from stop.experiments.bypass.config import Cell
 from stop.improvers import load_improver
-from stop.lm.base import Completer, LMRequest, LMResponse
+from stop.lm.base import LMRequest, LMResponse
 from stop.lm.scripted import ScriptedLM
 from stop.programs import program_id, syntax_problem
 from stop.store import Store
@@ -50,7 +50,7 @@ async def prompt_of(session: Session, cell: Cell) -> tuple[str, str]:
         )
         config = session.config
         text = meta_utility_text(session.tasks, config.repetitions, config.task_budget)
-        runner = _runner(session, _PromptKeeper(session.store, name), session.watch.see)
+        runner = _runner(session, lambda _: _PromptKeeper(session.store, name), session.watch.see)
         record = await runner.run(what, _MadeUpUtility(text, 0.0))
         found = session.store.meta(name)
         if found is None:
@@ -109,18 +109,18 @@ async def _run_program(session: Session, identity: str) -> None:
         task=task.name,
         repetition=0,
     )
-    runner = _runner(session, ScriptedLM.from_file(_REPLIES), on_event)
+    runner = _runner(session, lambda _: ScriptedLM.from_file(_REPLIES), on_event)
     await runner.run(what, _MadeUpUtility(task.utility_text))
 
 
 def _runner(
-    session: Session, model: Completer, on_event: Callable[[SecurityEvent], None]
+    session: Session, model_for: ModelFor, on_event: Callable[[SecurityEvent], None]
 ) -> ImproverRunner:
     """For one improver run with a scripted model, whose calls are no part of what is paid."""
     return ImproverRunner(
         session.pool,
         session.store,
-        lambda _: model,
+        model_for,
         on_event,
         ledger=Ledger(Budget()),
         progress=ignore_progress,
