@@ -57,9 +57,9 @@ class SecurityEvent:
 class Progress:
     """Something happened that a person watching would like to see.
 
-    `kind` is one of: run_started, round_started, improver_run_started, improver_run_finished,
-    lm_call_started, lm_call_finished, lm_call_failed, lm_waiting, lm_answers,
-    evaluation_finished, candidate_scored, round_finished, run_finished, counted, budget,
+    `kind` is one of: round_started, improver_run_started, improver_run_finished, lm_call_started,
+    lm_call_finished, lm_call_failed, lm_waiting, lm_answers, evaluation_finished,
+    candidate_scored, round_finished, run_finished (also when it ends early), counted, budget,
     security, message.
     """
 

@@ -157,9 +157,11 @@ class NotebookProgress:
 
     def __call__(self, event: Progress) -> None:
         line = self._watched.see(event)
-        if line is not None and not line.detail:
+        told = line is not None and not line.detail
+        if line is not None and told:
             self._lines.append(f"[{self._watched.age()}] {line.text}")
-        elif time.monotonic() - self._shown < _UPDATE_SECONDS:
+        recent = time.monotonic() - self._shown < _UPDATE_SECONDS
+        if recent and not told and event.kind != "run_finished":
             return
         self._shown = time.monotonic()
         self._handle.update(self)

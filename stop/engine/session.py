@@ -136,6 +136,7 @@ class Session:
             raise
         finally:
             self.store.set_meta("status", status)
+            self.progress(Progress("run_finished", data={"status": status}))
 
     @asynccontextmanager
     async def round(self, number: int, budget: Budget) -> AsyncIterator[None]:

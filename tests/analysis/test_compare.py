@@ -31,7 +31,7 @@ def test_runs_with_the_same_seed_are_compared_in_pairs(run, other_run):
     entry, other = found["entries"]
     assert entry["score"] == pytest.approx(run.to_dict()["best"]["meta_utility"])
     assert entry["gain"]["difference"] == pytest.approx(0.18, abs=0.03)
-    assert entry["gain"]["p"] < entry["gain"]["p_holm"] < 0.01
+    assert entry["gain"]["p"] < entry["gain"]["p_holm"] < 0.05
     assert (entry["rounds"], entry["accepted"]) == (4, 1)
     assert entry["saturation"] == {"round": 2, "best_round": 2}
     assert other["strategies"] == ["caching"]
