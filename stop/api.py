@@ -66,8 +66,12 @@ def run(
     round_budget: Budget | None = None,
     preset: Preset | None = None,
     improver: ImproverSource = "seed",
-    accept: Accept | None = None,
     repetitions: int | None = None,
+    accept: Accept | None = None,
+    alpha: float = 0.05,
+    confirm_repetitions: int | None = None,
+    final_repetitions: int | None = None,
+    holdout: str | Path | Sequence[str | Path] | None = None,
     calls: int | None = None,
     responses: int | None = None,
     utility_calls: int | None = None,
@@ -99,10 +103,17 @@ def run(
         round_budget: limits of each round, round 0 included.
         preset: "quick" or "paper"; gives the values that are not given here.
         improver: to begin with.
-        accept: "better" takes a new improver only with a higher meta-utility in a paired
-            comparison on the same instances, "always" each one that works. Defaults to the
-            preset's, else "better".
         repetitions: improver runs per task in the meta-utility. Defaults to the preset's, else 5.
+        accept: "confirmed" takes a new improver only after a test on fresh cells; "better" with a
+            higher meta-utility on the cells that it was chosen on, which takes luck for a gain;
+            "always" each one that works. Defaults to the preset's, else "confirmed".
+        alpha: with "confirmed", the chance that any round accepts an improver that is not better.
+        confirm_repetitions: with "confirmed", improver runs per task, of candidate and current
+            improver each, at most. Defaults to the preset's, else 20.
+        final_repetitions: improver runs per task, of the best and the first improver each, in the
+            comparison at the end; 0 does without, and claims no gain. Defaults to the preset's,
+            else 20.
+        holdout: names or folders of tasks for the comparison at the end only.
         calls: LM calls of one improver run, m. Defaults to the preset's, else 4.
         responses: responses of one LM call, n. Defaults to the preset's, else 6.
         utility_calls: of one improver run. Defaults to n * m + 1.
@@ -138,7 +149,9 @@ def run(
     check_names(limits, Limits)
     config = rounds_config(
         tasks=tasks, lm=lm, rounds=rounds, budget=budget, round_budget=round_budget, preset=preset,
-        improver=improver, accept=accept, repetitions=repetitions, calls=calls,
+        improver=improver, repetitions=repetitions, accept=accept, alpha=alpha,
+        confirm_repetitions=confirm_repetitions, final_repetitions=final_repetitions,
+        holdout=holdout, calls=calls,
         responses=responses, utility_calls=utility_calls, max_response_tokens=max_response_tokens,
         base_url=base_url, meta_lm=meta_lm, meta_base_url=meta_base_url, lm_patience=lm_patience,
         sandbox=sandbox, isolation=isolation, image=image, policy=policy,

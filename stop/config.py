@@ -33,7 +33,7 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", revalidate_instances="always")
 
     kind: str
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     tasks: tuple[str, ...] = Field(min_length=1, description="Names or folders of tasks.")
     repetitions: int = Field(
         default=5, ge=1, le=1000, description="Improver runs per task in the meta-utility."
@@ -100,6 +100,11 @@ class RunConfig(BaseModel):
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError("a task is named twice")
         return self
+
+    @property
+    def all_tasks(self) -> tuple[str, ...]:
+        """The tasks and those that a kind of run has besides; all are copied into its folder."""
+        return self.tasks
 
     @property
     def _budgets(self) -> tuple[Budget, ...]:

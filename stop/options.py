@@ -60,6 +60,8 @@ def rounds_config(
     round_limits = _taken(given, RoundLimits.__annotations__)
     values["round_budget"] = round_budget(round_limits, given.pop("round_budget", Budget()))
     values["improver"] = improver_source(given.pop("improver", "seed"))
+    if "holdout" in given:
+        given["holdout"] = _task_names(given["holdout"])
     return RoundsConfig.checked(**(values | given))
 
 

@@ -1,10 +1,12 @@
 """Intervals for means and rates, paired differences of improvers, and tests of them.
 
 A meta-utility is a mean over tasks of means over repetitions; tasks are fixed strata, repetitions
-are the sample. Intervals of means are Student's t with the Welch-Satterthwaite degrees of freedom
-of a stratified mean (F. E. Satterthwaite, Biometrics Bulletin 2, 1946), for which SciPy has no
-function; the distributions, Wilson's interval and Fisher's test are SciPy's. Every interval is
-95 %, every p-value two-sided. Each function names its method and the source of it.
+are the sample. Instances within a cell are a sample for one fixed program only, never for an
+improver: how the model's responses vary is not in them. Intervals of means are Student's t with
+the Welch-Satterthwaite degrees of freedom of a stratified mean (F. E. Satterthwaite, Biometrics
+Bulletin 2, 1946), for which SciPy has no function, cut at the ends of the range of scores; the
+distributions, Wilson's interval and Fisher's test are SciPy's. Every interval is 95 %, every
+p-value two-sided. Each function names its method and the source of it.
 
 SciPy is imported where it is used: it takes up to a second.
 """
@@ -32,7 +34,7 @@ class Estimate:
         mean: in the units of the scores.
         low, high: ends of the interval; both None when there is only one value.
         over: what varied, "repetitions" (model, instances and program together) or "instances"
-            (one repetition only: how the model's sampling varies is then not covered).
+            (of one fixed program).
     """
 
     mean: float
@@ -56,27 +58,50 @@ class Cell:
     instances: tuple[float, ...] = ()
 
 
-def stratified_mean(cells: Sequence[Cell]) -> Estimate:
+Range = tuple[float, float]
+"""The lowest and the highest score."""
+UNIT = (0.0, 1.0)
+"""The range of what averages over tasks: shares of each task's range of scores."""
+
+
+def stratified_mean(
+    cells: Sequence[Cell], *, within: Range = UNIT, instances: bool = False
+) -> Estimate:
     """Returns the mean over tasks of the means over repetitions.
 
-    With two or more repetitions of each task the repetitions are the sample; with one, its
-    instances are, and the interval says so in `over`. Student's t, Satterthwaite (1946).
+    Repetitions are the sample; with only one of a task there is no interval. Student's t,
+    Satterthwaite (1946), cut at the ends of the range.
 
     Args:
         cells: of one program, at least one.
+        within: the range of the scores.
+        instances: the cells are of one fixed program: where it has one repetition of a task, its
+            instances are the sample, and the interval says so in `over`.
     """
-    return _Sample.of(cells).estimate()
+    return _Sample.of(cells, instances).estimate(within)
 
 
-def paired_difference(new: Sequence[Cell], old: Sequence[Cell]) -> Estimate:
+def paired_difference(
+    new: Sequence[Cell],
+    old: Sequence[Cell],
+    *,
+    within: Range = UNIT,
+    instances: bool = False,
+    looks: int = 1,
+) -> Estimate:
     """Returns the mean of new minus old, cell by cell on the same instances.
 
     The paired t interval (Student, Biometrika 6, 1908), stratified by task as `stratified_mean`.
 
     Args:
         new, old: with the same tasks and repetitions; see `common_cells`.
+        within: the range of the scores.
+        instances: as of `stratified_mean`, for two fixed programs.
+        looks: how often the differences were looked at in order to stop; the intervals of all
+            looks together hold the truth with 95 % (Bonferroni).
     """
-    return stratified_mean(_differences(new, old))
+    sample = _Sample.of(_differences(new, old), instances)
+    return sample.estimate(_differences_within(within), 1 - (1 - CONFIDENCE) / looks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +125,9 @@ class Comparison:
     p_holm: float | None = None
 
 
-def compare_paired(new: Sequence[Cell], old: Sequence[Cell]) -> Comparison:
+def compare_paired(
+    new: Sequence[Cell], old: Sequence[Cell], *, within: Range = UNIT, instances: bool = False
+) -> Comparison:
     """Tests new against old on the same instances: the paired t-test, stratified by task.
 
     `p` goes with the interval of `paired_difference`. Where all differences are equal the t-test
@@ -108,31 +135,39 @@ def compare_paired(new: Sequence[Cell], old: Sequence[Cell]) -> Comparison:
 
     Args:
         new, old: with the same tasks and repetitions; see `common_cells`.
+        within, instances: as of `paired_difference`.
     """
-    sample = _Sample.of(_differences(new, old))
+    sample = _Sample.of(_differences(new, old), instances)
+    if sample.error() is None:
+        return Comparison(sample.estimate(UNIT), None, "", sample.count)
     flips = sign_flip_test(list(sample.strata.values()))
     p, method = sample.p_value(), "paired t"
     if sample.error() == 0.0:
         p, method = flips, "sign flips"
-    return Comparison(sample.estimate(), p, method, sample.count, flips)
+    estimate = sample.estimate(_differences_within(within))
+    return Comparison(estimate, p, method, sample.count, flips)
 
 
-def compare_unpaired(new: Sequence[Cell], old: Sequence[Cell]) -> Comparison:
+def compare_unpaired(
+    new: Sequence[Cell], old: Sequence[Cell], *, within: Range = UNIT, instances: bool = False
+) -> Comparison:
     """Tests new against old on instances of their own: Welch's t-test, stratified by task.
 
     B. L. Welch, Biometrika 34, 1947. Variances need not be equal.
 
     Args:
         new, old: with the same tasks.
+        within, instances: as of `paired_difference`.
     """
-    sides = _Sample.of(new), _Sample.of(old)
+    sides = _Sample.of(new, instances), _Sample.of(old, instances)
     mean = sides[0].mean - sides[1].mean
     over = sides[0].over if sides[0].over == sides[1].over else "instances"
     strata: dict[object, Sequence[float]] = {
         (side, task): v for side in (0, 1) for task, v in sides[side].strata.items()
     }
     both = _Sample(mean, strata, over, len(sides[0].strata))
-    return Comparison(both.estimate(), both.p_value(), "Welch's t", both.count)
+    estimate = both.estimate(_differences_within(within))
+    return Comparison(estimate, both.p_value(), "Welch's t", both.count)
 
 
 def common_cells(
@@ -269,11 +304,11 @@ class _Sample:
     parts: int
 
     @classmethod
-    def of(cls, cells: Sequence[Cell]) -> _Sample:
+    def of(cls, cells: Sequence[Cell], instances: bool) -> _Sample:
         by_task: dict[str, list[Cell]] = {}
         for cell in cells:
             by_task.setdefault(cell.task, []).append(cell)
-        repeated = all(len(group) > 1 for group in by_task.values())
+        repeated = not instances or all(len(group) > 1 for group in by_task.values())
         strata: dict[object, Sequence[float]] = {
             task: [c.score for c in group] if repeated else [s for c in group for s in c.instances]
             for task, group in by_task.items()
@@ -285,7 +320,7 @@ class _Sample:
     def count(self) -> int:
         return sum(len(values) for values in self.strata.values())
 
-    def estimate(self) -> Estimate:
+    def estimate(self, within: Range, confidence: float = CONFIDENCE) -> Estimate:
         error = self.error()
         if error is None:
             return Estimate(self.mean, None, None, self.over)
@@ -293,8 +328,9 @@ class _Sample:
             return Estimate(self.mean, self.mean, self.mean, self.over)
         from scipy.special import stdtrit  # noqa: PLC0415 - slow import
 
-        reach = float(stdtrit(self._freedom(), (1 + CONFIDENCE) / 2)) * error
-        return Estimate(self.mean, self.mean - reach, self.mean + reach, self.over)
+        reach = float(stdtrit(self._freedom(), (1 + confidence) / 2)) * error
+        low, high = max(within[0], self.mean - reach), min(within[1], self.mean + reach)
+        return Estimate(self.mean, min(low, self.mean), max(high, self.mean), self.over)
 
     def p_value(self) -> float | None:
         """Of the mean being 0, by Student's t."""
@@ -319,6 +355,10 @@ class _Sample:
     def _variances(self) -> list[tuple[float, int]]:
         """Of each stratum's mean, with its degrees of freedom."""
         return [(_variance(v) / len(v), len(v) - 1) for v in self.strata.values()]
+
+
+def _differences_within(within: Range) -> Range:
+    return within[0] - within[1], within[1] - within[0]
 
 
 def _differences(new: Sequence[Cell], old: Sequence[Cell]) -> list[Cell]:

@@ -96,7 +96,7 @@ class Scores:
     def tasks(self) -> dict[str, TaskFacts]:
         """The tasks of the run by name; their files are read and not executed."""
         facts = {}
-        for position, name in enumerate(self.run.config.tasks):
+        for position, name in enumerate(self.run.config.all_tasks):
             known = tasks_root() / name
             folder = task_copy(self.run.folder, position) or (known if known.is_dir() else None)
             try:

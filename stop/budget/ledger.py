@@ -269,11 +269,34 @@ class Ledger:
         )
         self.round: int | None = None
         self.on_change: Callable[[], None] = lambda: None
+        self._open_to_all = self.run
         self._account = self.run
 
     @property
     def spent(self) -> Spending:
         return self.run.spent
+
+    @contextmanager
+    def holding_back(self, reserve: Budget) -> Iterator[None]:
+        """Keep a part of the run's limits, those of time excepted, from the work in this block."""
+        kept: dict[str, Any] = {n: v for n, v in reserve.limits.items() if v and n != "seconds"}
+        if not kept:
+            yield
+            return
+        limits = self.run.budget.limits
+        words = ", ".join(f"{amount:g} {name}".replace("_", " ") for name, amount in kept.items())
+        self._account = self._open_to_all = Account(
+            "run",
+            Budget(**{name: limits[name] - amount for name, amount in kept.items()}),
+            above=self.run,
+            spent=replace(self.run.spent),
+            hint=f"{_GO_ON} ({words} are kept for the final comparison)",
+            resume=self.run.resume,
+        )
+        try:
+            yield
+        finally:
+            self._account = self._open_to_all = self.run
 
     def begin_round(
         self, number: int, budget: Budget, spent: Spending | None = None, seconds: float = 0.0
@@ -283,7 +306,7 @@ class Ledger:
         self._account = Account(
             f"round {number}",
             budget,
-            above=self.run,
+            above=self._open_to_all,
             spent=spent,
             seconds=seconds,
             hint=_GO_ON,
@@ -294,7 +317,7 @@ class Ledger:
     def end_round(self) -> None:
         """What the round has under way settles in its account all the same."""
         self.round = None
-        self._account = self.run
+        self._account = self._open_to_all
 
     @contextmanager
     def reserve(self, worst: Spending) -> Iterator[Reservation]:
@@ -332,9 +355,9 @@ class Ledger:
 
     def take_back(self, utility_calls: int, *, of_this_round: bool) -> None:
         """An improver run is executed again: the calls that it had made are made again."""
-        self.run.spent.utility_calls -= utility_calls
-        if of_this_round and self._account is not self.run:
-            self._account.spent.utility_calls -= utility_calls
+        for account in self._account._chain:
+            if of_this_round or account.level == "run":
+                account.spent.utility_calls -= utility_calls
 
     def tightest(self) -> Share | None:
         """The limit of which the largest share is spent or under way; None without limits."""

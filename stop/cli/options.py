@@ -20,7 +20,7 @@ Decorator = Callable[[Command], Command]
 
 _METAVARS = {
     "base_url": "URL", "image": "NAME", "lm": "SPEC", "lm_patience": "SECONDS",
-    "meta_base_url": "URL", "meta_lm": "SPEC", "tasks": "A,B",
+    "meta_base_url": "URL", "meta_lm": "SPEC", "tasks": "A,B", "holdout": "A,B",
 }  # fmt: skip
 _FLAGS = {"execute": ("--run", "execute"), "random_seed": ("--random-seed", "--seed")}
 _SCOPES = {
@@ -50,8 +50,8 @@ def option(declared: Any, field: str, name: str = "", **changes: Any) -> Decorat
     found = _declaration(declared, field)
     settings = {
         "type": _type(found.annotation, found.bounds),
-        "default": found.default,
-        "show_default": not ("Default" in found.help or found.default in (None, False)),
+        "default": None if found.default == () else found.default,
+        "show_default": not ("Default" in found.help or found.default in (None, False, ())),
         "metavar": _METAVARS.get(name) or {int: "N", float: "X"}.get(found.annotation),
         "is_flag": found.annotation is bool,
         "help": found.help,

@@ -29,7 +29,8 @@ from stop.experiments.rounds.config import Preset, RoundsConfig
 @option(RoundsConfig, "preset", type=click.Choice(get_args(Preset)), default=None)
 @options(RoundsConfig, "lm", "base_url", "lm_patience", "meta_lm", "meta_base_url")
 @improver_option("The improver to begin with.")
-@options(RoundsConfig, "accept", "repetitions")
+@options(RoundsConfig, "repetitions", "accept", "alpha", "confirm_repetitions")
+@options(RoundsConfig, "final_repetitions", "holdout")
 @improver_run_options(RoundsConfig)
 @limit_options(Limits)
 @sandbox_options
@@ -41,7 +42,9 @@ def run(as_json: bool, dry_run: bool, runs_dir: str, **all_options: Any) -> None
     """Rounds of self-improvement.
 
     In round t the improver of round t-1 rewrites itself; what it makes is scored by the
-    meta-utility: how good are the programs that it makes of the tasks' seeds?
+    meta-utility: how good are the programs that it makes of the tasks' seeds? It takes the place
+    of the other when a test on fresh instances and fresh responses confirms that it is better. At
+    the end the best is compared with the first in the same way: that is the gain.
 
     \b
       stop run --preset quick

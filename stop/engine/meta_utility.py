@@ -2,9 +2,10 @@
 
     û(I) = mean over tasks, repetitions of  u_meta( I(u_search, seed, L) )
 
-The improver works with scores on the `search` split; what it returns is scored on `meta`. Every
-improver meets the same instances. Its programs are improvers, so each cell is an improver run one
-level down; cells run concurrently and are computed once for each improver.
+The improver works with scores on the `search` split; what it returns is scored on `meta`, as a
+share of the task's range of scores: tasks of any scale count the same. Every improver meets the
+same instances. Its programs are improvers, so each cell is an improver run one level down; cells
+run concurrently and are computed once for each improver.
 """
 
 from __future__ import annotations
@@ -107,8 +108,15 @@ class MetaUtility:
         return Score(evaluation.estimate.mean, "ok" if evaluation.works else "error")
 
     async def evaluate(self, source: str) -> MetaEvaluation:
-        """All cells of one improver; what was computed before is looked up."""
-        places = [(task, r) for task in self._tasks for r in range(self._repetitions)]
+        """The selection cells of one improver: those that an improver's utility calls see."""
+        return await self.on_cells(source, range(self._repetitions))
+
+    async def on_cells(self, source: str, repetitions: Sequence[int]) -> MetaEvaluation:
+        """Measures an improver on these repetitions of all tasks (`stop.engine.cells`).
+
+        What was computed before is looked up.
+        """
+        places = [(task, r) for task in self._tasks for r in repetitions]
         results = await gather_or_cancel(self._cell(source, task, r) for task, r in places)
         cells = tuple(cell for cell, _ in results)
         failed = [record for _, record in results if record.status != "ok"]
@@ -132,9 +140,7 @@ class MetaUtility:
         utility = TaskUtility(self._evaluator, task, repetition)
         record = await self._runner.run(what, utility)
         if record.result_id is None:
-            low = task.score_range[0]
-            return Cell(task.name, repetition, low, (low,) * task.counts.meta), record
+            return Cell(task.name, repetition, 0.0), record
         solution = self._store.program(record.result_id).source
         evaluation = await self._evaluator.evaluate(solution, task, "meta", repetition=repetition)
-        scores = tuple(i.score for i in evaluation.instances) or (evaluation.score,)
-        return Cell(task.name, repetition, evaluation.score, scores), record
+        return Cell(task.name, repetition, task.share(evaluation.score)), record

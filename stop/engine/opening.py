@@ -70,7 +70,7 @@ async def open_session(
         listener = _evaluation_listener(progress, watch)
         evaluator = Evaluator(pool, files.secret, files.store, listener, watch)
         stack.push_async_callback(evaluator.aclose)
-        facts = Facts(folder, config.tasks, files.tasks, pool, models.task, models.meta)
+        facts = Facts(folder, config.all_tasks, files.tasks, pool, models.task, models.meta)
         stack.enter_context(_recorded(facts, files.store, progress))
         audit.append(
             "opened",
@@ -83,7 +83,8 @@ async def open_session(
         yield Session(
             folder=folder,
             config=config,
-            tasks=files.tasks,
+            tasks=files.tasks[: len(config.tasks)],
+            holdout=files.tasks[len(config.tasks) :],
             store=files.store,
             audit=audit,
             tape=tape,

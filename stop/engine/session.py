@@ -38,6 +38,7 @@ class Session:
     Attributes:
         folder: of the run.
         tasks: as they were when the run began, in the order of the configuration.
+        holdout: tasks that improvers are compared on and never improved on.
         model: the language model of the task level.
         model_of: the language model that answers an improver run where the tape does not.
         watch: sees every security event, and lets programs run or not.
@@ -46,6 +47,7 @@ class Session:
     folder: Path
     config: RunConfig
     tasks: tuple[Task, ...]
+    holdout: tuple[Task, ...]
     store: Store
     audit: AuditLog
     tape: Tape
@@ -55,6 +57,11 @@ class Session:
     model_of: Callable[[Application], LanguageModel]
     progress: ProgressListener
     watch: Watch
+
+    @property
+    def all_tasks(self) -> tuple[Task, ...]:
+        """The tasks and those that are held out."""
+        return self.tasks + self.holdout
 
     @property
     def runner(self) -> ImproverRunner:
@@ -137,6 +144,26 @@ class Session:
         finally:
             self.store.set_meta("status", status)
             self.progress(Progress("run_finished", data={"status": status}))
+
+    @asynccontextmanager
+    async def holding_back(self, reserve: Budget) -> AsyncIterator[None]:
+        """Keep a part of the run's limits from the work in this block, for what comes after it.
+
+        Raises:
+            BudgetExceeded: the work needs more than is left without the reserve.
+        """
+        ledger, limit = self.tape.ledger, self.config.budget.seconds
+        if limit is not None:
+            limit -= reserve.seconds or 0.0
+        try:
+            with ledger.holding_back(reserve):
+                async with timed(ledger.run.watch, limit):
+                    yield
+        except TimeUp:
+            raise self._time_is_up("run", limit, "--max-seconds") from None
+        except BudgetExceeded:
+            await self.tape.drain()
+            raise
 
     @asynccontextmanager
     async def round(self, number: int, budget: Budget) -> AsyncIterator[None]:

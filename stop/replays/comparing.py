@@ -152,7 +152,7 @@ def _evaluations(
     recording: Recording, session: Session, counts: dict[str, int]
 ) -> Iterable[Difference]:
     now = evaluation_records(session.store)
-    tasks = {task.name: task for task in session.tasks}
+    tasks = {task.name: task for task in session.all_tasks}
     counts["evaluations"] = 0
     for place, record in recording.evaluations().items():
         program, task, split, repetition = place

@@ -174,7 +174,7 @@ def _causes(recording: Recording, session: Session) -> list[str]:
         if then is not None and then != now:
             found.append(f"{name} was {then[:40]}, is {(now or 'unknown')[:40]}")
     found += [f"the files of the task {name} have changed" for name in
-              recording.changed_tasks(session.tasks)]  # fmt: skip
+              recording.changed_tasks(session.all_tasks)]  # fmt: skip
     return found
 
 
@@ -183,7 +183,7 @@ def _causes(recording: Recording, session: Session) -> list[str]:
 
 async def _rest(recording: Recording, session: Session) -> None:
     """Each improver run on a task, and each evaluation, that is recorded and was not repeated."""
-    tasks = {task.name: task for task in session.tasks}
+    tasks = {task.name: task for task in session.all_tasks}
     left = [
         partial(_improver_run, recording, session, record)
         for record in recording.runs.values()
@@ -217,7 +217,7 @@ def _ended(session: Session, key: str) -> bool:
 
 
 async def _improver_run(recording: Recording, session: Session, record: ImproverRunRecord) -> None:
-    task = next(task for task in session.tasks if task.name == record.task)
+    task = next(task for task in session.all_tasks if task.name == record.task)
     what = Application(
         key=record.key,
         level="task",
@@ -235,7 +235,7 @@ async def _improver_run(recording: Recording, session: Session, record: Improver
 
 async def _evaluation(recording: Recording, session: Session, place: Place) -> None:
     identity, name, split, repetition = place
-    task = next(task for task in session.tasks if task.name == name)
+    task = next(task for task in session.all_tasks if task.name == name)
     source = recording.store.program(identity).source
     if program_id(source) == identity:  # not of a text beyond Unicode, which was kept escaped
         session.store.add_program(source, "solution")

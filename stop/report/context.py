@@ -16,6 +16,7 @@ from stop.runs.folder import run_status, run_tasks
 from stop.runs.security import SUMMARIZED, Attempt, Summary, summarize
 from stop.store import RoundRecord, Store
 from stop.store.best import best_round
+from stop.store.comparisons import ComparisonRecord, comparisons
 from stop.tasks.task import Task
 
 
@@ -45,6 +46,11 @@ class Context:
     @cached_property
     def rounds(self) -> list[RoundRecord]:
         return self.store.rounds()
+
+    @cached_property
+    def confirmations(self) -> dict[int, ComparisonRecord]:
+        """The tests of the rounds' candidates, by round."""
+        return comparisons(self.store, "confirmation")
 
     @cached_property
     def best(self) -> RoundRecord | None:

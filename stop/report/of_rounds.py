@@ -158,8 +158,9 @@ def _round(run: Context, record: RoundRecord) -> Round:
     score = difference = None
     if record.meta_utility is not None:
         score = Measure(record.meta_utility, record.low, record.high)
-    if record.difference is not None:
-        difference = Measure(record.difference, record.difference_low, record.difference_high)
+    confirmation = run.confirmations.get(record.round)
+    if confirmation is not None and confirmation.difference is not None:
+        difference = Measure(confirmation.difference, confirmation.low, confirmation.high)
     return Round(
         record.round,
         program,

@@ -47,7 +47,7 @@ def create_run(config: RunConfig, runs_dir: Path) -> Path:
         ConfigError, TaskError: a task is unknown or broken, or there twice.
         RunError: the folder cannot be made.
     """
-    tasks = [load_task(name) for name in config.tasks]  # a mistyped name costs nothing yet
+    tasks = [load_task(name) for name in config.all_tasks]  # a mistyped name costs nothing yet
     for url in (config.base_url, config.meta_base_url):
         if url is not None and redact(url) != url:
             raise ConfigError(
@@ -115,7 +115,8 @@ def has_begun(folder: Path) -> bool:
 def run_tasks(folder: Path, config: RunConfig) -> tuple[Task, ...]:
     """The tasks of a run as they were when it began, in the order of its configuration."""
     return tuple(
-        load_task(task_copy(folder, position) or name) for position, name in enumerate(config.tasks)
+        load_task(task_copy(folder, position) or name)
+        for position, name in enumerate(config.all_tasks)
     )
 
 
@@ -157,7 +158,7 @@ def checked_secret(folder: Path, store: Store, tasks: Sequence[Task]) -> bytes:
 def changed_tasks(tasks: Sequence[Task], config: RunConfig) -> list[str]:
     """Those of a run's tasks whose originals have changed since, or are gone."""
     changed = []
-    for task, name in zip(tasks, config.tasks, strict=True):
+    for task, name in zip(tasks, config.all_tasks, strict=True):
         try:
             same = load_task(name).digest == task.digest
         except StopError:  # gone, or in the middle of being edited
@@ -201,6 +202,10 @@ def read_config_as(folder: Path, kind: type[C]) -> C:
     if "version" not in document:  # it had one list of fields for all kinds of run
         named = {"random_seed" if name == "seed" else name: v for name, v in document.items()}
         document = {name: v for name, v in named.items() if name in kind.model_fields}
+    if document.get("version", 2) == 2:  # it compared nothing at the end
+        document["version"] = 3
+        if "final_repetitions" in kind.model_fields:
+            document["final_repetitions"] = 0
     try:
         return kind.checked(**{str(name): value for name, value in document.items()})
     except ConfigError as error:

@@ -12,7 +12,10 @@ from stop.store.records import RoundRecord
 
 
 def best_round(store: Queries, config: RunConfig) -> RoundRecord | None:
-    """The accepted round with the highest meta-utility, without programs in quarantine; or None.
+    """The round of the best improver, without programs in quarantine; None: there is none.
+
+    It is the last one that was confirmed on fresh cells, each of which was better than the one
+    before; without any, the accepted one with the highest meta-utility.
 
     The audit log is read only where its events can bar a program.
     """
@@ -26,7 +29,12 @@ def best_round(store: Queries, config: RunConfig) -> RoundRecord | None:
 def best_of(records: Iterable[RoundRecord], barred: Collection[str | None]) -> RoundRecord | None:
     """As `best_round`, where the rounds and the programs in quarantine are known already."""
     accepted = [r for r in records if r.accepted and r.improver_id not in barred]
-    return max(accepted, key=lambda r: r.meta_utility or 0.0, default=None)
+    confirmed = [r for r in accepted if r.confirmed]
+    return confirmed[-1] if confirmed else max(accepted, key=_meta_utility, default=None)
+
+
+def _meta_utility(record: RoundRecord) -> float:
+    return record.meta_utility or 0.0
 
 
 def in_quarantine(config: RunConfig, events: Iterable[Mapping[str, Any]]) -> set[str | None]:

@@ -189,7 +189,7 @@ class Queries:
     def rounds(self) -> list[RoundRecord]:
         """The rounds that have ended, from round 0 on."""
         rows = self._db.execute("SELECT * FROM rounds ORDER BY round")
-        return [RoundRecord(**decoded(row, ("accepted",))) for row in rows]
+        return [RoundRecord(**decoded(row, ("accepted", "confirmed"))) for row in rows]
 
 
 def decoded(

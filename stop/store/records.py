@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from stop.tasks.evaluation import Cause
@@ -61,10 +61,15 @@ class RoundRecord:
         round: from 1 on; 0 is the improver to begin with.
         improver_id: the candidate; None when the round brought none.
         parent_id: the improver that made it; None in round 0.
-        meta_utility, low, high: the candidate's, with its 95 % interval; None without a score.
-        difference, difference_low, difference_high: meta-utility minus the parent's, paired on the
-            same instances, with its 95 % interval; None where nothing was compared.
+        meta_utility, low, high: the candidate's, with its 95 % interval, from the cells that
+            decided the round; None without a score.
+        selection: its meta-utility on the cells on which the round chose it: too high, for being
+            the best of several there; None where it was not scored on them.
+        selection_difference, selection_difference_low, selection_difference_high: to the parent's
+            on these cells, where the rule decides by them.
+        candidates: number of improvers that were scored in the round; None: not known.
         accepted: whether the candidate becomes the improver of the next round.
+        confirmed: whether it was accepted by a comparison on fresh cells.
         status: "ok", or why there is no candidate or no score; `detail` says more.
         finished: seconds since 1970.
     """
@@ -75,22 +80,21 @@ class RoundRecord:
     meta_utility: float | None
     low: float | None
     high: float | None
-    difference: float | None
-    difference_low: float | None
-    difference_high: float | None
     accepted: bool
     status: str
     detail: str
     finished: float
+    selection: float | None = None
+    selection_difference: float | None = None
+    selection_difference_low: float | None = None
+    selection_difference_high: float | None = None
+    candidates: int | None = None
+    confirmed: bool = False
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as in the machine-readable output, with each interval as a list or None."""
-        values = asdict(self)
-        del values["finished"]
-        for name, prefix in (("interval", ""), ("difference_interval", "difference_")):
-            ends = [values.pop(f"{prefix}low"), values.pop(f"{prefix}high")]
-            values[name] = None if ends[0] is None else ends
-        return values
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the meta-utility."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
 
 @dataclass(frozen=True, slots=True)

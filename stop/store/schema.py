@@ -13,7 +13,8 @@ added and finished, never deleted:
        ▲              ▲    ├─────► utility_calls
        │              │    └─────► executions
        ├── evaluations└── rounds
-       └── samples, sample_events
+       ├── samples, sample_events
+       └── comparisons
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from tempfile import TemporaryDirectory
 from stop._util.snapshot import copy_store
 from stop.errors import RunError
 
-VERSION = 2
+VERSION = 3
 """Of the tables that this code reads and writes: `PRAGMA user_version` of an open store."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -167,9 +167,17 @@ TABLES = {
         _by_query(
             "rounds",
             "round:int improver_id parent_id meta_utility:float low:float high:float "
-            "difference:float difference_low:float difference_high:float accepted:bool status "
+            "selection:float candidates:int difference:float difference_low:float "
+            "difference_high:float p:float alpha:float repetitions:int accepted:bool status "
             "detail finished:float",
-            "FROM rounds ORDER BY round",
+            "FROM rounds r LEFT JOIN comparisons c ON c.stage = 'confirmation' "
+            "AND c.number = r.round ORDER BY round",
+            low="r.low",
+            high="r.high",
+            difference_low="c.low",
+            difference_high="c.high",
+            detail="r.detail",
+            finished="r.finished",
         ),
         _table(
             "security_events",

@@ -93,6 +93,11 @@ class Task:
         digests = (hmac.digest(secret, label.encode(), hashlib.sha256) for label in labels)
         return [self._make_instance(int.from_bytes(digest, "big")) for digest in digests]
 
+    def share(self, score: float) -> float:
+        """Returns a score as a share of the range of scores: 0 at its lower end, 1 at its upper."""
+        low, high = self.score_range
+        return (score - low) / (high - low)
+
     def with_count(self, split: str, number: int) -> Task:
         """The same task with another number of instances in one split."""
         return replace(self, counts=self.counts.model_copy(update={split: number}))

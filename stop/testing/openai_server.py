@@ -18,7 +18,7 @@ import struct
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
@@ -43,7 +43,8 @@ class OpenAIServer:
     """Serves until closed; use it as a context manager.
 
     Args:
-        replies: given in order, one for each choice, and from the start again.
+        replies: given in order, one for each choice, and from the start again; or a function that
+            makes one out of the request's message.
         faults: one is taken for each chat request until none are left.
         key: the only key that is let in; None lets everyone in.
         models: the models there are; None takes every name.
@@ -63,7 +64,7 @@ class OpenAIServer:
 
     def __init__(
         self,
-        replies: Sequence[str] = ("ok",),
+        replies: Sequence[str] | Callable[[str], str] = ("ok",),
         *,
         faults: Iterable[Fault] = (),
         key: str | None = None,
@@ -90,7 +91,9 @@ class OpenAIServer:
         self.log = log
         self.lock = threading.Lock()
         self.stopping = threading.Event()
-        self._replies = itertools.cycle(replies)
+        given = () if callable(replies) else replies
+        self._make = replies if callable(replies) else lambda _: next(self._given)
+        self._given = itertools.cycle(given)
         self._faults = deque(fault for fault in faults for _ in range(fault.count))
         self._http = _HTTPServer(("127.0.0.1", port), _Handler)
         self._http.owner = self
@@ -124,9 +127,9 @@ class OpenAIServer:
             self.counts[fault.kind if fault else "ok"] += 1
             return fault
 
-    def next_replies(self, n: int) -> list[str]:
+    def next_replies(self, n: int, message: str) -> list[str]:
         with self.lock:
-            return list(itertools.islice(self._replies, n))
+            return [self._make(message) for _ in range(n)]
 
     def note(self, choices: int) -> None:
         """An answer was sent."""
@@ -160,7 +163,8 @@ class OpenAIServer:
         asked = int(body.get("n", 1)) if self.honours_n else 1
         if fault is not None and fault.kind == "fewer":
             asked = min(asked, fault.choices)
-        texts: list[str | None] = list(self.next_replies(asked))
+        message = str(body.get("messages", [{}])[-1].get("content"))
+        texts: list[str | None] = list(self.next_replies(asked, message))
         if fault is not None and fault.kind in ("empty", "null"):
             texts = ["" if fault.kind == "empty" else None] * asked
         choices = [
