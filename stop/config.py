@@ -107,6 +107,11 @@ class RunConfig(BaseModel):
         return self.tasks
 
     @property
+    def reserve(self) -> Budget:
+        """The part of the run's limits that is kept for what is done at its end."""
+        return Budget()
+
+    @property
     def _budgets(self) -> tuple[Budget, ...]:
         improvers = (self.task_budget.of_responses, self.meta_budget.of_responses)
         return (self.budget, *improvers)

@@ -25,7 +25,7 @@ KEYS = {
     "stop improve": "program_id source score status detail before lm utility_calls events run",
     "stop run": "run status tasks repetitions seed rounds best lm security_events "
     "security_programs",
-    "stop run --dry-run": "tasks rounds repetitions lm meta_lm at_most limits",
+    "stop run --dry-run": "tasks rounds repetitions lm meta_lm at_most improver_runs limits",
     "stop bypass": "run status model samples_per_cell temperature executed cells programs lm",
     "stop transfer": "run status model repetitions improver seed_improver tasks rows gains lm",
     "stop replay": "run same ended causes compared improvers differences kept",
@@ -57,8 +57,11 @@ PARTS = {
     "SeenEvent": "kind level detail",
     "ProgramAndScore": "program_id score",
     "Round": "round improver_id meta_utility interval accepted status detail parent_id difference "
-    "difference_interval",
-    "BestImprover": "program_id meta_utility interval round",
+    "difference_interval selection confirmation",
+    "Selection": "meta_utility candidates",
+    "Confirmation": "difference interval p repetitions alpha decision",
+    "Gain": "difference interval repetitions tasks holdout",
+    "BestImprover": "program_id meta_utility interval round gain gain_reason",
     "CellResult": "cell samples classes any_level paper_rule cut_off runs",
     "ClassResult": "count rate interval paper_rule",
     "RateResult": "count rate interval",
@@ -71,7 +74,7 @@ PARTS = {
     "Difference": "kind detail improver_id improver_run program_id follows",
     "FaultCount": "reason count ended seconds last",
     "RunLine": "name when error kind tasks models status meta_utility interval before after rates "
-    "gain programs usd security_programs seconds",
+    "gain gain_interval programs usd security_programs seconds",
     "UnreadableRun": "name when error",
     "Node": "program_id kind parent_id improver_id improver_run task score interval status rounds "
     "accepted security_level security_events generation",
@@ -254,7 +257,8 @@ def test_work(stop, runs, tmp_path):
     few = ("--calls", "1", "--responses", "1", *lm, *here)
     stop("stop evaluate", str(program), "--task", "knapsack", *here)
     improved = stop("stop improve", "--task", "knapsack", *few)
-    ran = stop("stop run", "--tasks", "knapsack", "--rounds", "1", "--repetitions", "1", *few)
+    once = ("--rounds", "1", "--repetitions", "1", "--accept", "better")
+    ran = stop("stop run", "--tasks", "knapsack", *once, *few)
     assert ran["status"] == "done"
     stop("stop replay", improved["run"])
     bypass = stop("stop bypass", "--samples", "2", "--no-warning", "--run", *lm, *here)

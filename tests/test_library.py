@@ -8,7 +8,7 @@ import pytest
 
 import stop
 from stop.errors import ConfigError, TaskError
-from tests.helpers.programs import GREEDY, fenced
+from tests.helpers.programs import GREEDY, UNCONFIRMED, fenced
 
 pytestmark = pytest.mark.bubblewrap
 HERE = {"sandbox": "bubblewrap"}
@@ -40,6 +40,7 @@ def test_run_and_improve_with_what_came_of_it(tmp_path, scripted):
         runs_dir=tmp_path,
         random_seed=1,
         progress=seen.append,
+        **UNCONFIRMED,
         **HERE,
     )
     assert run.error is None

@@ -9,7 +9,7 @@ import pytest
 import stop
 from stop.store import Store
 from tests.helpers.places import REPOSITORY
-from tests.helpers.programs import GREEDY, fenced
+from tests.helpers.programs import GREEDY, UNCONFIRMED, fenced
 
 pytestmark = pytest.mark.bubblewrap
 SEED_IMPROVER = (REPOSITORY / "stop/improvers/seed.py").read_text()
@@ -44,6 +44,7 @@ def _run(folder):
         random_seed=1,
         meta_lm=f"scripted:{folder / 'meta'}",
         sandbox="bubblewrap",
+        **UNCONFIRMED,
     )
 
 

@@ -22,8 +22,8 @@ from tests.helpers.signatures import signature
 
 OPTIONS = set(
     """
-    --accept --all --base --base-url --baseline --both --calls --concurrency --count --dockerfile
-    --dry-run --force --format --halt-after --head --image --images --improver
+    --accept --all --alpha --base --base-url --baseline --both --calls --concurrency --confirm-repetitions
+    --count --dockerfile --dry-run --final-repetitions --force --format --halt-after --head --holdout --image --images --improver
     --improver-max-tokens --improver-max-usd --isolation --json --keep --key --level --limit --lm
     --lm-patience --max-completion-tokens --max-lm-calls --max-prompt-tokens --max-response-tokens
     --max-responses --max-seconds --max-tokens --max-usd --max-utility-calls --meta-base-url
@@ -38,7 +38,7 @@ ARGUMENTS = {
     "files", "first", "name", "program", "program_id", "run_name", "run_names", "second", "task",
 }  # fmt: skip
 CHOICES = {
-    "--accept": {"better", "always"},
+    "--accept": {"confirmed", "better", "always"},
     "--format": {"json", "csv", "parquet"},
     "--isolation": {"fork", "container"},
     "--policy": {"log", "quarantine", "halt"},
@@ -56,7 +56,8 @@ VARIABLES = {"STOP_CACHE_DIR", "STOP_MODELS_DIR", "STOP_RUNS_DIR", "STOP_STATE_D
 OURS = {"STOP_SELFCHECK_SECRET", "STOP_SANDBOX_OWNER"}  # set by stop itself, and read nowhere else
 PARAMETERS = set(
     """
-    accept base_url baseline budget calls cells concurrency count execute folder halt_after image
+    accept alpha base_url baseline budget calls cells concurrency confirm_repetitions count
+    execute final_repetitions folder halt_after holdout image
     improver improver_max_tokens improver_max_usd initial isolation keep lm lm_patience
     max_completion_tokens max_lm_calls max_prompt_tokens max_response_tokens max_responses
     max_seconds max_tokens max_usd max_utility_calls meta_base_url meta_lm name name_or_folder

@@ -60,7 +60,8 @@ def fresh(scripted, tmp_path):
     """A run that nobody has seen, with an improver that is accepted."""
     run = stop.run(
         tasks=["knapsack"], rounds=1, repetitions=2, calls=1, responses=2, sandbox="bubblewrap",
-        lm=scripted(fenced(BETTER)), runs_dir=tmp_path / "runs",
+        lm=scripted(fenced(BETTER)), runs_dir=tmp_path / "runs", confirm_repetitions=6,
+        final_repetitions=3,
     )  # fmt: skip
     assert run.best.source.strip() == BETTER.strip()
     return run

@@ -91,7 +91,9 @@ def test_defaults_agree(function, command, config):
     assert seen >= (0 if function is stop.resume else 5)
 
 
-@pytest.mark.parametrize("name", ["rounds", "accept", "repetitions", *IMPROVER_RUN])
+@pytest.mark.parametrize(
+    "name", ["rounds", "accept", "repetitions", "final_repetitions", *IMPROVER_RUN]
+)
 def test_what_a_preset_may_give_has_no_default_in_the_signature(name):
     """None stands for what was not given; the command line drops defaults for the same reason."""
     assert parameters(stop.run)[name] is None

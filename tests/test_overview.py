@@ -15,7 +15,7 @@ import stop
 from stop.cli import cli
 from stop.experiments.overview import overview, run_folders
 from stop.runs.folder import create_run
-from tests.helpers.programs import GREEDY, fenced
+from tests.helpers.programs import GREEDY, UNCONFIRMED, fenced
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -30,7 +30,7 @@ def runs(tmp_path_factory):
         path.write_text(json.dumps(fenced(GREEDY)) + "\n")
         shared = {"lm": f"scripted:{path}", "sandbox": "bubblewrap", "runs_dir": place / "runs"}
         few = {"calls": 1, "responses": 1}
-        run = stop.run(tasks=["knapsack"], rounds=1, repetitions=1, **few, **shared)
+        run = stop.run(tasks=["knapsack"], rounds=1, repetitions=2, **UNCONFIRMED, **few, **shared)
         improved = stop.improve(task="knapsack", **few, **shared)
         sampled = stop.measure_bypass(samples=1, cells=("no_warning",), **shared)
         new = create_run(run.config, place / "runs")

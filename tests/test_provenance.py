@@ -11,7 +11,7 @@ import stop
 from stop.errors import BudgetExceeded, ConfigError, RunError, StopError
 from stop.runs.provenance import read_provenance, recorded_prices
 from stop.tasks.task import load_task
-from tests.helpers.programs import GREEDY, fenced
+from tests.helpers.programs import GREEDY, UNCONFIRMED, fenced
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -29,6 +29,7 @@ def start(tmp_path, scripted):
         defaults = {
             "tasks": ["knapsack"], "rounds": 0, "repetitions": 1, "calls": 1, "responses": 1,
             "lm": scripted(fenced(GREEDY)), "sandbox": "bubblewrap", "runs_dir": tmp_path / "runs",
+            **UNCONFIRMED,
         }  # fmt: skip
         return stop.run(**defaults | options)
 

@@ -8,7 +8,7 @@ import stop
 from stop.errors import PolicyHalt, RunError
 from stop.store import Store
 from tests.helpers.places import REPOSITORY
-from tests.helpers.programs import GREEDY, fenced
+from tests.helpers.programs import GREEDY, UNCONFIRMED, fenced
 
 pytestmark = pytest.mark.bubblewrap
 SEED_IMPROVER = (REPOSITORY / "stop/improvers/seed.py").read_text()
@@ -33,6 +33,7 @@ def play(scripted, tmp_path):
                 "tasks": ["knapsack"], "rounds": 1, "repetitions": 1, "calls": 1, "responses": 2,
                 "utility_calls": 3, "sandbox": "bubblewrap", "runs_dir": tmp_path,
                 "lm": scripted(*map(fenced, task)), "meta_lm": scripted(*map(fenced, meta)),
+                **UNCONFIRMED,
                 **options,
             }
         )  # fmt: skip

@@ -34,7 +34,7 @@ from stop.analysis.frames import (
     security_events_df,
     utility_calls_df,
 )
-from stop.analysis.saturation import Saturation, gains_df, saturation
+from stop.analysis.saturation import Saturation, saturation
 from stop.analysis.scores import Scores, splits_df
 from stop.analysis.strategy import STRATEGIES, Strategy, strategies
 from stop.analysis.structure import diversity_df, strategies_df
@@ -53,7 +53,6 @@ __all__ = [
     "diversity",
     "diversity_df",
     "evaluations_df",
-    "gains_df",
     "improver_runs_df",
     "instances_df",
     "lm_calls_df",

@@ -1,9 +1,11 @@
-"""Compares runs side by side, and any two programs on the instances that both have met.
+"""Compares runs side by side, and any two programs on cells that neither was chosen on.
 
-Two programs are compared in pairs (task × repetition × instance) where they met the same instances:
-in one run, or in runs with the same seed and unchanged tasks. Elsewhere Welch's t-test on the tasks
-in common takes the place of the paired one, and the result says so. The p-values of one comparison
-are corrected by Holm's method. Methods and sources: `stop._util.statistics`.
+Improvers are compared on fresh cells only: in runs of rounds, those of the final comparison. They
+are compared in pairs (task × repetition) where they met the same instances: in one run, or in runs
+with the same seed and unchanged tasks. Elsewhere Welch's t-test on the tasks in common takes the
+place of the paired one, and the result says so. Solutions are fixed programs: with one repetition
+their instances are the sample. The p-values of one comparison are corrected by Holm's method.
+Methods and sources: `stop._util.statistics`.
 """
 
 from __future__ import annotations
@@ -46,10 +48,12 @@ class Entry:
         kind: of the run.
         program_id: the best improver, or the solution of an improve; None without any.
         what: "improver" or "solution"; "" of a bypass measurement.
-        score: on the meta split, with its interval; of an improver the meta-utility.
-        test: the same on the test split; None where it was not asked for.
-        gain: over the program that the run began with, in pairs; its `p_holm` is corrected over
-            the candidates of a run of rounds.
+        score: on the meta split, with its interval; of an improver the meta-utility on fresh
+            cells, None where there are none.
+        test: the same on the test split; None where it was not asked for. Of an improver it is
+            about the programs that it made on these cells.
+        gain: over the program that the run began with, in pairs: one test, so that there is nothing
+            to correct.
         test_gain: the same on the test split.
         saturation: of a run of rounds.
         rounds, accepted: of a run of rounds, without the seed improver.
@@ -74,11 +78,6 @@ class Entry:
     about: dict[str, Any]
     rates: tuple[CellReport, ...] = ()
 
-    @property
-    def p_holm(self) -> float | None:
-        """The corrected p-value of `gain`."""
-        return self.gain.p_holm if self.gain else None
-
     def to_dict(self) -> dict[str, Any]:
         """Returns the entry as `stop compare --json` prints it."""
         found = self.saturation
@@ -90,7 +89,7 @@ class Entry:
             "what": self.what,
             **_estimate("score", self.score),
             **_estimate("test_score", self.test),
-            "gain": self.gain and _comparison(self.gain) | {"p_holm": self.p_holm},
+            "gain": self.gain and _comparison(self.gain) | {"p_holm": self.gain.p},
             "test_gain": self.test_gain and _comparison(self.test_gain),
             "rounds": self.rounds,
             "accepted": self.accepted,
@@ -219,7 +218,12 @@ class _Side:
     alone: bool = False
 
     def cells(self, split: Split) -> tuple[Cell, ...]:
-        return self.scores.cells(self.program, split) if self.program else ()
+        return self.scores.fresh_cells(self.program, split) if self.program else ()
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is a fixed program, so that instances are a sample."""
+        return self.what == "solution"
 
 
 def _side_of_run(label: str, run: Run) -> _Side:
@@ -247,10 +251,6 @@ def _compared(sides: Sequence[_Side], test: bool, sandbox: str) -> Compared:
 
 def _entry(side: _Side) -> Entry:
     meta, test = side.cells("meta"), side.cells("test")
-    gain = _gain(side, "meta")
-    if side.saturation is not None and gain is not None:
-        tests = {g.improver_id: g.over_seed for g in side.saturation.gains}
-        gain = tests.get(side.program or "") or replace(gain, p_holm=gain.p)
     with closing(side.run.store()) as store:
         rounds = [] if side.alone else [record for record in store.rounds() if record.round > 0]
     is_improver = side.program is not None and side.what == "improver"
@@ -260,9 +260,9 @@ def _entry(side: _Side) -> Entry:
         kind=side.run.config.kind,
         program_id=side.program,
         what=side.what,
-        score=stratified_mean(meta) if meta else None,
-        test=stratified_mean(test) if test else None,
-        gain=gain,
+        score=stratified_mean(meta, instances=side.is_fixed) if meta else None,
+        test=stratified_mean(test, instances=side.is_fixed) if test else None,
+        gain=_gain(side, "meta"),
         test_gain=_gain(side, "test"),
         saturation=side.saturation,
         rounds=len(rounds),
@@ -276,8 +276,8 @@ def _entry(side: _Side) -> Entry:
 def _gain(side: _Side, split: Split) -> Comparison | None:
     if side.start is None or side.program in (None, side.start):
         return None
-    new, old = common_cells(side.cells(split), side.scores.cells(side.start, split))
-    return compare_paired(new, old) if new else None
+    new, old = common_cells(side.cells(split), side.scores.fresh_cells(side.start, split))
+    return compare_paired(new, old, instances=side.is_fixed) if new else None
 
 
 def _about_program(side: _Side) -> dict[str, Any]:
@@ -319,7 +319,9 @@ def _difference(a: _Side, b: _Side, split: Split) -> Difference:
         return made(None, f"{_article(a.what)} and {_article(b.what)}")
     new, old = a.cells(split), b.cells(split)
     if not new or not old:
-        return made(None, f"{a.label if not new else b.label} has no scores there")
+        missing = a if not new else b
+        fresh = "" if missing.is_fixed else " on fresh cells; `stop transfer` compares improvers"
+        return made(None, f"{missing.label} has no scores{fresh or ' there'}")
     tasks = _common_tasks(a, b, new, old)
     if not tasks:
         return made(None, "no task in common, or its files differ")
@@ -327,8 +329,9 @@ def _difference(a: _Side, b: _Side, split: Split) -> Difference:
     if a.run == b.run or hmac.compare_digest(a.scores.secret(), b.scores.secret()):
         pairs = common_cells(new, old)
         if {cell.task for cell in pairs[0]} == set(tasks):
-            return made(compare_paired(*pairs), "", tasks)
-    return made(compare_unpaired(new, old), "their instances differ: not in pairs", tasks)
+            return made(compare_paired(*pairs, instances=a.is_fixed), "", tasks)
+    found = compare_unpaired(new, old, instances=a.is_fixed)
+    return made(found, "their instances differ: not in pairs", tasks)
 
 
 def _article(what: str) -> str:

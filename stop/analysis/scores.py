@@ -18,6 +18,7 @@ from stop._util.concurrency import run_sync
 from stop._util.statistics import Cell, stratified_mean
 from stop.analysis.frames import frame
 from stop.analysis.runs import OneRun, Runs, as_run, as_runs
+from stop.engine.cells import place
 from stop.engine.evaluator import Evaluator
 from stop.errors import RunError, StopError
 from stop.experiments import kind_of
@@ -44,12 +45,13 @@ class TaskFacts:
     """The facts of a task that readers of scores need.
 
     Attributes:
-        low: the lowest score, in the task's units.
+        low, high: the range of scores, in the task's units.
         digest: of its files; "" where they are gone.
         counts: the number of instances of each split.
     """
 
     low: float
+    high: float
     digest: str
     counts: dict[str, int]
 
@@ -88,6 +90,25 @@ class Scores:
         cells = (self._cell(task, r, program, split) for task, r in places_of_own)
         return tuple(cell for cell in cells if cell is not None)
 
+    def fresh_cells(self, program: str, split: Split = "meta") -> tuple[Cell, ...]:
+        """Returns the cells of a program that it was not chosen on, as shares of their ranges.
+
+        In a run of rounds an improver was chosen on all but those of the final comparison. In runs
+        of other kinds nothing is chosen between the improvers that they measure.
+        """
+        cells = self.cells(program, split)
+        if self.is_improver(program) and kind_of(self.run.config).has_rounds:
+            cells = tuple(c for c in cells if place(c.repetition).stage == "final")
+        return tuple(map(self._share, cells))
+
+    def _share(self, cell: Cell) -> Cell:
+        facts = self.tasks.get(cell.task)
+        if facts is None:
+            return cell
+        width = facts.high - facts.low
+        score, *instances = ((s - facts.low) / width for s in (cell.score, *cell.instances))
+        return Cell(cell.task, cell.repetition, score, tuple(instances))
+
     def is_improver(self, program: str) -> bool:
         """Whether the program of this id is an improver."""
         return self._kinds.get(program) == "improver"
@@ -102,10 +123,10 @@ class Scores:
             try:
                 path = folder or Path(name).expanduser()
                 about = read_task_file(path / "task.toml")
-                low, counts = about.score_range[0], about.instances.model_dump()
-                facts[about.name] = TaskFacts(low, folder_digest(path), counts)
+                counts = about.instances.model_dump()
+                facts[about.name] = TaskFacts(*about.score_range, folder_digest(path), counts)
             except (StopError, OSError):  # its files are gone
-                facts[Path(name).name] = TaskFacts(0.0, "", {})
+                facts[Path(name).name] = TaskFacts(0.0, 1.0, "", {})
         return facts
 
     def secret(self) -> bytes:
@@ -120,8 +141,9 @@ class Scores:
             raise RunError(f"{self.run.folder} has no secret: {error.strerror}") from error
 
     def evaluate_test(self, programs: Iterable[str], *, sandbox: str = "auto") -> None:
-        """Scores programs, or what improvers made, on the test split, in the sandbox.
+        """Scores programs, or what improvers made on fresh cells, on the test split.
 
+        It is done in the sandbox. Scores of what an improver made are about these programs.
         The instances derive from the run's secret: the same for all programs, and met by none of
         them before. Nothing is recorded. Programs in quarantine are left out.
 
@@ -161,8 +183,9 @@ class Scores:
 
     def _test_places(self, program: str) -> Iterator[Place]:
         if self.is_improver(program):
+            fresh = {(cell.task, cell.repetition) for cell in self.fresh_cells(program)}
             for (task, repetition), result in self._made.get(program, {}).items():
-                if result is not None:
+                if result is not None and (task, repetition) in fresh:
                     yield result, task, "test", repetition
         else:
             known = {(task, r) for p, task, _, r in self._records if p == program}
@@ -170,7 +193,7 @@ class Scores:
 
     def _cell(self, task: str, repetition: int, program: str | None, split: str) -> Cell | None:
         if program is None:
-            facts = self.tasks.get(task) or TaskFacts(0.0, "", {})
+            facts = self.tasks.get(task) or TaskFacts(0.0, 1.0, "", {})
             return Cell(task, repetition, facts.low, (facts.low,) * facts.counts.get(split, 1))
         place = (program, task, split, repetition)
         if place in self._test:
@@ -202,9 +225,10 @@ def splits_df(
 
     One row for each program, task and split. Columns: program_id, role ("seed improver", "best
     improver", "improved improver", "before", "after", or "" of programs that were named), task (""
-    for the mean over tasks), split, mean, low and high (95 % interval of
-    `stratified_mean`, Student's t), over ("repetitions" or "instances"), n (cells).
-    A gain that is there on `search` and `meta` and not on `test` was fitted to the instances.
+    for the mean over tasks), split, mean (as a share of the range of scores), low and high (95 %
+    interval of `stratified_mean`, Student's t), over ("repetitions" or "instances"), n (cells).
+    Improvers of a run of rounds are shown on the fresh cells of its final comparison only. A gain
+    that is there on `search` and `meta` and not on `test` was fitted to the instances.
 
     Args:
         runs: one or several.
@@ -226,11 +250,11 @@ def splits_df(
             scores.evaluate_test(wanted, sandbox=sandbox)
         for program, role in wanted.items():
             for split in SPLITS:
-                cells = scores.cells(program, split)
+                cells = scores.fresh_cells(program, split)
                 tasks = list(dict.fromkeys(cell.task for cell in cells))
                 for task in [*([""] if len(tasks) > 1 else []), *tasks]:
                     chosen = [cell for cell in cells if task in ("", cell.task)]
-                    found = stratified_mean(chosen)
+                    found = stratified_mean(chosen, instances=not scores.is_improver(program))
                     rows.append((label, program, role, task, split, found.mean, found.low,
                                  found.high, found.over, len(chosen)))  # fmt: skip
     columns = {

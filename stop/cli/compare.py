@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 @click.option(
     "--test",
     is_flag=True,
-    help="Also on the test split, which no improver has met: scored now, in the sandbox.",
+    help="Also on the test split, which no improver has met: scored now, in the sandbox. Of "
+    "improvers this is about the programs that they made.",
 )
 @option(RunConfig, "sandbox", help="With --test: where programs run.")
 @runs_dir_option
@@ -39,8 +40,10 @@ def compare(
 ) -> None:  # fmt: skip
     """The result of each RUN, side by side, and whether differences are more than noise.
 
-    Differences are tested in pairs where both met the same instances (programs of one run, runs
-    with the same --seed), else by Welch's t-test. P-values are Holm-corrected for their number.
+    Improvers are compared on fresh cells only, those of the final comparison of their run; `stop
+    transfer` compares any two on new ones. Differences are tested in pairs where both met the same
+    instances (programs of one run, runs with the same --seed), else by Welch's t-test. P-values
+    are Holm-corrected for their number.
 
     \b
       stop compare 20260101-120000-run-1a2b last
@@ -85,7 +88,6 @@ def _facts(entry: Entry) -> dict[str, Any]:
         name: _estimate(entry.score),
         "gain": _change(entry.gain),
         "p": p_value(entry.gain.p) if entry.gain else "",
-        "p, corrected": p_value(entry.p_holm) if entry.p_holm is not None else "",
         "on test": _estimate(entry.test),
         "gain on test": _change(entry.test_gain),
         "p on test": p_value(entry.test_gain.p) if entry.test_gain else "",
@@ -137,8 +139,8 @@ def _saturated(entry: Entry) -> str:
     if found is None or found.round is None or not entry.rounds:
         return ""
     if found.round == 0:
-        return "no gain beyond noise"
-    return f"from round {found.round}" if found.round != found.last_round else "not yet"
+        return "no gain confirmed"
+    return f"after round {found.round}" if found.round != found.last_round else "not yet"
 
 
 def _show_differences(differences: tuple[Difference, ...]) -> None:

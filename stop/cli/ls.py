@@ -67,7 +67,10 @@ def _row(run: Overview) -> list[Any]:
 
 def _score(outcome: Outcome) -> str:
     if outcome.meta_utility is not None:
-        return f"{number(outcome.meta_utility)} {interval(outcome.interval)}".strip()
+        words = f"{number(outcome.meta_utility)} {interval(outcome.interval)}".strip()
+        if outcome.gain is None:
+            return words
+        return f"{words}, gain {outcome.gain:+.4f} {interval(outcome.gain_interval)}".strip()
     if outcome.before is not None:
         return f"{number(outcome.before)} -> {number(outcome.after)}"
     if outcome.rates:

@@ -159,7 +159,15 @@ class Evaluator:
         status, detail = _summary(results)
         score = sum(r.score for r in results) / len(results)
         return Evaluation(
-            *head, score, status, detail, self.pool.label, tuple(results), tuple(found), *outputs
+            *head,
+            score,
+            status,
+            detail,
+            self.pool.label,
+            tuple(results),
+            tuple(found),
+            *outputs,
+            task.score_range,
         )
 
     async def _run(

@@ -33,9 +33,11 @@ class Outcome:
 
     Attributes:
         meta_utility, interval: of the best improver; of rounds.
+        gain, gain_interval: of rounds, best minus first improver in the final comparison; of a
+            transfer, improved minus seed improver on the test split, the mean over tasks. As a
+            share of the range of scores.
         before, after: scores on the meta split; of an improve.
         rates: share of samples with any attempt, by cell; of a bypass measurement.
-        gain: improved minus seed improver on the test split, the mean over tasks; of a transfer.
     """
 
     meta_utility: float | None = None
@@ -44,6 +46,7 @@ class Outcome:
     after: float | None = None
     rates: dict[str, float] = field(default_factory=dict)
     gain: float | None = None
+    gain_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +69,14 @@ class Scale(NamedTuple):
         measured: improvers whose meta-utility is computed.
         rounds: improver runs on an improver.
         improver: source text of the improver to begin with.
+        confirmation, final: improver runs on tasks that compare improvers on fresh cells.
     """
 
     measured: int
     rounds: int
     improver: str
+    confirmation: int = 0
+    final: int = 0
 
 
 class Ends(NamedTuple):

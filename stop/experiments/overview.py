@@ -39,7 +39,9 @@ class RunLine:
         before: score of the program that an improve began with, on the meta split.
         after: score of the program that it ended with.
         rates: of a bypass measurement, the share of samples at any level, by cell.
-        gain: of a transfer, on the test split, the mean over tasks.
+        gain: of a run, best minus first improver in the final comparison; of a transfer, on the
+            test split, the mean over tasks. As a share of the range of scores.
+        gain_interval: of `gain`, 95 %, of a run.
         programs: number of distinct programs.
         usd: US dollars; null when a price is not known.
         security_programs: number of programs by the highest level of their events, "1" to "3".
@@ -59,6 +61,7 @@ class RunLine:
     after: float | None
     rates: dict[str, float]
     gain: float | None
+    gain_interval: tuple[float, float] | None
     programs: int
     usd: float | None
     security_programs: dict[str, int]
@@ -118,6 +121,7 @@ class Overview:
         return RunLine(
             self.name, when, None, self.kind, self.tasks, self.models, self.status,
             found.meta_utility, found.interval, found.before, found.after, found.rates, found.gain,
+            found.gain_interval,
             self.programs, self.usd,
             {str(level): self.security.get(level, 0) for level in (1, 2, 3)}, self.seconds,
         )  # fmt: skip

@@ -16,6 +16,20 @@ from stop.tasks.task import load_task
 _PARTS = ("prompt_tokens", "completion_tokens")
 
 
+_WORDS = {
+    "selection": "to choose improvers",
+    "confirmation": "to confirm them",
+    "final": "to compare the best with the first",
+    "meta": "on improvers",
+}
+_LIMITS = {
+    "run": "limits of the run",
+    "round": "limits of each round",
+    "improver_run": "limits of each improver run",
+    "final": "kept for the final comparison",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a run would do, and the most that it can cost.
@@ -29,7 +43,10 @@ class Plan:
         at_most: "improver_runs", "lm_calls", "responses", "prompt_tokens", "completion_tokens",
             "tokens", "utility_calls", "usd" (null when no price is known) and, where it is
             limited, "seconds". Prompts are taken to be as long as the seed improver's.
-        limits: of the whole "run", of each "round" and "improver_run", by resource.
+        improver_runs: "selection" (of solutions, to choose improvers), "confirmation" and "final"
+            (of solutions, to compare improvers on fresh cells), and "meta" (of improvers).
+        limits: of the whole "run", of each "round" and "improver_run", by resource; under "final"
+            the part of the run's that is kept for the final comparison.
     """
 
     tasks: tuple[str, ...]
@@ -38,15 +55,17 @@ class Plan:
     lm: str
     meta_lm: str
     at_most: dict[str, int | float | None]
+    improver_runs: dict[str, int]
     limits: dict[str, dict[str, int | float]]
 
     def sheet(self) -> Sheet:
         """Returns the plan as people read it."""
         most = self.at_most
         written, read = most["completion_tokens"], most["prompt_tokens"]
+        parts = ", ".join(f"{runs} {_WORDS[what]}" for what, runs in self.improver_runs.items())
         tokens = f"{written} written, {read} read (prompts as long as the seed improver's)"
         rows = [
-            ("improver runs", most["improver_runs"]),
+            ("improver runs", f"{most['improver_runs']}: {parts}"),
             ("LM calls", most["lm_calls"]),
             ("responses", most["responses"]),
             ("tokens", tokens),
@@ -56,9 +75,9 @@ class Plan:
         if "seconds" in most:
             rows.append(("seconds", f"{most['seconds']:g}"))
         limits = {
-            f"limits of {'the' if level == 'run' else 'each'} {level}".replace("_", " "): ", ".join(
-                f"{limit:g} {name}" for name, limit in found.items()
-            ).replace("_", " ")
+            _LIMITS[level]: ", ".join(f"{limit:g} {name}" for name, limit in found.items()).replace(
+                "_", " "
+            )
             for level, found in self.limits.items()
             if found
         }
@@ -79,9 +98,15 @@ def plan(config: RunConfig) -> Plan:
     Raises:
         ConfigError: runs of this kind have no plan.
     """
-    tasks = [load_task(name) for name in config.tasks]
+    tasks = [load_task(name) for name in config.all_tasks]
     scale = kind_of(config).scale(config)
-    runs = scale.measured * len(tasks) * config.repetitions
+    improver_runs = {
+        "selection": scale.measured * len(config.tasks) * config.repetitions,
+        "confirmation": scale.confirmation,
+        "final": scale.final,
+        "meta": scale.rounds,
+    }
+    runs = sum(improver_runs.values()) - scale.rounds
     meta_lm = config.meta_lm or config.lm
     levels = (
         _level(
@@ -103,13 +128,15 @@ def plan(config: RunConfig) -> Plan:
     total = _within(total, config.limits["round"], 1 + scale.rounds)
     total = _within(total, config.limits["run"], 1)
     return Plan(
-        tasks=tuple(task.name for task in tasks),
+        tasks=tuple(task.name for task in tasks[: len(config.tasks)]),
         rounds=scale.rounds,
         repetitions=config.repetitions,
         lm=config.lm,
         meta_lm=meta_lm,
         at_most={"improver_runs": runs + scale.rounds, **total},
-        limits=config.limits | {"improver_run": config.task_budget.of_responses.limits},
+        improver_runs=improver_runs,
+        limits=config.limits
+        | {"improver_run": config.task_budget.of_responses.limits, "final": config.reserve.limits},
     )
 
 

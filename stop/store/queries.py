@@ -21,6 +21,8 @@ from stop.store.records import (
 )
 from stop.tasks.evaluation import Evaluation, InstanceResult
 
+EVALUATION = tuple(name for name in Evaluation.__slots__ if name != "score_range")
+"""Columns of `evaluations` that are fields of an `Evaluation`."""
 SUMS = (
     "COUNT(*), COALESCE(SUM({0}.n), 0), COALESCE(SUM({0}.prompt_tokens), 0), "
     "COALESCE(SUM({0}.completion_tokens), 0), COALESCE(SUM({0}.usd), 0), "
@@ -207,5 +209,5 @@ def _evaluation(row: sqlite3.Row) -> Evaluation:
         SecurityEvent(kind, Level(level), detail, row["program_id"])
         for kind, level, detail in json.loads(row["events"])
     )
-    values = {name: row[name] for name in Evaluation.__slots__}
+    values = {name: row[name] for name in EVALUATION}
     return Evaluation(**values | {"instances": instances, "events": events})

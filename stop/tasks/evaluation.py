@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from stop._util.documents import to_document
 from stop._util.sheet import Sheet, Table, interval, number, short, to_html
-from stop._util.statistics import Cell, stratified_mean
+from stop._util.statistics import UNIT, Cell, stratified_mean
 from stop.events import SecurityEvent
 
 Status = Literal["ok", "error", "timeout", "oom", "invalid", "syntax", "quarantined", "budget"]
@@ -54,6 +54,7 @@ class Evaluation:
         isolation: where it ran, e.g. "docker/fork".
         instances: in order.
         events: security events that it caused.
+        score_range: of the task; it is not recorded.
     """
 
     program_id: str
@@ -67,12 +68,14 @@ class Evaluation:
     events: tuple[SecurityEvent, ...] = ()
     stdout: str = field(default="", metadata={"exclude": True})
     stderr: str = field(default="", metadata={"exclude": True})
+    score_range: tuple[float, float] = field(default=UNIT, metadata={"exclude": True})
 
     @property
     def interval(self) -> tuple[float, float] | None:
         """95 % interval of `score` over the instances; None with fewer than two."""
         scores = tuple(i.score for i in self.instances)
-        return stratified_mean([Cell(self.task, 0, self.score, scores)]).interval
+        cell = Cell(self.task, 0, self.score, scores)
+        return stratified_mean([cell], within=self.score_range, instances=True).interval
 
     def to_dict(self) -> dict[str, Any]:
         """As `stop evaluate --json` prints it."""

@@ -91,9 +91,8 @@ class OpenAIServer:
         self.log = log
         self.lock = threading.Lock()
         self.stopping = threading.Event()
-        given = () if callable(replies) else replies
-        self._make = replies if callable(replies) else lambda _: next(self._given)
-        self._given = itertools.cycle(given)
+        given = itertools.cycle(() if callable(replies) else replies)
+        self._make = replies if callable(replies) else lambda _: next(given)
         self._faults = deque(fault for fault in faults for _ in range(fault.count))
         self._http = _HTTPServer(("127.0.0.1", port), _Handler)
         self._http.owner = self

@@ -12,7 +12,7 @@ from stop.cli import cli
 from stop.errors import LMUnavailable
 from stop.store.payments import Payments
 from stop.testing.openai_server import Fault, OpenAIServer
-from tests.helpers.programs import GREEDY, fenced
+from tests.helpers.programs import GREEDY, UNCONFIRMED, fenced
 from tests.helpers.servers import ServerProcess
 
 pytestmark = pytest.mark.bubblewrap
@@ -31,7 +31,7 @@ def run(url, tmp_path, **options):
     options = {"rounds": 1, "concurrency": 1} | options
     return stop.run(
         tasks=["knapsack"], repetitions=2, calls=1, responses=2, lm="openai:m", base_url=url,
-        sandbox="bubblewrap", random_seed=1, runs_dir=tmp_path / "runs", **options,
+        sandbox="bubblewrap", random_seed=1, runs_dir=tmp_path / "runs", **UNCONFIRMED, **options,
     )  # fmt: skip
 
 

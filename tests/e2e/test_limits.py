@@ -54,6 +54,7 @@ def start(tmp_path_factory):
             utility_calls=3,
             max_response_tokens=500,
             accept="always",
+            final_repetitions=0,
             improver=Program(IMPROVER),
             lm=f"scripted:{folder / 'task'}",
             meta_lm=f"scripted:{folder / 'meta'}",

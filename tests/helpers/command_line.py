@@ -10,6 +10,7 @@ from typing import Any
 RUN = (
     *("run", "--tasks", "knapsack", "--rounds", "1", "--repetitions", "1", "--calls", "1"),
     *("--responses", "2", "--utility-calls", "3", "--sandbox", "bubblewrap", "--seed", "1"),
+    *("--accept", "better", "--final-repetitions", "0"),
 )
 """A short run, to which models are added."""
 PATIENCE_SECONDS = 240

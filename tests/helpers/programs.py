@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.helpers.places import REPOSITORY
 
@@ -17,6 +18,8 @@ GREEDY = """def algorithm(weights, values, capacity):
             capacity -= weights[i]
     return chosen
 """
+UNCONFIRMED: dict[str, Any] = {"accept": "better", "final_repetitions": 0}
+"""For runs that are about something else than evidence: they compare nothing on fresh cells."""
 
 
 def fenced(source: str) -> str:

@@ -75,6 +75,7 @@ class CountingServer:
         return [
             *("run", "--tasks", "knapsack,bin_packing", "--rounds", "2", "--repetitions", "2"),
             *("--calls", "2", "--responses", "3", "--accept", "always", "--seed", "7"),
+            *("--final-repetitions", "0"),
             *("--lm", "openai:counting", "--base-url", self.url, "--sandbox", backend),
         ]
 

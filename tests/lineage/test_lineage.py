@@ -67,6 +67,7 @@ def run(folder, spec, _one_state):
         rounds=2,
         repetitions=1,
         accept="always",
+        final_repetitions=0,
         improver=Program(IMPROVER),
         lm=spec("task", fenced(WEAK), fenced(GREEDY)),
         meta_lm=spec("meta", fenced(IMPROVER)),

@@ -19,7 +19,7 @@ from stop.store.calls import CUT_OFF
 from stop.store.faults import Faults
 from stop.store.tables import TABLES
 from tests.helpers.places import REPOSITORY
-from tests.helpers.programs import GREEDY, fenced
+from tests.helpers.programs import GREEDY, UNCONFIRMED, fenced
 
 SHIPPED = sorted((REPOSITORY / "notebooks/runs").glob("*/run.db"))
 
@@ -52,6 +52,19 @@ def columns_of(path):
             name: (kind, table, db.execute(f"PRAGMA {kind}_xinfo('{name}')").fetchall())
             for kind, name, table in names
         }
+
+
+def as_the_first_version_left_it(db):
+    """Takes back what later versions added."""
+    db.execute("ALTER TABLE improver_runs DROP COLUMN cause")
+    db.execute("DROP TABLE comparisons")
+    for column in ("selection", "candidates", "confirmed"):
+        db.execute(f"ALTER TABLE rounds DROP COLUMN {column}")
+    for column in ("", "_low", "_high"):
+        db.execute(
+            f"ALTER TABLE rounds RENAME COLUMN selection_difference{column} TO difference{column}"
+        )
+    db.execute("PRAGMA user_version = 0")
 
 
 @pytest.fixture
@@ -223,8 +236,7 @@ def test_a_run_is_read_in_a_folder_that_cannot_be_written(state, tmp_path, old):
         if state == "older":
             with closing(sqlite3.connect(path)) as db:
                 db.execute("DROP TABLE lm_faults")
-                db.execute("ALTER TABLE improver_runs DROP COLUMN cause")
-                db.execute("PRAGMA user_version = 0")
+                as_the_first_version_left_it(db)
     before = contents(path)
     code = (
         "import sys; from pathlib import Path; from stop.store import Store\n"
@@ -261,13 +273,13 @@ def test_a_run_of_the_first_version_goes_on_where_it_was(tmp_path):
         lm=f"scripted:{replies}",
         sandbox="bubblewrap",
         runs_dir=tmp_path,
+        **UNCONFIRMED,
     )
     path = run.folder / "run.db"
     with closing(run.store()) as store:
         rounds, spent = store.rounds(), store.spending()
     with closing(sqlite3.connect(path)) as db, db:
-        db.execute("PRAGMA user_version = 0")  # as the first version left it
-        db.execute("ALTER TABLE improver_runs DROP COLUMN cause")
+        as_the_first_version_left_it(db)
         db.execute("DELETE FROM rounds WHERE round = 1")
         db.execute("UPDATE meta SET value = 'interrupted' WHERE key = 'status'")
     again = stop.resume(run.folder)

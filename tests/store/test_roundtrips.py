@@ -18,6 +18,12 @@ from stop.lm.faults import LMFault
 from stop.lm.recorded import read_records
 from stop.programs import program_id
 from stop.store import ImproverRunRecord, RoundRecord, Store
+from stop.store.comparisons import (
+    ComparisonRecord,
+    comparisons,
+    final_comparison,
+    save_comparison,
+)
 from stop.store.faults import FaultCount, Faults
 from stop.store.payments import Payments
 from stop.store.records import SampleRecord
@@ -50,9 +56,18 @@ improver_runs = st.builds(
 rounds = st.builds(
     RoundRecord, round=counts, improver_id=st.none() | ids, parent_id=st.none() | ids,
     meta_utility=st.none() | numbers, low=st.none() | numbers, high=st.none() | numbers,
-    difference=st.none() | numbers, difference_low=st.none() | numbers,
-    difference_high=st.none() | numbers, accepted=st.booleans(), status=statuses, detail=texts,
-    finished=amounts,
+    accepted=st.booleans(), status=statuses, detail=texts, finished=amounts,
+    selection=st.none() | numbers, selection_difference=st.none() | numbers,
+    candidates=st.none() | counts, confirmed=st.booleans(),
+)  # fmt: skip
+comparison_records = st.builds(
+    ComparisonRecord, stage=st.sampled_from(["confirmation", "final", "holdout"]), number=counts,
+    new_id=ids, old_id=ids, tasks=st.lists(texts, max_size=3).map(tuple), repetitions=counts,
+    difference=st.none() | numbers, low=st.none() | numbers, high=st.none() | numbers,
+    p=st.none() | numbers, alpha=st.none() | numbers, decision=texts,
+    new_mean=st.none() | numbers, new_low=st.none() | numbers, new_high=st.none() | numbers,
+    old_mean=st.none() | numbers, old_low=st.none() | numbers, old_high=st.none() | numbers,
+    detail=texts, finished=amounts,
 )  # fmt: skip
 requests = st.builds(
     LMRequest, texts, texts, st.integers(1, 8), st.floats(0, 2), st.integers(1, 4096),
@@ -141,9 +156,17 @@ def test_improver_runs(store, record):
 def test_rounds(store, record):
     store.save_round(record)
     assert record in store.rounds()
-    document = record.to_dict()
-    assert document["interval"] == (None if record.low is None else [record.low, record.high])
-    assert document["difference"] == record.difference
+    known = record.low is not None and record.high is not None
+    assert record.interval == ((record.low, record.high) if known else None)
+
+
+@few
+@given(comparison_records)
+def test_comparisons(store, record):
+    save_comparison(store, record)
+    assert comparisons(store, record.stage)[record.number] == record
+    assert final_comparison(store, record.new_id, record.old_id, record.stage) is not None
+    assert final_comparison(store, record.old_id + "0", record.new_id, record.stage) is None
 
 
 @few

@@ -33,8 +33,10 @@ def plot_rounds(runs: Runs, *, ax: Axes | None = None) -> Figure:
     """Draws the meta-utility of each round's improver, with its 95 % interval.
 
     Filled: accepted; hollow: not accepted; a cross below: a round without a scored improver. The
-    line goes through the improvers in use. Of a single run the round from which it is saturated is
-    marked (`stop.analysis.saturation`).
+    line goes through the improvers in use. Each round that tested its candidate has fresh cells of
+    its own; the others show the cells on which the candidate was chosen, where the best of several
+    looks better than it is. Of a single run the last confirmed round is marked
+    (`stop.analysis.saturation`).
 
     Args:
         runs: one or several runs of rounds.
@@ -99,13 +101,13 @@ def _mark_saturation(axes: Axes, run: Run) -> None:
     if found.round is None or found.last_round in (None, 0):
         return
     if found.round == found.last_round:
-        words = "not saturated: the last round still gained"
+        words = "not saturated: the last round was confirmed"
     elif found.round == 0:  # a line at round 0 would hide under the seed improver's interval
-        axes.text(0.99, 0.03, "no gain over the seed improver is beyond noise", ha="right",
+        axes.text(0.99, 0.03, "no gain was confirmed on fresh cells", ha="right",
                   transform=axes.transAxes, fontsize=8, color=GREY)  # fmt: skip
         return
     else:
-        words = f"saturated from round {found.round}"
+        words = f"nothing confirmed after round {found.round}"
     axes.axvline(found.round, color=BLACK, linestyle=":", linewidth=1, zorder=1, label=words)
 
 

@@ -195,7 +195,7 @@ class ComparedGain(Comparison):
     """The gain over what a run began with.
 
     Attributes:
-        p_holm: corrected over the candidates of the run.
+        p_holm: as `p`: it is one test.
     """
 
     p_holm: float | None
@@ -225,7 +225,7 @@ class Saturated(TypedDict):
     """Where a run of rounds stopped gaining.
 
     Attributes:
-        round: from which nothing was gained; null when it cannot be told.
+        round: the last one that was confirmed on fresh cells; 0: none; null: none was tested.
         best_round: the round of the best improver; null likewise.
     """
 
@@ -251,11 +251,13 @@ class ComparedEntry(TypedDict):
         security_level: the highest of the program's events; with `--programs` only.
         program_id: of the best improver or program; null without one.
         what: "improver" or "solution".
-        score: on the meta split, of an improver the meta-utility.
+        score: on the meta split; of an improver the meta-utility on fresh cells, null where there
+            are none.
         score_interval: of `score`, 95 %.
-        test_score: on the test split; null without `--test`.
+        test_score: on the test split; null without `--test`. Of an improver it is about the
+            programs that it made on fresh cells.
         test_score_interval: of `test_score`, 95 %.
-        gain: over what the run began with, on the meta split.
+        gain: over what the run began with, on the meta split; of an improver on fresh cells.
         test_gain: likewise, on the test split.
         rounds: number of rounds, without round 0.
         accepted: number of them that brought an improver which was accepted.

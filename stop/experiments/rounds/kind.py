@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from stop.engine.session import Session
 from stop.errors import RunError
 from stop.experiments.kind import Ends, Kind, Outcome, Scale
 from stop.experiments.rounds.config import RoundsConfig
+from stop.experiments.rounds.result import read_best
 from stop.experiments.rounds.work import run_rounds
 from stop.improvers import load_improver
 from stop.store import Store
@@ -24,8 +27,12 @@ class _Rounds(Kind[RoundsConfig]):
         best = best_round(store, config)
         if best is None:
             return Outcome()
-        ends = None if best.low is None or best.high is None else (best.low, best.high)
-        return Outcome(meta_utility=best.meta_utility, interval=ends)
+        found = read_best(store, store.rounds(), best)
+        outcome = Outcome(meta_utility=found.meta_utility, interval=found.interval)
+        if found.gain is None:
+            return outcome
+        low, high = found.gain["interval"] or (0.0, 0.0)
+        return replace(outcome, gain=found.gain["difference"], gain_interval=(low, high))
 
     def best(self, store: Store, config: RoundsConfig) -> str:
         """The accepted improver with the highest meta-utility."""
@@ -45,9 +52,18 @@ class _Rounds(Kind[RoundsConfig]):
 
     def scale(self, config: RoundsConfig) -> Scale:
         # Round 0 measures the seed; a round is one meta run whose utility calls each measure an
-        # improver, and the measure of what it returns is one of these or one more.
-        measured = 1 + config.rounds * (config.meta_budget.utility_calls + 1)
-        return Scale(measured, config.rounds, config.improver or load_improver("seed").source)
+        # improver, and where no fresh cells decide, the measure of what it returns is one of these
+        # or one more.
+        confirmed = config.accept == "confirmed"
+        a_round = config.meta_budget.utility_calls + (not confirmed)
+        pairs = 2 * config.confirm_repetitions * len(config.tasks) if confirmed else 0
+        return Scale(
+            1 + config.rounds * a_round,
+            config.rounds,
+            config.improver or load_improver("seed").source,
+            confirmation=config.rounds * pairs,
+            final=2 * config.final_repetitions * len(config.all_tasks) if config.rounds else 0,
+        )
 
 
 ROUNDS = _Rounds()

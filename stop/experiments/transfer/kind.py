@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 
 from stop.engine.session import Session
 from stop.errors import StopError
@@ -28,7 +29,7 @@ class _Transfer(Kind[TransferConfig]):
         gains = [each for each in Transfer(store.path.parent).gains if each.split == "test"]
         if not gains:
             return Outcome()
-        return Outcome(gain=sum(each.difference.mean for each in gains) / len(gains))
+        return Outcome(gain=fmean(each.difference.mean / each.width for each in gains))
 
     def ends(self, store: Store, config: TransferConfig) -> Ends:
         seed, improved = program_id(config.improver), program_id(config.transfer.improver)

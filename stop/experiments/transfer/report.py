@@ -18,6 +18,7 @@ from stop._util.sheet import Sheet, to_html
 from stop._util.statistics import (
     Cell,
     Estimate,
+    Range,
     common_cells,
     compare_paired,
     holm,
@@ -57,6 +58,7 @@ class Gain:
         method, p: of the test; None where one value is all there is.
         p_holm: `p` corrected by Holm's method for the number of tasks, each split by itself.
         p_sign_flip: of a test that does not assume normality.
+        width: of the range of scores.
     """
 
     task: str
@@ -67,6 +69,7 @@ class Gain:
     p: float | None
     p_holm: float | None
     p_sign_flip: float | None
+    width: float = 1.0
 
     def result(self) -> GainResult:
         """Returns the gain as the machine-readable output has it."""
@@ -168,6 +171,11 @@ class _TaskNote:
     seed_id: str
     low: float
     counts: dict[str, int]
+    high: float = 1.0
+
+    @property
+    def within(self) -> Range:
+        return self.low, self.high
 
 
 _TASKS = "transfer.tasks"
@@ -180,6 +188,7 @@ def note_tasks(store: Store, tasks: Sequence[Task]) -> None:
             "name": task.name,
             "seed_id": store.add_program(task.seed, "solution"),
             "low": task.score_range[0],
+            "high": task.score_range[1],
             "counts": {split: int(getattr(task.counts, split)) for split in SPLITS},
         }
         for task in tasks
@@ -227,7 +236,8 @@ class _Table:
         cells = self._cells(task, split, who)
         if not cells:
             return None
-        estimate = stratified_mean([cell for cell, _ in cells])
+        scores = [cell for cell, _ in cells]
+        estimate = stratified_mean(scores, within=task.within)
         details = [detail for _, detail in cells if detail]
         return Row(
             task=task.name,
@@ -249,11 +259,12 @@ class _Table:
             )
             pair = common_cells(new, old)
             if pair[0]:
-                found.append((task.name, len(pair[0]), compare_paired(*pair)))
+                test = compare_paired(*pair, within=task.within)
+                found.append((task, len(pair[0]), test))
         corrected = holm([test.p for _, _, test in found], family=len(self.tasks))
-        for (name, n, test), p_holm in zip(found, corrected, strict=True):
+        for (task, n, test), p_holm in zip(found, corrected, strict=True):
             yield Gain(
-                task=name,
+                task=task.name,
                 split=split,
                 difference=test.difference,
                 n=n,
@@ -261,6 +272,7 @@ class _Table:
                 p=test.p,
                 p_holm=p_holm,
                 p_sign_flip=test.p_sign_flip,
+                width=task.high - task.low,
             )
 
     def _cells(self, task: _TaskNote, split: Split, who: Who) -> list[tuple[Cell, str]]:
@@ -277,13 +289,9 @@ class _Table:
             if run is None or run.status == "running":
                 return None
             if run.result_id is None:
-                low = task.low
-                instances = (low,) * task.counts[split]
-                detail = f"{run.status}: {run.detail}"
-                return Cell(task.name, repetition, low, instances), detail
+                return Cell(task.name, repetition, task.low), f"{run.status}: {run.detail}"
             program = run.result_id
         record = self._records.get((program, task.name, split, repetition))
         if record is None:
             return None
-        scores = tuple(score for score, _, _ in record.instances) or (record.score,)
-        return Cell(task.name, repetition, record.score, scores), ""
+        return Cell(task.name, repetition, record.score), ""
