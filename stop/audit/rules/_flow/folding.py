@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from stop.audit.rules._flow.handlers import Handlers
-from stop.audit.rules._flow.index import Index
+from stop.audit.rules._flow.index import Index, sole_value
 from stop.audit.rules._flow.values import (
     BUILTINS,
     FUNCTIONS,
@@ -30,7 +30,7 @@ MAX_STEPS = 100_000
 """Of one program, of following names and folding; under a second."""
 _BIG = 1 << 64
 _SIZED = (str, bytes, list, dict)
-_handlers = Handlers()
+_handlers = Handlers[type]()
 """What the value of a node is; what is in `ODD` may be raised where there is none."""
 
 
@@ -144,10 +144,7 @@ class Folder:
 
     @_handlers.of(ast.Attribute)
     def _attribute(self, node: ast.Attribute) -> Any:
-        bindings = self._index.attributes.get(node.attr, [])
-        if len(bindings) != 1 or bindings[0].kind != "value" or bindings[0].path:
-            return NOTHING
-        return self.fold(bindings[0].node)
+        return self.fold(sole_value(self._index.attributes.get(node.attr)))
 
     @_handlers.of(ast.List, ast.Tuple, ast.Set)
     def _display(self, node: ast.List | ast.Tuple | ast.Set) -> Any:
