@@ -113,15 +113,8 @@ class Folder:
             raise _Unknown
         return value
 
-    def _values(self, nodes: Iterable[ast.AST]) -> Any:
-        """Like `_value`, but returns `NOTHING`: that is quicker, where most are unknown."""
-        values: list[Any] = []
-        for node in nodes:
-            value = self.fold(node)
-            if value is NOTHING:
-                return NOTHING
-            values.append(value)
-        return values
+    def _values(self, nodes: Iterable[ast.AST]) -> list[Any]:
+        return [self._value(node) for node in nodes]
 
     @_handlers.of(ast.Name)
     def _name(self, node: ast.Name) -> Any:
@@ -157,8 +150,7 @@ class Folder:
 
     @_handlers.of(ast.JoinedStr)
     def _joined(self, node: ast.JoinedStr) -> Any:
-        parts = self._values(node.values)
-        return NOTHING if parts is NOTHING else "".join(parts)
+        return "".join(self._values(node.values))
 
     @_handlers.of(ast.FormattedValue)
     def _formatted(self, node: ast.FormattedValue) -> Any:
@@ -178,10 +170,7 @@ class Folder:
         while isinstance(at, ast.BinOp) and isinstance(at.op, ast.Add):
             terms.append(at.right)
             at = at.left
-        parts = self._values([at, *reversed(terms)])
-        if parts is NOTHING:
-            return NOTHING
-        total, *values = parts
+        total, *values = self._values([at, *reversed(terms)])
         if isinstance(total, str) and all(isinstance(v, str) for v in values):
             return "".join([total, *values])
         for value in values:
@@ -261,8 +250,6 @@ class Folder:
         if node.keywords and (name != "format" or not all(k.arg for k in node.keywords)):
             return NOTHING
         args = self._values(node.args)
-        if args is NOTHING:
-            return NOTHING
         keys = {keyword.arg: self._value(keyword.value) for keyword in node.keywords}
         if isinstance(func, ast.Name) and name in BUILTINS:
             return BUILTINS[name](*args)
