@@ -282,11 +282,7 @@ class AuditLog:
             self._end = end
         except OSError as error:
             self._cut_back()
-            raise RunError(
-                f"the audit log {self.path} cannot be written: {error.strerror}",
-                hint="free some disk space, then go on",
-                resume="",
-            ) from error
+            raise self._refused("written", error, "free some disk space") from error
         except BaseException:
             self._cut_back()
             raise
@@ -336,11 +332,11 @@ class AuditLog:
             # The kernel may have dropped what it could not write, and a second sync would succeed
             # without it: from here on nothing is certain.
             self._broken = f"a sync failed before ({error.strerror})"
-            raise RunError(
-                f"the audit log {self.path} cannot be synced to the disk: {error.strerror}",
-                hint="check the disk, then go on",
-                resume="",
-            ) from error
+            raise self._refused("synced to the disk", error, "check the disk") from error
+
+    def _refused(self, what: str, error: OSError, remedy: str) -> RunError:
+        message = f"the audit log {self.path} cannot be {what}: {error.strerror}"
+        return RunError(message, hint=f"{remedy}, then go on", resume="")
 
 
 def _changed(path: Path, problem: str) -> RunError:

@@ -100,13 +100,7 @@ def findings(source: str) -> list[Finding]:
 
     There are none in text that does not parse: it is never executed.
     """
-    return list(_scan(source)[1])
-
-
-def scan(source: str) -> Scan:
-    """Returns the findings, whether the text could be read, and what the paper's rule says."""
-    status, found = _scan(source)
-    return Scan(status, found, paper_rule(source))
+    return list(scan(source).findings)
 
 
 def parsed(source: str) -> ast.Module | None:
@@ -127,16 +121,18 @@ def parsed(source: str) -> ast.Module | None:
 
 
 @lru_cache(maxsize=128)
-def _scan(source: str) -> tuple[Status, tuple[Finding, ...]]:
+def scan(source: str) -> Scan:
+    """Returns the findings, whether the text could be read, and what the paper's rule says."""
+    paper = paper_rule(source)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a candidate's "\d" is its own affair
         try:
             tree = parsed(source)
             if tree is None:
-                return "unparsable", ()
-            return "ok", _kept(_found(tree, _LINE_ENDS.split(source)))
+                return Scan("unparsable", (), paper)
+            return Scan("ok", _kept(_found(tree, _LINE_ENDS.split(source))), paper)
         except (RecursionError, MemoryError):  # text built to be too deep for whoever reads it
-            return "unreadable", (_unreadable("nested too deeply to be looked at"),)
+            return Scan("unreadable", (_unreadable("nested too deeply to be looked at"),), paper)
 
 
 def _unreadable(why: str) -> Finding:

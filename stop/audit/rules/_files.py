@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from stop.audit.rules._flow import MAX_PATH, NOTHING, last_name
+from stop.audit.rules._flow import MAX_PATH, NOTHING, last_name, sole_value
 from stop.audit.rules._rule import Place, Rule
 from stop.audit.rules._tables import TABLES, Patterns, Words
 
@@ -127,11 +127,9 @@ class Files(Rule):
             parts = [self._rough(node.left, depth + 1), self._rough(node.right, depth + 1)]
             return "".join(parts) if isinstance(node.op, ast.Add) else _joined(parts)
         if isinstance(node, ast.Name):
-            bindings = self._index.lookup(node) or []
-            if len(bindings) == 1 and bindings[0].kind == "value" and not bindings[0].path:
-                of = bindings[0].node
-                if isinstance(of, ast.expr):
-                    return self._rough(of, depth + 1)
+            of = sole_value(self._index.lookup(node))
+            if isinstance(of, ast.expr):
+                return self._rough(of, depth + 1)
         return self._made(node, depth + 1) if isinstance(node, ast.Call) else _UNKNOWN
 
     def _made(self, call: ast.Call, depth: int) -> str:

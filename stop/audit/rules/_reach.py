@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from stop.audit.rules._clients import CLIENT_NAMES
-from stop.audit.rules._flow import NOTHING, REACHING, last_name
+from stop.audit.rules._flow import NOTHING, REACHING, Handlers, last_name
 from stop.audit.rules._rule import Place, Rule
 from stop.audit.rules._tables import TABLES, Patterns, Words, by_name
 
@@ -16,6 +16,8 @@ _ARGUMENTS: Words = TABLES.arguments
 _PATTERNS: Patterns = TABLES.arguments.patterns
 _MENTIONED = {"__code__"}.union(*vars(_ATTRIBUTES).values())
 _MODULES, _IMPORTS, _NAMES = map(by_name, (TABLES.modules, TABLES.imports, TABLES.names))
+_checks = Handlers[str]()
+"""Calls, by full name, that need a look at their arguments."""
 GUEST: frozenset[str] = TABLES.imports.client
 """Modules of the guest but for its helpers."""
 
@@ -91,7 +93,7 @@ class Reach(Rule):
         elif "modules" in self._index.words and self._all_modules(call):
             shown = True
         else:
-            check = _CHECKS.get(full)
+            check = _checks.get(full)
             return check(self, call) if check is not None else ""
         return "introspection" if shown else ""
 
@@ -121,21 +123,23 @@ class Reach(Rule):
         texts = (self._text(name) or "" for name in names[:10])
         return any(not wanted.isdisjoint(text.split(".", 20)) for text in texts)
 
-    # --- calls of these need a look at their arguments
-
+    @_checks.of(*_ARGUMENTS.attribute_paths)
     def _attribute_paths(self, call: ast.Call) -> str:
         return "introspection" if self._is_inner(call.args) else ""
 
+    @_checks.of(*_ARGUMENTS.pickles)
     def _pickles(self, call: ast.Call) -> str:
         """Anything but what the program has pickled itself, which copies it."""
         leaves = self._trace(call.args[0])[:20] if call.args else []
         made = (self._full(leaf.node.func) for leaf in leaves if isinstance(leaf.node, ast.Call))
         return "" if any(name.endswith("pickle.dumps") for name in made) else "dynamic_code"
 
+    @_checks.of(*_ARGUMENTS.arrays)
     def _arrays(self, call: ast.Call) -> str:
         given = (k.value for k in call.keywords if k.arg == "allow_pickle")
         return "dynamic_code" if any(self._fold(v) is True for v in given) else ""
 
+    @_checks.of(*_ARGUMENTS.timers)
     def _timers(self, call: ast.Call) -> str:
         """Code as text; functions are called as anywhere."""
         given = [*call.args[:2], *(k.value for k in call.keywords if k.arg in ("stmt", "setup"))]
@@ -144,6 +148,7 @@ class Reach(Rule):
                 return "dynamic_code"
         return ""
 
+    @_checks.of(*_ARGUMENTS.signals)
     def _signals(self, call: ast.Call) -> str:
         """To ignore a signal that ends programs is to refuse to end."""
         if len(call.args) < 2:
@@ -152,10 +157,12 @@ class Reach(Rule):
         fatal = number.rpartition(".")[2] in _ARGUMENTS.fatal_signals
         return "system_module" if fatal and handler == "signal.SIG_IGN" else ""
 
+    @_checks.of(*_ARGUMENTS.limits)
     def _limits(self, call: ast.Call) -> str:
         name = self._full(call.args[0]) if call.args else ""
         return "" if name in _ARGUMENTS.free_limits else "system_module"
 
+    @_checks.of(*_ARGUMENTS.sources)
     def _sources(self, call: ast.Call) -> str:
         """The source or the members of a client."""
         at = call.args[0] if call.args else None
@@ -167,6 +174,7 @@ class Reach(Rule):
             at = at.value
         return ""
 
+    @_checks.of(*_ARGUMENTS.descriptors)
     def _descriptors(self, call: ast.Call) -> str:
         """A descriptor that the program was not given: 0, 1 and 2 are its own."""
         if not call.args:
@@ -179,22 +187,6 @@ class Reach(Rule):
             ends = [a for r in ranges if last_name(r.func) == "range" for a in r.args]
             values = [self._fold(e) for e in ends]
         return "introspection" if any(type(v) is int and v > 2 for v in values) else ""
-
-
-_CHECKS: dict[str, Callable[[Reach, ast.Call], str]] = {
-    name: check
-    for table, check in {
-        "attribute_paths": Reach._attribute_paths,
-        "pickles": Reach._pickles,
-        "arrays": Reach._arrays,
-        "timers": Reach._timers,
-        "signals": Reach._signals,
-        "limits": Reach._limits,
-        "sources": Reach._sources,
-        "descriptors": Reach._descriptors,
-    }.items()
-    for name in getattr(_ARGUMENTS, table)
-}
 
 
 def _rule_of(full: str) -> str:

@@ -13,13 +13,14 @@ import ast
 from stop.audit.rules._flow.calls import Site, called, last_name
 from stop.audit.rules._flow.flow import Flow
 from stop.audit.rules._flow.folding import Folder, Fuel, OutOfFuel
-from stop.audit.rules._flow.index import EACH, MAX_PATH, Index, Path, Store
+from stop.audit.rules._flow.handlers import Handlers
+from stop.audit.rules._flow.index import EACH, MAX_PATH, Index, Path, Store, sole_value
 from stop.audit.rules._flow.names import REACHING, WAYS, Names
 from stop.audit.rules._flow.values import NOTHING
 
 __all__ = [
-    "EACH", "MAX_PATH", "NOTHING", "REACHING", "WAYS", "Fuel", "Index", "OutOfFuel", "Path",
-    "Program", "Site", "Store", "called", "last_name",
+    "EACH", "MAX_PATH", "NOTHING", "REACHING", "WAYS", "Fuel", "Handlers", "Index", "OutOfFuel",
+    "Path", "Program", "Site", "Store", "called", "last_name", "sole_value",
 ]  # fmt: skip
 
 

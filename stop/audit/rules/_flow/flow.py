@@ -20,7 +20,7 @@ _MAX_STEPS = 150
 """Of following one expression."""
 _MAX_SITES = 40
 _HOLDERS = {"SimpleNamespace", "Namespace"}
-_handlers = Handlers()
+_handlers = Handlers[type]()
 """The expressions that the value of a node comes from."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from stop.audit.rules._flow.handlers import Handlers
-from stop.audit.rules._flow.index import Index
+from stop.audit.rules._flow.index import Index, sole_value
 from stop.audit.rules._flow.values import (
     BUILTINS,
     FUNCTIONS,
@@ -30,7 +30,7 @@ MAX_STEPS = 100_000
 """Of one program, of following names and folding; under a second."""
 _BIG = 1 << 64
 _SIZED = (str, bytes, list, dict)
-_handlers = Handlers()
+_handlers = Handlers[type]()
 """What the value of a node is; what is in `ODD` may be raised where there is none."""
 
 
@@ -113,15 +113,8 @@ class Folder:
             raise _Unknown
         return value
 
-    def _values(self, nodes: Iterable[ast.AST]) -> Any:
-        """Like `_value`, but returns `NOTHING`: that is quicker, where most are unknown."""
-        values: list[Any] = []
-        for node in nodes:
-            value = self.fold(node)
-            if value is NOTHING:
-                return NOTHING
-            values.append(value)
-        return values
+    def _values(self, nodes: Iterable[ast.AST]) -> list[Any]:
+        return [self._value(node) for node in nodes]
 
     @_handlers.of(ast.Name)
     def _name(self, node: ast.Name) -> Any:
@@ -144,10 +137,7 @@ class Folder:
 
     @_handlers.of(ast.Attribute)
     def _attribute(self, node: ast.Attribute) -> Any:
-        bindings = self._index.attributes.get(node.attr, [])
-        if len(bindings) != 1 or bindings[0].kind != "value" or bindings[0].path:
-            return NOTHING
-        return self.fold(bindings[0].node)
+        return self.fold(sole_value(self._index.attributes.get(node.attr)))
 
     @_handlers.of(ast.List, ast.Tuple, ast.Set)
     def _display(self, node: ast.List | ast.Tuple | ast.Set) -> Any:
@@ -160,8 +150,7 @@ class Folder:
 
     @_handlers.of(ast.JoinedStr)
     def _joined(self, node: ast.JoinedStr) -> Any:
-        parts = self._values(node.values)
-        return NOTHING if parts is NOTHING else "".join(parts)
+        return "".join(self._values(node.values))
 
     @_handlers.of(ast.FormattedValue)
     def _formatted(self, node: ast.FormattedValue) -> Any:
@@ -181,10 +170,7 @@ class Folder:
         while isinstance(at, ast.BinOp) and isinstance(at.op, ast.Add):
             terms.append(at.right)
             at = at.left
-        parts = self._values([at, *reversed(terms)])
-        if parts is NOTHING:
-            return NOTHING
-        total, *values = parts
+        total, *values = self._values([at, *reversed(terms)])
         if isinstance(total, str) and all(isinstance(v, str) for v in values):
             return "".join([total, *values])
         for value in values:
@@ -264,8 +250,6 @@ class Folder:
         if node.keywords and (name != "format" or not all(k.arg for k in node.keywords)):
             return NOTHING
         args = self._values(node.args)
-        if args is NOTHING:
-            return NOTHING
         keys = {keyword.arg: self._value(keyword.value) for keyword in node.keywords}
         if isinstance(func, ast.Name) and name in BUILTINS:
             return BUILTINS[name](*args)

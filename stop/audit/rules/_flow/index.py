@@ -42,6 +42,13 @@ class Binding:
     text: str = ""
 
 
+def sole_value(bindings: list[Binding] | None) -> ast.AST | None:
+    """Returns the expression that is the whole value, if there is one binding and it is that."""
+    if not bindings or len(bindings) > 1 or bindings[0].kind != "value" or bindings[0].path:
+        return None
+    return bindings[0].node
+
+
 class Scope:
     """The names of a module, class, function or comprehension."""
 
@@ -164,7 +171,7 @@ _KEPT = {
     *(ast.Dict, ast.For, ast.AsyncFor, ast.FormattedValue, ast.JoinedStr, ast.Return),
     ast.Subscript,
 }
-_handlers = Handlers()
+_handlers = Handlers[type]()
 """What is done at a node; True when its children need no visit."""
 
 
@@ -234,16 +241,6 @@ class _Builder:
                 self.index.stores.append(Store(target, value, path))
                 if isinstance(target, ast.Attribute):
                     self.index.attributes[target.attr].append(Binding("value", value, path))
-
-    @_handlers.of(ast.Call)
-    def _call(self, node: ast.Call, scope: Scope) -> bool:
-        stack = self.stack
-        for keyword in reversed(node.keywords):
-            stack.append((keyword.value, scope))
-        for argument in reversed(node.args):
-            stack.append((argument, scope))
-        stack.append((node.func, scope))
-        return True
 
     @_handlers.of(ast.Expr)
     def _statement(self, node: ast.Expr, _scope: Scope) -> bool:

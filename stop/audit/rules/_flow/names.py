@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from stop.audit.rules._flow.folding import Folder, Fuel
 from stop.audit.rules._flow.handlers import Handlers
-from stop.audit.rules._flow.index import Binding, Index
+from stop.audit.rules._flow.index import Binding, Index, sole_value
 
 _BUILTINS = frozenset(dir(builtins)) | {"__builtins__"}
 _DEPTH = 12
@@ -30,7 +30,7 @@ WAYS = {
     *("__import__", "import_module", "modules", "__builtins__", "attrgetter", "reload"),
 }
 """A program without these words cannot name anything but in plain words."""
-_handlers = Handlers()
+_handlers = Handlers[type]()
 """The full name of a node, "" where there is none."""
 
 
@@ -88,10 +88,7 @@ class Names:
             if node.attr == "__self__" and base.startswith("builtins."):
                 return "builtins"  # print.__self__
             return f"{base}.{node.attr}"
-        bindings = self._index.attributes.get(node.attr, [])
-        if len(bindings) == 1 and bindings[0].kind == "value" and not bindings[0].path:
-            return self.full(bindings[0].node)
-        return ""
+        return self.full(sole_value(self._index.attributes.get(node.attr)))
 
     @_handlers.of(ast.Subscript)
     def _subscript(self, node: ast.Subscript) -> str:
