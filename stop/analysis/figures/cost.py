@@ -8,16 +8,8 @@ from contextlib import closing
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
-from stop.analysis.figures.style import (
-    COLOURS,
-    GREY,
-    MARKERS,
-    canvas,
-    finish,
-    legend_or_reason,
-    plain,
-    whole_numbers,
-)
+from stop.analysis.figures import style
+from stop.analysis.figures.style import GREY, canvas, finish, plain
 from stop.analysis.runs import Runs, as_runs
 from stop.errors import StopError
 from stop.recorded_run import Run
@@ -69,8 +61,7 @@ def plot_cost(
         most = max([most, *(spent for spent, _, _ in points)])
         if points:
             spent, best, rounds = zip(*points, strict=True)
-            axes.step(spent, best, where="post", marker=MARKERS[i % len(MARKERS)], markersize=5,
-                      color=COLOURS[i % len(COLOURS)], label=plain(label))  # fmt: skip
+            axes.step(spent, best, where="post", markersize=5, label=plain(label), **style.look(i))
             if len(named) == 1:
                 _name_rounds(axes, spent, best, rounds)
     finish(axes, "Score against cost", _LABELS[by], "best score so far")
@@ -82,7 +73,7 @@ def plot_cost(
         if not most:
             axes.text(0.5, 0.5, "nothing was spent", transform=axes.transAxes, color=GREY)
     if len(named) > 1 or not drawn:
-        legend_or_reason(axes, drawn, "nothing has been scored yet")
+        style.legend_or_reason(axes, drawn, "nothing has been scored yet")
     return figure
 
 
@@ -94,8 +85,7 @@ def _name_rounds(
             words = "seed improver" if round_ == 0 else f"round {round_}"
             last = x == spent[-1] and x > 0
             beside = (-6 if last else 6, -11 if round_ else 5)
-            axes.annotate(words, (x, y), xytext=beside, textcoords="offset points", fontsize=8,
-                          color=GREY, ha="right" if last else "left")  # fmt: skip
+            style.note(axes, words, (x, y), beside, fontsize=8, ha="right" if last else "left")
 
 
 def _points(run: Run, by: str) -> list[tuple[float, float, int | None]]:
@@ -152,14 +142,13 @@ def plot_best_so_far(runs: Runs, *, ax: Axes | None = None) -> Figure:
         for task in dict.fromkeys(row[0] or "" for row in rows):
             scores = (row[1] for row in rows if (row[0] or "") == task)
             best = list(accumulate(scores, max))
-            i = tasks.setdefault(task, len(tasks)) % len(COLOURS)
-            name = plain(task)
             axes.step(
-                range(1, len(best) + 1), best, where="post", color=COLOURS[i], linestyle=line,
-                marker=MARKERS[i], markevery=[0, len(best) - 1] if len(best) > 1 else None,
-                label=name if len(named) == 1 else f"{plain(label, 28)}: {name}",
+                range(1, len(best) + 1), best, where="post", linestyle=line,
+                markevery=[0, len(best) - 1] if len(best) > 1 else None,
+                label=style.of_run(label, plain(task), len(named) > 1),
+                **style.look(tasks.setdefault(task, len(tasks))),
             )  # fmt: skip
     finish(axes, "Best program so far", "programs scored", "best score on the search split")
-    whole_numbers(axes.xaxis)
-    legend_or_reason(axes, tasks, "no program has been scored yet")
+    style.whole_numbers(axes.xaxis)
+    style.legend_or_reason(axes, tasks, "no program has been scored yet")
     return figure
