@@ -18,9 +18,13 @@ from stop.analysis.accounts import attempts_df, logs_df, models_df
 from stop.analysis.comparing import Compared, compare_programs, compare_runs
 from stop.analysis.diversity import Diversity, distance, diversity
 from stop.analysis.figures.cost import plot_best_so_far, plot_cost
-from stop.analysis.figures.over_rounds import plot_diversity, plot_strategies
 from stop.analysis.figures.rates import plot_bypass, plot_transfer
-from stop.analysis.figures.rounds import plot_rounds, plot_splits
+from stop.analysis.figures.rounds import (
+    plot_diversity,
+    plot_rounds,
+    plot_splits,
+    plot_strategies,
+)
 from stop.analysis.figures.tree import plot_lineage
 from stop.analysis.frames import (
     evaluations_df,

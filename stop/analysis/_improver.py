@@ -19,11 +19,10 @@ class Tangled(Exception):
     """Reading the program would take more than `FUEL` steps."""
 
 
-class Improver:
+class Improver(Reading):
     """An improver's syntax tree with what one pass over it finds.
 
     Attributes:
-        reading: the tree.
         calls: every call, by the last part of the called name.
         functions: every function and method, by name.
         assigned: the values that each variable or attribute is assigned, with their statements.
@@ -31,14 +30,14 @@ class Improver:
             the program.
     """
 
-    def __init__(self, reading: Reading) -> None:
-        self.reading = reading
+    def __init__(self, tree: ast.Module) -> None:
+        super().__init__(tree)
         self.calls: dict[str, list[ast.Call]] = {}
         self.functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = {}
         self.assigned: dict[str, list[tuple[ast.expr, ast.stmt]]] = {}
         self._names: dict[str, list[int]] = {}
         self._fuel = FUEL
-        for place, node in enumerate(reading.nodes):
+        for place, node in enumerate(self.nodes):
             self._note(place, node)
         self.asks = self._asking()
 
@@ -61,13 +60,13 @@ class Improver:
         while names:
             known |= names
             self.spend(len(self.functions))
-            new = [self.reading.at(call) for name in names for call in self.calls.get(name, ())]
+            new = [self.at(call) for name in names for call in self.calls.get(name, ())]
             new.sort()
             places += new
             names = {
                 name
                 for name, function in self.functions.items()
-                if name not in known and self.reading.holds(function, new)
+                if name not in known and self.holds(function, new)
             }
         return sorted(places)
 
@@ -78,36 +77,36 @@ class Improver:
             raise Tangled
 
     def within(self, node: ast.AST) -> list[ast.AST]:
-        """A node and all nodes inside it."""
-        self.spend(len(self.reading.inside(node)))
-        return self.reading.within(node)
+        """A node and all nodes inside it, which count as steps."""
+        self.spend(len(self.inside(node)))
+        return super().within(node)
 
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
-        """The nodes that hold a node, from its parent up."""
-        for each in self.reading.above(node):
+        """The nodes that hold a node, from its parent up, which count as steps."""
+        for each in super().above(node):
             self.spend(1)
             yield each
 
     def called_in(self, node: ast.AST, *names: str) -> Iterator[ast.Call]:
         """Calls of functions of these names inside `node`."""
-        span = self.reading.inside(node)
+        span = self.inside(node)
         for name in names:
             calls = self.calls.get(name, ())
             self.spend(len(calls) + 1)
-            yield from (call for call in calls if self.reading.at(call) in span)
+            yield from (call for call in calls if self.at(call) in span)
 
     def asking_calls(self, node: ast.AST) -> list[ast.AST]:
         """Calls inside `node` that ask the model."""
-        span = self.reading.inside(node)
+        span = self.inside(node)
         first = bisect_left(self.asks, span.start)
         places = self.asks[first : bisect_left(self.asks, span.stop)]
         self.spend(len(places) + 1)
-        return [self.reading.nodes[place] for place in places]
+        return [self.nodes[place] for place in places]
 
     def names(self, node: ast.AST, name: str) -> bool:
         """Whether a variable or attribute of this name occurs inside `node`."""
         self.spend(1)
-        return self.reading.holds(node, self._names.get(name, []))
+        return self.holds(node, self._names.get(name, []))
 
 
 def called(call: ast.Call) -> str:

@@ -83,8 +83,8 @@ class Several:
 
     def _by_counter(self, node: ast.AST, name: str, targets: list[ast.expr]) -> bool:
         improver = self._improver
-        inside = improver.reading.inside(node)
-        if any(improver.reading.at(each) in inside for _, each in improver.assigned.get(name, ())):
+        inside = improver.inside(node)
+        if any(improver.at(each) in inside for _, each in improver.assigned.get(name, ())):
             return False  # other programs in each step: one of each step is no beam
         counters = {last_name(n) for each in targets for n in improver.within(each)} - {""}
         return any(
@@ -124,7 +124,7 @@ def beam(improver: Improver) -> ast.AST | None:
     """Several of the best programs are kept, and the model is asked about each of them."""
     several = Several(improver)
     messages = set(_message_lists(improver))
-    for node in improver.reading.nodes:
+    for node in improver.nodes:
         if isinstance(node, _REPEATED):
             found = several.gone_over(node)
             if found is None:
@@ -136,7 +136,7 @@ def beam(improver: Improver) -> ast.AST | None:
 
 def _message_lists(improver: Improver) -> Iterator[str]:
     """Lists that the model is asked about one by one: `batch_prompt(expertise, messages)`."""
-    for call in improver.asking_calls(improver.reading.nodes[0]):
+    for call in improver.asking_calls(improver.nodes[0]):
         if isinstance(call, ast.Call):
             for argument in (*call.args, *(keyword.value for keyword in call.keywords)):
                 given = _source(argument)
@@ -200,9 +200,9 @@ def best_shot(improver: Improver) -> ast.AST | None:
         if not more:
             break
         carriers |= more
-    for call in improver.asking_calls(improver.reading.nodes[0]):
-        span = improver.reading.inside(call)
-        if any(improver.reading.at(join) in span for join in joins):
+    for call in improver.asking_calls(improver.nodes[0]):
+        span = improver.inside(call)
+        if any(improver.at(join) in span for join in joins):
             return call
         if any(improver.names(call, carrier) for carrier in carriers):
             return call
@@ -215,7 +215,7 @@ def best_shot(improver: Improver) -> ast.AST | None:
 def caching(improver: Improver) -> ast.AST | None:
     """What was computed of a program is kept by that program, and looked up before."""
     asked = set(_asked_by_key(improver))
-    for node in improver.reading.nodes:
+    for node in improver.nodes:
         if last_name(node) == "lru_cache":
             return node
         if isinstance(node, FUNCTIONS):
@@ -235,7 +235,7 @@ def caching(improver: Improver) -> ast.AST | None:
 
 def _asked_by_key(improver: Improver) -> Iterator[str]:
     """Containers that are asked whether they hold something: `key in known`, `known.get(key)`."""
-    for node in improver.reading.nodes:
+    for node in improver.nodes:
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
             yield last_name(node.comparators[0])
         elif isinstance(node, ast.Call) and called(node) == "get" and len(node.args) == 1:

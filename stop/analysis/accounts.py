@@ -5,7 +5,7 @@ In the words of the report (`stop.report`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,8 @@ from stop.analysis.frames import frame
 from stop.analysis.runs import Runs, as_runs
 from stop.audit.keys import parse_key
 from stop.audit.whole import verify_run
-from stop.recorded_run import Run
 from stop.report import words
-from stop.report.models import billed, specs, what
+from stop.report.models import billed, recorded, specs, what
 from stop.report.text import one_line
 from stop.runs.provenance import read_provenance
 
@@ -38,12 +37,11 @@ def models_df(runs: Runs) -> DataFrame:
     """
     rows = []
     for label, run in as_runs(runs).items():
-        recorded = _models(run)
+        known = recorded(read_provenance(run.folder))
         for level, spec in specs(run.config).items():
-            facts = recorded.get(level)
-            facts = facts if isinstance(facts, Mapping) else {}
+            facts = known[level]
             prices = facts.get("prices")
-            prices = prices if isinstance(prices, Mapping) else {}
+            prices = prices if isinstance(prices, dict) else {}
             usd = _number(prices.get("prompt")), _number(prices.get("completion"))
             rows.append((label, level, one_line(spec), what(spec), _text(facts.get("about")),
                          _text(facts.get("served_as")), billed(run.config, level),
@@ -104,13 +102,6 @@ def logs_df(runs: Runs, *, keys: Iterable[str | Path] = ()) -> DataFrame:
                      found.signed_lines, found.signer or None))  # fmt: skip
     columns = {"run": str, "verdict": str, "lines": int, "signed_lines": int, "signed_by": str}
     return frame(columns, rows)
-
-
-def _models(run: Run) -> Mapping[str, Any]:
-    sessions = read_provenance(run.folder).get("sessions", [])
-    newest = sessions[-1] if sessions else None
-    found = newest.get("models") if isinstance(newest, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
 
 
 def _text(value: Any) -> str | None:

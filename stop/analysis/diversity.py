@@ -48,7 +48,7 @@ class Diversity:
 
 def structure(source: str) -> Structure | None:
     """Returns the sequence that stands for a program; None for text that is not Python."""
-    reading = read(source)
+    reading = read(source, Reading)
     return None if reading is None else tuple(_symbols(reading))[:MAX_NODES]
 
 

@@ -10,6 +10,7 @@ import ast
 import warnings
 from bisect import bisect_left
 from collections.abc import Iterator
+from typing import TypeVar
 
 from stop.audit.rules import parsed
 
@@ -79,12 +80,20 @@ class Reading:
         return 1
 
 
-def read(source: str) -> Reading | None:
-    """Returns a program's tree; None for text that is not Python or is nested too deeply."""
+AnyReading = TypeVar("AnyReading", bound=Reading)
+
+
+def read(source: str, how: type[AnyReading]) -> AnyReading | None:
+    """Returns a program's tree; None for text that is not Python or is nested too deeply.
+
+    Args:
+        source: Python source text.
+        how: the class of what is returned.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a candidate's "\d" is its own affair
         try:
             tree = parsed(source)
-            return None if tree is None else Reading(tree)
+            return None if tree is None else how(tree)
         except (RecursionError, MemoryError):
             return None

@@ -12,7 +12,6 @@ runs. docs/analysis.md says what they miss, and how often they are right.
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -52,19 +51,16 @@ def strategies(source: str) -> tuple[Strategy, ...]:
         The strategies in the order of `STRATEGIES`; "unclear" alone where no rule recognises one;
         () for text that is not Python.
     """
-    reading = read(source)
-    if reading is None:
-        return ()
+    lines, shown = source.splitlines(), []
     try:
-        improver = Improver(reading)
-        places = {label: rule(improver) for label, rule in _RULES.items()}
+        improver = read(source, Improver)
+        if improver is None:
+            return ()
+        for label, rule in _RULES.items():
+            if node := rule(improver):
+                line = improver.line(node)
+                text = lines[line - 1].strip() if line <= len(lines) else ""
+                shown.append(Strategy(label, line, text[:_EVIDENCE]))
     except Tangled:
         return (Strategy(UNCLEAR, 0, "too tangled to be read"),)
-    lines = source.splitlines()
-    shown = []
-    for label, node in places.items():
-        if isinstance(node, ast.AST):
-            line = reading.line(node)
-            text = lines[line - 1].strip() if line <= len(lines) else ""
-            shown.append(Strategy(label, line, text[:_EVIDENCE]))
     return tuple(shown) or (Strategy(UNCLEAR, 0, ""),)

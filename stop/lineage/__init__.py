@@ -2,7 +2,6 @@
 
     programs, improver runs ──► nodes.py    a program: its parent, its maker, its score
     tape                    ──► origins.py  the response that its text came from
-    nodes                   ──► graph.py    the whole as a networkx graph
 
 Nothing is loaded whole: a run may have a million programs. A program's parent is the initial
 program of the improver run in which it was first scored or returned; see `stop.store.makers`.
@@ -12,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stop._util.extras import analysis_module
 from stop.config import RunConfig
 from stop.errors import RunError
 from stop.lineage.differences import unified_diff
@@ -121,12 +122,21 @@ class Lineage:
             Nodes are program ids with the fields of `Node`; edges go from parent to child, with
             `improver_run`, `improver_id` and `round` (None on tasks).
         """
-        from stop.lineage.graph import build_graph  # noqa: PLC0415 - an extra
-
+        graph: networkx.DiGraph[str] = analysis_module("networkx").DiGraph()
         with closing(self._store()) as store:
             rounds = {r.key: r.round for r in store.improver_runs("meta")}
-        nodes = self.nodes(None if solutions else "improver", limit=limit)
-        return build_graph(nodes, rounds, self.origin if origins else None)
+        for node in self.nodes(None if solutions else "improver", limit=limit):
+            found = asdict(self.origin(node.program_id)) if origins else {}
+            graph.add_node(node.program_id, **node.to_dict(), **found)
+            if node.parent_id is not None and node.parent_id in graph:
+                graph.add_edge(
+                    node.parent_id,
+                    node.program_id,
+                    improver_run=node.improver_run,
+                    improver_id=node.improver_id,
+                    round=rounds.get(node.improver_run or ""),
+                )
+        return graph
 
     def _store(self) -> Store:
         return Store(self.folder / "run.db", read_only=True)

@@ -87,18 +87,16 @@ def draw(bars: Sequence[Bar], width: int, height: int) -> Chart | None:
 
     def mark(i: int, bar: Bar) -> Mark:
         found = bar.measure
-        mean, bottom_end, top_end = (
-            (None, None, None) if found is None else (found.mean, found.low, found.high)
-        )
+        from_, to = (found.low, found.high) if found else (None, None)
         return Mark(
             bar,
             round(first + i * step, 1),
-            at(mean),
-            at(bottom_end),
-            at(top_end),
+            at(found.mean if found else None),
+            at(from_),
+            at(to),
             "" if i % every else bar.label,
-            cut_low=bottom_end is not None and bottom_end < low,
-            cut_high=top_end is not None and top_end > high,
+            cut_low=from_ is not None and from_ < low,
+            cut_high=to is not None and to > high,
         )
 
     marks = tuple(mark(i, bar) for i, bar in enumerate(bars))

@@ -82,18 +82,27 @@ def about(folder: Path) -> str:
     return _text("about", _recorded(folder)["task"].get("about"))
 
 
+def recorded(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the last session of a run recorded, by level.
+
+    Args:
+        document: the run's provenance.
+    """
+    last = (document.get("sessions") or [None])[-1]
+    levels = _dict(_dict(last).get("models"))
+    return {level: _dict(levels.get(level)) for level in ("task", "meta")}
+
+
 def _recorded(folder: Path) -> dict[str, dict[str, Any]]:
-    """What the last session recorded, by level; nothing where its file cannot be read."""
+    """Likewise; nothing where the file cannot be read."""
     try:
-        last = read_provenance(folder).get("sessions", [])[-1:]
+        return recorded(read_provenance(folder))
     except StopError:
-        last = []
-    found = last[0].get("models") if last and isinstance(last[0], dict) else None
-    levels = found if isinstance(found, dict) else {}
-    return {
-        level: facts if isinstance(facts := levels.get(level), dict) else {}
-        for level in ("task", "meta")
-    }
+        return recorded({})
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _text(key: str, value: Any) -> str:

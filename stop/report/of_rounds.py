@@ -155,20 +155,18 @@ def _round(run: Context, record: RoundRecord) -> Round:
         outcome = "no candidate"
     elif program == record.parent_id:
         outcome = "unchanged"
-    score = difference = None
-    if record.meta_utility is not None:
-        score = Measure(record.meta_utility, record.low, record.high)
-    confirmation = run.confirmations.get(record.round)
-    if confirmation is not None and confirmation.difference is not None:
-        difference = Measure(confirmation.difference, confirmation.low, confirmation.high)
     return Round(
         record.round,
         program,
-        score,
-        difference,
+        _measure(record.meta_utility, record.low, record.high),
+        _measure(record.difference, record.difference_low, record.difference_high),
         outcome,
         record.accepted,
         run.best is not None and record.round == run.best.round,
         run.level(program),
         one_line(record.detail, 200),
     )
+
+
+def _measure(mean: float | None, low: float | None, high: float | None) -> Measure | None:
+    return None if mean is None else Measure(mean, low, high)

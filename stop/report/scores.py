@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from stop._util.statistics import Cell, common_cells, compare_paired, stratified_mean
 from stop.report.data import Gain, Measure
@@ -26,16 +27,8 @@ def improver_cells(store: Store, improver: str, tasks: Sequence[Task]) -> list[C
         None when one of the cells is not known.
     """
     lowest = {task.name: (task.score_range[0], task.counts.meta) for task in tasks}
-    rows = store.query(
-        "SELECT r.task, r.repetition, r.result_id, e.score, e.instances FROM improver_runs r "
-        "LEFT JOIN evaluations e ON e.program_id = r.result_id AND e.task = r.task "
-        "AND e.split = 'meta' AND e.repetition = r.repetition "
-        "WHERE r.improver_id = ? AND r.level = 'task' AND r.status <> 'running' "
-        "AND r.repetition IS NOT NULL ORDER BY r.task, r.repetition, e.created",
-        (improver,),
-    )
     cells: dict[tuple[str, int], Cell] = {}
-    for task, repetition, result, score, instances in rows:
+    for task, repetition, result, score, instances in _runs(store, improver):
         if result is not None and score is not None:
             cell = Cell(task, repetition, score, instance_scores(instances) or (score,))
         elif result is None and task in lowest:
@@ -48,17 +41,21 @@ def improver_cells(store: Store, improver: str, tasks: Sequence[Task]) -> list[C
 
 
 def made_by(store: Store, improver: str) -> list[tuple[str, int, str | None, float | None]]:
-    """Reads (task, repetition, program, its meta score) of an improver's runs on tasks."""
-    rows = store.query(
-        "SELECT r.task, r.repetition, r.result_id, MAX(e.score) FROM improver_runs r "
+    """Reads (task, repetition, program, its meta score) of up to 100 of an improver's runs."""
+    found = {row[:3]: row[3] for row in _runs(store, improver)}
+    return [(task or "", *more, score) for (task, *more), score in found.items()][:100]
+
+
+def _runs(store: Store, improver: str) -> Iterator[tuple[Any, ...]]:
+    """Task, repetition, program, its meta score and the scores of instances, the newest last."""
+    return map(tuple, store.query(
+        "SELECT r.task, r.repetition, r.result_id, e.score, e.instances FROM improver_runs r "
         "LEFT JOIN evaluations e ON e.program_id = r.result_id AND e.task = r.task "
         "AND e.split = 'meta' AND e.repetition = r.repetition "
         "WHERE r.improver_id = ? AND r.level = 'task' AND r.status <> 'running' "
-        "AND r.repetition IS NOT NULL GROUP BY r.task, r.repetition, r.key "
-        "ORDER BY r.task, r.repetition LIMIT 100",
+        "AND r.repetition IS NOT NULL ORDER BY r.task, r.repetition, e.created",
         (improver,),
-    )
-    return [(row[0] or "", row[1], row[2], row[3]) for row in rows]
+    ))  # fmt: skip
 
 
 def beyond(measures: Sequence[Measure], ranges: Sequence[tuple[float, float]]) -> tuple[str, ...]:

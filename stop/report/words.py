@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from stop.lineage import Origin
@@ -81,16 +81,14 @@ def signed(value: float | None) -> str:
     return f"+{text}" if value is not None and value > 0 else text
 
 
-def ends(low: float | None, high: float | None) -> str:
+def ends(low: float | None, high: float | None, say: Callable[[float | None], str] = number) -> str:
     """An interval; "" where there is none."""
-    return "" if low is None or high is None else f"{number(low)} to {number(high)}"
+    return "" if low is None or high is None else f"{say(low)} to {say(high)}"
 
 
 def signed_ends(difference: Measure) -> str:
     """The 95 % interval of a difference; "" where there is none."""
-    if difference.low is None or difference.high is None:
-        return ""
-    return f"{signed(difference.low)} to {signed(difference.high)}"
+    return ends(difference.low, difference.high, signed)
 
 
 def interval(measure: Measure | None) -> str:

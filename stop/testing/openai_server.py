@@ -18,7 +18,8 @@ import struct
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +40,7 @@ Refusal = tuple[int, dict[str, Any]]
 __all__ = ["Fault", "OpenAIServer", "Received", "refused_url"]
 
 
+@dataclass(eq=False)
 class OpenAIServer:
     """Serves until closed; use it as a context manager.
 
@@ -62,39 +64,31 @@ class OpenAIServer:
         counts: how often each kind of fault struck; "ok" counts the rest.
     """
 
-    def __init__(
-        self,
-        replies: Sequence[str] | Callable[[str], str] = ("ok",),
-        *,
-        faults: Iterable[Fault] = (),
-        key: str | None = None,
-        models: Sequence[str] | None = None,
-        max_n: int | None = None,
-        honours_n: bool = True,
-        usage: UsageStyle = "full",
-        context_tokens: int | None = None,
-        refused: Iterable[str] = (),
-        finish_reason: str = "stop",
-        port: int = 0,
-        log: Path | None = None,
-    ) -> None:
+    replies: Sequence[str] | Callable[[str], str] = ("ok",)
+    _: KW_ONLY
+    faults: Iterable[Fault] = ()
+    key: str | None = None
+    models: Sequence[str] | None = None
+    max_n: int | None = None
+    honours_n: bool = True
+    usage: UsageStyle = "full"
+    context_tokens: int | None = None
+    refused: Collection[str] = ()
+    finish_reason: str = "stop"
+    port: int = 0
+    log: Path | None = None
+
+    def __post_init__(self) -> None:
         self.received: list[Received] = []
         self.counts: Counter[str] = Counter()
-        self.key = key
-        self.models = models
-        self.max_n = max_n
-        self.honours_n = honours_n
-        self.usage: UsageStyle = usage
-        self.context_tokens = context_tokens
-        self.refused = set(refused)
-        self.finish_reason = finish_reason
-        self.log = log
         self.lock = threading.Lock()
         self.stopping = threading.Event()
+        replies = self.replies
         given = itertools.cycle(() if callable(replies) else replies)
         self._make = replies if callable(replies) else lambda _: next(given)
-        self._faults = deque(fault for fault in faults for _ in range(fault.count))
-        self._http = _HTTPServer(("127.0.0.1", port), _Handler)
+        self._faults: deque[Fault] = deque()
+        self.add_faults(*self.faults)
+        self._http = _HTTPServer(("127.0.0.1", self.port), _Handler)
         self._http.owner = self
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
@@ -145,7 +139,7 @@ class OpenAIServer:
         model = str(body.get("model"))
         if self.models is not None and model not in self.models:
             return 404, error_body(f"The model `{model}` does not exist.", "model_not_found")
-        for name in sorted(self.refused & body.keys()):
+        for name in sorted(body.keys() & self.refused):
             message = f"Unsupported parameter: '{name}' is not supported with this model."
             return 400, error_body(message, "unsupported_parameter", name)
         n = body.get("n", 1)

@@ -8,37 +8,27 @@ from contextlib import closing
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
-from stop.analysis.figures.style import (
-    COLOURS,
-    GREY,
-    MARKERS,
-    canvas,
-    finish,
-    legend_or_reason,
-    plain,
-    whole_numbers,
-)
+from stop.analysis.figures import style
+from stop.analysis.figures.style import GREY, canvas, finish, plain
 from stop.analysis.runs import Runs, as_runs
 from stop.errors import StopError
 from stop.recorded_run import Run
-from stop.store import Store
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_AMOUNTS = {
-    "tokens": "prompt_tokens + completion_tokens",
-    "usd": "usd",
-    "calls": "1",
-    "seconds": "finished - started",
+_UNITS = {
+    "tokens": ("prompt_tokens + completion_tokens", "tokens, read and written"),
+    "usd": ("usd", "US dollars"),
+    "calls": ("1", "language model calls"),
+    "seconds": ("finished - started", "seconds of the language model, added up over calls"),
 }
-_LABELS = {
-    "tokens": "tokens, read and written",
-    "usd": "US dollars",
-    "calls": "language model calls",
-    "seconds": "seconds of the language model, added up over calls",
-}
+"""Of each unit its SQL and its words."""
+_SCORED = (
+    "FROM utility_calls u JOIN improver_runs r ON r.key = u.improver_run "
+    "WHERE r.level = 'task' ORDER BY u.id"
+)
 
 
 def plot_cost(
@@ -60,8 +50,8 @@ def plot_cost(
     Raises:
         StopError: with `by="usd"`, where no price is known for some call.
     """
-    if by not in _AMOUNTS:
-        raise StopError(f"cost by {by!r} is not known", hint=f"one of: {', '.join(_AMOUNTS)}")
+    if by not in _UNITS:
+        raise StopError(f"cost by {by!r} is not known", hint=f"one of: {', '.join(_UNITS)}")
     figure, axes = canvas(ax)
     named, most = as_runs(runs), 0.0
     for i, (label, run) in enumerate(named.items()):
@@ -69,11 +59,10 @@ def plot_cost(
         most = max([most, *(spent for spent, _, _ in points)])
         if points:
             spent, best, rounds = zip(*points, strict=True)
-            axes.step(spent, best, where="post", marker=MARKERS[i % len(MARKERS)], markersize=5,
-                      color=COLOURS[i % len(COLOURS)], label=plain(label))  # fmt: skip
+            axes.step(spent, best, where="post", markersize=5, label=plain(label), **style.look(i))
             if len(named) == 1:
                 _name_rounds(axes, spent, best, rounds)
-    finish(axes, "Score against cost", _LABELS[by], "best score so far")
+    finish(axes, "Score against cost", _UNITS[by][1], "best score so far")
     drawn = len(axes.lines) > 0
     if drawn:
         axes.set_xlim(0, None if most else 1)
@@ -82,7 +71,7 @@ def plot_cost(
         if not most:
             axes.text(0.5, 0.5, "nothing was spent", transform=axes.transAxes, color=GREY)
     if len(named) > 1 or not drawn:
-        legend_or_reason(axes, drawn, "nothing has been scored yet")
+        style.legend_or_reason(axes, drawn, "nothing has been scored yet")
     return figure
 
 
@@ -94,8 +83,7 @@ def _name_rounds(
             words = "seed improver" if round_ == 0 else f"round {round_}"
             last = x == spent[-1] and x > 0
             beside = (-6 if last else 6, -11 if round_ else 5)
-            axes.annotate(words, (x, y), xytext=beside, textcoords="offset points", fontsize=8,
-                          color=GREY, ha="right" if last else "left")  # fmt: skip
+            style.note(axes, words, (x, y), beside, fontsize=8, ha="right" if last else "left")
 
 
 def _points(run: Run, by: str) -> list[tuple[float, float, int | None]]:
@@ -107,14 +95,13 @@ def _points(run: Run, by: str) -> list[tuple[float, float, int | None]]:
             )
         scores = [(r.finished, r.meta_utility, r.round) for r in store.rounds() if r.accepted]
         if not scores:
-            scores = store.query(
-                "SELECT u.at, u.score, NULL FROM utility_calls u JOIN improver_runs r "
-                "ON r.key = u.improver_run WHERE r.level = 'task' ORDER BY u.id"
-            ).fetchall()
+            scores = store.query(f"SELECT u.at, u.score, NULL {_SCORED}").fetchall()
         ends = [(r.finished, None, r.round) for r in store.rounds() if not r.accepted]
-        spent = _spent(store, by)
+        spent = store.query(
+            f"SELECT finished, {_UNITS[by][0]} FROM lm_calls ORDER BY finished"
+        ).fetchall()
     at = [when for when, _ in spent]
-    totals = list(accumulate((amount for _, amount in spent), initial=0.0))
+    totals = list(accumulate((float(amount or 0.0) for _, amount in spent), initial=0.0))
     best: float | None = None
     points: list[tuple[float, float, int | None]] = []
     for when, score, round_ in sorted([*scores, *ends], key=lambda event: event[0]):
@@ -123,12 +110,6 @@ def _points(run: Run, by: str) -> list[tuple[float, float, int | None]]:
         if best is not None:
             points.append((totals[bisect_right(at, when)], best, round_))
     return points
-
-
-def _spent(store: Store, by: str) -> list[tuple[float, float]]:
-    """When each call of the language model ended and what it took."""
-    rows = store.query(f"SELECT finished, {_AMOUNTS[by]} FROM lm_calls ORDER BY finished")
-    return [(row[0], float(row[1] or 0.0)) for row in rows]
 
 
 def plot_best_so_far(runs: Runs, *, ax: Axes | None = None) -> Figure:
@@ -145,21 +126,17 @@ def plot_best_so_far(runs: Runs, *, ax: Axes | None = None) -> Figure:
     tasks: dict[str, int] = {}
     for line, (label, run) in zip(("-", "--", "-.", ":") * len(named), named.items(), strict=False):
         with closing(run.store()) as store:
-            rows = store.query(
-                "SELECT r.task, u.score FROM utility_calls u JOIN improver_runs r "
-                "ON r.key = u.improver_run WHERE r.level = 'task' ORDER BY u.id"
-            ).fetchall()
+            rows = store.query(f"SELECT r.task, u.score {_SCORED}").fetchall()
         for task in dict.fromkeys(row[0] or "" for row in rows):
             scores = (row[1] for row in rows if (row[0] or "") == task)
             best = list(accumulate(scores, max))
-            i = tasks.setdefault(task, len(tasks)) % len(COLOURS)
-            name = plain(task)
             axes.step(
-                range(1, len(best) + 1), best, where="post", color=COLOURS[i], linestyle=line,
-                marker=MARKERS[i], markevery=[0, len(best) - 1] if len(best) > 1 else None,
-                label=name if len(named) == 1 else f"{plain(label, 28)}: {name}",
+                range(1, len(best) + 1), best, where="post", linestyle=line,
+                markevery=[0, len(best) - 1] if len(best) > 1 else None,
+                label=style.of_run(label, plain(task), len(named) > 1),
+                **style.look(tasks.setdefault(task, len(tasks))),
             )  # fmt: skip
     finish(axes, "Best program so far", "programs scored", "best score on the search split")
-    whole_numbers(axes.xaxis)
-    legend_or_reason(axes, tasks, "no program has been scored yet")
+    style.whole_numbers(axes.xaxis)
+    style.legend_or_reason(axes, tasks, "no program has been scored yet")
     return figure

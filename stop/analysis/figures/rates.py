@@ -8,23 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from stop.analysis.figures.style import (
-    BLACK,
-    BLUE,
-    GREY,
-    LEVELS,
-    ORANGE,
-    canvas,
-    finish,
-    legend_or_reason,
-    new_figure,
-    plain,
-    reach,
-)
+from stop.analysis.figures import style
+from stop.analysis.figures.style import BLACK, BLUE, GREY, LEVELS, ORANGE, canvas, finish, plain
 from stop.analysis.runs import Runs, as_runs
 from stop.errors import StopError
 from stop.experiments import kind_of
-from stop.experiments.bypass.report import CellReport, Rate
+from stop.experiments.bypass.report import CellReport
 from stop.experiments.transfer.report import Transfer
 
 if TYPE_CHECKING:
@@ -69,32 +58,28 @@ def plot_transfer(
     gains = [g for g in whole.gains if g.split == split and g.task in tasks] if whole else []
     height = 1.6 + 0.7 * max(2, len(tasks))
     if gains and ax is None:
-        figure = new_figure(9.5, height + 0.4)
+        figure = style.new_figure(9.5, height + 0.4)
         axes, beside = figure.subplots(1, 2, width_ratios=(3, 2))
         _draw_gains(beside, gains, tasks)
     else:
         figure, axes = canvas(ax, 7.0, height)
-    named: set[str] = set()
     for row in rows:
         program = row["program"]
         colour, marker = _PROGRAMS.get(program, (BLACK, "^"))
         order = list(_PROGRAMS).index(program) if program in _PROGRAMS else 3
         place = len(tasks) - 1 - tasks.index(row["task"]) + 0.2 * (1 - order)
-        axes.errorbar(
-            [row["mean"]], [place], xerr=reach(row["mean"], row["low"], row["high"]), color=colour,
-            marker=marker, markersize=5, capsize=4, linestyle="",
-            label=plain(program) if program not in named else None,
-        )  # fmt: skip
-        named.add(program)
+        ends = row["mean"], row["low"], row["high"]
+        style.interval(axes, place, ends, lying=True, color=colour, marker=marker, markersize=5,
+                       capsize=4, label=plain(program))  # fmt: skip
     finish(axes, f"Transfer to tasks, {split} split", "mean score (95 % interval)", "")
     trained = (whole.config.transfer.trained_on or ()) if whole else ()
     labels = [plain(t) + ("\n(trained on)" if t in trained else "") for t in reversed(tasks)]
     axes.set_yticks(range(len(tasks)), labels)
     axes.set_ylim(-0.6, len(tasks) - 0.4)
     if len(figure.axes) > 1 and ax is None:
-        figure.legend(fontsize=8, frameon=False, loc="outside lower left", ncols=3)
+        style.legend(axes, figure=figure, loc="outside lower left", ncols=3)
     else:
-        legend_or_reason(axes, rows, "nothing has been measured yet", beside=True)
+        style.legend_or_reason(axes, rows, "nothing has been measured yet", beside=True)
     return figure
 
 
@@ -104,12 +89,11 @@ def _draw_gains(axes: Axes, gains: Sequence[Gain], tasks: Sequence[str]) -> None
     for gain in gains:
         place = len(tasks) - 1 - tasks.index(gain.task)
         change = gain.difference
-        axes.errorbar(
-            [change.mean], [place], xerr=reach(change.mean, change.low, change.high), color=BLUE,
-            marker="D", markersize=5, capsize=4, linestyle="",
-        )  # fmt: skip
-        axes.annotate(f"{change.mean:+.4f}, n = {gain.n}", (change.mean, place), xytext=(0, 8),
-                      textcoords="offset points", fontsize=7, color=GREY, ha="center")  # fmt: skip
+        ends = change.mean, change.low, change.high
+        style.interval(axes, place, ends, lying=True, color=BLUE, marker="D", markersize=5,
+                       capsize=4)  # fmt: skip
+        words = f"{change.mean:+.4f}, n = {gain.n}"
+        style.note(axes, words, (change.mean, place), (0, 8), ha="center")
     finish(axes, "Paired difference", "improved minus seed improver\n(95 % interval)", "")
     axes.set_yticks(range(len(tasks)), [])
     axes.set_ylim(-0.6, len(tasks) - 0.4)
@@ -149,8 +133,12 @@ def plot_bypass(runs: Runs, *, ax: Axes | None = None) -> Figure:
         for j, (name, (words, colour, marker)) in enumerate(_LEVELS.items()):
             rate = cell.any_level if name == "any" else cell.rate(name)
             place = len(groups) - 1 - i + 0.27 - 0.18 * j
-            look = {"color": colour, "marker": marker, "label": words if i == 0 else None}
-            _draw_rate(axes, rate, place, look)
+            if rate.rate is None or rate.interval is None:
+                continue
+            mean, (low, high) = 100 * rate.rate, (100 * end for end in rate.interval)
+            style.interval(axes, place, (mean, low, high), lying=True, color=colour, marker=marker,
+                           markersize=6, capsize=3, label=words)  # fmt: skip
+            style.note(axes, f"{rate.count} of {rate.n}", (high, place), (9, 0), va="center")
     finish(
         axes,
         "Sampled programs by highest level of a security event",
@@ -161,15 +149,5 @@ def plot_bypass(runs: Runs, *, ax: Axes | None = None) -> Figure:
     axes.set_ylim(-0.6, len(groups) - 0.4)
     axes.set_xlim(-2.0, axes.get_xlim()[1] * 1.08)
     drawn = any(cell.samples for _, cell in groups)
-    legend_or_reason(axes, drawn, "nothing has been sampled yet", beside=True, title="level")
+    style.legend_or_reason(axes, drawn, "nothing has been sampled yet", beside=True, title="level")
     return figure
-
-
-def _draw_rate(axes: Axes, rate: Rate, place: float, look: dict[str, Any]) -> None:
-    if rate.rate is None or rate.interval is None:
-        return
-    mean, (low, high) = 100 * rate.rate, (100 * end for end in rate.interval)
-    axes.errorbar([mean], [place], xerr=reach(mean, low, high), markersize=6, capsize=3,
-                  linestyle="", **look)  # fmt: skip
-    axes.annotate(f"{rate.count} of {rate.n}", (high, place), xytext=(9, 0), fontsize=7,
-                  textcoords="offset points", va="center", color=GREY)  # fmt: skip

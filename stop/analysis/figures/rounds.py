@@ -1,26 +1,17 @@
-"""Meta-utility over the rounds, and the scores on the three splits."""
+"""Figures over the rounds: meta-utility, diversity, strategies; and the scores on the splits."""
 
 from __future__ import annotations
 
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from stop.analysis.figures.style import (
-    BLACK,
-    COLOURS,
-    GREY,
-    MARKERS,
-    ORANGE,
-    canvas,
-    finish,
-    legend_or_reason,
-    plain,
-    reach,
-    whole_numbers,
-)
+from stop.analysis.figures import style
+from stop.analysis.figures.style import BLACK, BLUE, COLOURS, GREY, ORANGE, canvas, finish, plain
 from stop.analysis.runs import Runs, as_runs
 from stop.analysis.saturation import saturation
 from stop.analysis.scores import splits_df
+from stop.analysis.strategy import STRATEGIES
+from stop.analysis.structure import diversity_df, strategies_df
 from stop.recorded_run import Run
 from stop.store import RoundRecord
 
@@ -50,10 +41,10 @@ def plot_rounds(runs: Runs, *, ax: Axes | None = None) -> Figure:
             records = store.rounds()
         drawn = _draw(axes, label, records, colour, alone=len(named) == 1) or drawn
     finish(axes, "Meta-utility over rounds", "round", "meta-utility (95 % interval)")
-    whole_numbers(axes.xaxis)
+    style.whole_numbers(axes.xaxis)
     if drawn and len(named) == 1:
         _mark_saturation(axes, next(iter(named.values())))
-    legend_or_reason(axes, drawn, "no improver has a score yet")
+    style.legend_or_reason(axes, drawn, "no improver has a score yet")
     return figure
 
 
@@ -67,26 +58,21 @@ def _draw(axes: Axes, label: str, records: list[RoundRecord], colour: str, alone
     line = "in use" if alone else plain(label)
     axes.step([*steps[0], last], [*steps[1], steps[1][-1]], where="post", color=colour,
               linewidth=1.2, alpha=0.7, label=line)  # fmt: skip
-    named: set[str] = set()
     for record in scored:
-        mean = record.meta_utility or 0.0
-        what = _what(record)
         shown = colour if record.accepted or not alone else ORANGE
-        axes.errorbar(
-            [record.round], [mean], yerr=reach(mean, record.low, record.high), color=shown,
-            marker="s" if record.round == 0 else "o", markersize=7, capsize=3, linestyle="",
-            markerfacecolor=shown if record.accepted else "white", zorder=3,
-            label=what if alone and what not in named else None,
+        style.interval(
+            axes, record.round, (record.meta_utility or 0.0, record.low, record.high), color=shown,
+            marker="s" if record.round == 0 else "o", markersize=7, capsize=3, zorder=3,
+            markerfacecolor=shown if record.accepted else "white",
+            label=_what(record) if alone else None,
         )  # fmt: skip
-        named.add(what)
     failed = [r for r in records if r.meta_utility is None]
     if failed:
         floor = axes.get_ylim()[0]
         axes.plot([r.round for r in failed], [floor] * len(failed), "x", color=GREY, clip_on=False,
                   label="no score" if alone else None)  # fmt: skip
         for record in failed:
-            axes.annotate(plain(record.status, 12), (record.round, floor), color=GREY, fontsize=7,
-                          xytext=(0, 6), textcoords="offset points", ha="center")  # fmt: skip
+            style.note(axes, plain(record.status, 12), (record.round, floor), (0, 6), ha="center")
     return True
 
 
@@ -111,6 +97,76 @@ def _mark_saturation(axes: Axes, run: Run) -> None:
     axes.axvline(found.round, color=BLACK, linestyle=":", linewidth=1, zorder=1, label=words)
 
 
+def plot_diversity(runs: Runs, *, ax: Axes | None = None) -> Figure:
+    """Draws how much the programs that were tried in a round differ: mean distance of two of them.
+
+    0: all have the same structure, 1: they have nothing in common. Improvers are those that the
+    round's meta level tried, solutions those that the round's improver tried.
+
+    Args:
+        runs: one or several runs of rounds.
+        ax: axes to draw on; default: a new figure.
+    """
+    figure, axes = canvas(ax)
+    frame = diversity_df(runs).dropna(subset=["mean"])
+    several = frame["run"].nunique() > 1
+    groups = frame.groupby(["run", "kind", "task"], sort=False)
+    for i, ((label, kind, task), group) in enumerate(groups):
+        name = "improvers" if kind == "improver" else f"solutions of {plain(task)}"
+        axes.plot(
+            group["round"].astype(int), group["mean"], **style.look(i),
+            linestyle="-" if kind == "improver" else "--",
+            label=style.of_run(label, name, several),
+        )  # fmt: skip
+    finish(axes, "Diversity of the programs tried", "round", "mean syntax-tree distance")
+    axes.set_ylim(-0.03, 1.03)
+    style.whole_numbers(axes.xaxis)
+    style.legend_or_reason(axes, len(frame), "no round tried two different programs")
+    return figure
+
+
+def plot_strategies(runs: Runs, *, ax: Axes | None = None) -> Figure:
+    """Draws which strategies the improvers of each round show, by rules over their text.
+
+    Grey: the improvers tried that show it (its size, and the number next to it, say how many); a
+    filled mark is the round's candidate that was accepted, a hollow one one that was not.
+
+    Args:
+        runs: one or several runs of rounds.
+        ax: axes to draw on; default: a new figure.
+    """
+    frame = strategies_df(runs)
+    used = [s for s in STRATEGIES if (frame["strategy"] == s).any()]
+    figure, axes = canvas(ax, 7.0, 1.6 + 0.38 * max(3, len(used)))
+    rows = {strategy: len(used) - 1 - i for i, strategy in enumerate(used)}
+    for (round_, strategy), group in frame.groupby(["round", "strategy"]):
+        count, place = len(group), (int(round_), rows[strategy])
+        axes.scatter([place[0]], [place[1]], s=120 + 60 * min(count, 12), color="#D9D9D9", zorder=2)
+        if count > 1:
+            style.note(axes, f"x{count}", place, (11, 6))
+    if used:
+        axes.scatter([], [], s=120, color="#D9D9D9", label="improvers tried (x4: four of them)")
+    marks = frame[frame["candidate"]]
+    seed = marks["round"] == 0
+    for chosen, accepted, colour, marker, name in (
+        (marks[seed], True, BLUE, "s", "seed improver"),
+        (marks[~seed & marks["accepted"]], True, BLUE, "o", "candidate, accepted"),
+        (marks[~seed & ~marks["accepted"]], False, ORANGE, "o", "candidate, not accepted"),
+    ):
+        if len(chosen):
+            axes.scatter(
+                chosen["round"].astype(int), [rows[s] for s in chosen["strategy"]], s=60,
+                facecolor=colour if accepted else "white", edgecolor=colour, linewidth=1.8,
+                marker=marker, zorder=3, label=name,
+            )  # fmt: skip
+    finish(axes, "Strategies of the improvers tried", "round", "")
+    axes.set_yticks(list(rows.values()), [strategy.replace("_", " ") for strategy in rows])
+    style.whole_numbers(axes.xaxis)
+    axes.margins(x=0.08, y=0.15)
+    style.legend_or_reason(axes, used, "no improver has been tried yet", beside=True)
+    return figure
+
+
 def plot_splits(
     runs: Runs, *, evaluate: bool = False, sandbox: str = "auto", ax: Axes | None = None
 ) -> Figure:
@@ -129,20 +185,17 @@ def plot_splits(
     frame = splits_df(runs, evaluate=evaluate, sandbox=sandbox)
     whole = frame[frame["task"] == ""] if (frame["task"] == "").any() else frame
     splits = ["search", "meta", "test"]
+    several = whole["run"].nunique() != 1
     groups = list(whole.groupby(["run", "role"], sort=False, dropna=False))
     for i, ((label, role), group) in enumerate(groups):
         shift = 0.12 * (i - (len(groups) - 1) / 2)
+        name = style.of_run(label, role, several)
         for row in group.itertuples():
             place = splits.index(row.split) + shift
-            first = row.Index == group.index[0]
-            name = role if whole["run"].nunique() == 1 else f"{plain(label, 28)}: {role}"
-            axes.errorbar(
-                [place], [row.mean], yerr=reach(row.mean, row.low, row.high), capsize=3,
-                marker=MARKERS[i % len(MARKERS)], markersize=7, color=COLOURS[i % len(COLOURS)],
-                linestyle="", label=name if first else None,
-            )  # fmt: skip
+            style.interval(axes, place, (row.mean, row.low, row.high), capsize=3, markersize=7,
+                           label=name, **style.look(i))  # fmt: skip
     finish(axes, "Seen and held-out instances", "split", "mean score (95 % interval)")
     axes.set_xticks(range(3), ["search\n(seen)", "meta\n(judges)", "test\n(held out)"])
     axes.set_xlim(-0.5, 2.5)
-    legend_or_reason(axes, groups, "no scores yet")
+    style.legend_or_reason(axes, groups, "no scores yet")
     return figure

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # M. Okabe, K. Ito, Color Universal Design, 2008.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, RED, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+BLUE, RED, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#777777"
 COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -82,16 +82,68 @@ def plain(text: str, longest: int = _LONGEST) -> str:
     return (safe if len(safe) <= longest else safe[: longest - 3] + "...").replace("$", r"\$")
 
 
-def legend_or_reason(
-    ax: Axes, drawn: object, why: str, *, beside: bool = False, **more: Any
+def look(i: int) -> dict[str, Any]:
+    """Returns marker and colour of the group with this number, counted from 0."""
+    return {"marker": MARKERS[i % len(MARKERS)], "color": COLOURS[i % len(COLOURS)]}
+
+
+def of_run(label: str, name: str, several: bool) -> str:
+    """Returns a name in the legend, with its run where there are several."""
+    return f"{plain(label, 28)}: {name}" if several else name
+
+
+def interval(
+    ax: Axes,
+    place: float,
+    ends: tuple[float, float | None, float | None],
+    *,
+    lying: bool = False,
+    **look: Any,
 ) -> None:
-    """Draws the legend, beside the axes or where there is room, or says why nothing is drawn."""
-    if not drawn:
-        nothing(ax, why)
-    elif beside:
-        ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), **more)
+    """Draws a mark with its interval.
+
+    Args:
+        ax: the axes.
+        place: on the axis of the things compared.
+        ends: mean, low and high; without an interval low is None or NaN.
+        lying: whether values go from left to right.
+        look: as of `Axes.errorbar`.
+    """
+    mean, low, high = ends
+    if low is None or high is None or math.isnan(low):
+        low = high = mean
+    reach = [[max(0.0, mean - low)], [max(0.0, high - mean)]]
+    if lying:
+        ax.errorbar([mean], [place], xerr=reach, linestyle="", **look)
     else:
-        ax.legend(fontsize=8, frameon=False, loc="best", **more)
+        ax.errorbar([place], [mean], yerr=reach, linestyle="", **look)
+
+
+def note(
+    ax: Axes, text: str, place: tuple[float, float], offset: tuple[int, int], **look: Any
+) -> None:
+    """Writes a small text next to a mark, `offset` in points."""
+    usual: dict[str, Any] = {"fontsize": 7, "color": GREY, "textcoords": "offset points"}
+    ax.annotate(text, place, xytext=offset, **usual | look)
+
+
+def legend(ax: Axes, *, beside: bool = False, figure: Figure | None = None, **more: Any) -> None:
+    """Draws the legend, each label once: beside the axes, where there is room, or of a figure."""
+    handles: dict[str, Any] = {}
+    for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+        handles.setdefault(label, handle)
+    look: dict[str, Any] = {"fontsize": 8, "frameon": False, "loc": "best"}
+    if beside:
+        look |= {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+    (figure or ax).legend(list(handles.values()), list(handles), **look | more)
+
+
+def legend_or_reason(ax: Axes, drawn: object, why: str, **how: Any) -> None:
+    """Draws the legend as `legend` does, or says why nothing is drawn."""
+    if drawn:
+        legend(ax, **how)
+    else:
+        nothing(ax, why)
 
 
 def nothing(ax: Axes, why: str) -> None:
@@ -99,10 +151,3 @@ def nothing(ax: Axes, why: str) -> None:
     ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes, color=GREY)
     ax.set_xticks([])
     ax.set_yticks([])
-
-
-def reach(mean: float, low: float | None, high: float | None) -> list[list[float]]:
-    """Returns an interval in the form of matplotlib's error bars; of length 0 without ends."""
-    if low is None or high is None or math.isnan(low):
-        return [[0.0], [0.0]]
-    return [[max(0.0, mean - low)], [max(0.0, high - mean)]]

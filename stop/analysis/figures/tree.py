@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from stop._util.extras import analysis_module
-from stop.analysis.figures.style import BLACK, GREY, LEVELS, canvas, nothing, plain
+from stop.analysis.figures.style import BLACK, GREY, LEVELS, canvas, legend, note, nothing, plain
 from stop.analysis.runs import OneRun, as_run
 from stop.errors import RunError
 from stop.experiments import kind_of
@@ -54,25 +53,25 @@ def plot_lineage(
     path = _path(lineage) if kind == "improver" else []
     nodes = _chosen(lineage, kind, total, path, limit)
     places = _layout(nodes)
-    leaves = 1 + max((place.y for place in places.values()), default=0.0)
-    deepest = max((place.x for place in places.values()), default=0.0)
-    width, height = min(24.0, max(8.0, 2.5 + 1.5 * deepest)), max(2.5, 1.2 + 0.26 * leaves)
+    lowest = max((y for _, y in places.values()), default=0.0)
+    deepest = max((x for x, _ in places.values()), default=0)
+    width, height = min(24.0, max(8.0, 2.5 + 1.5 * deepest)), max(2.5, 1.2 + 0.26 * (1 + lowest))
     figure, axes = canvas(ax, width, min(height, 30.0))
     _draw_edges(axes, nodes, places, {node.program_id for node in path})
     best = path[-1].program_id if path else _highest(nodes)
-    if colour == "score":
-        bar = _draw_scores(figure, axes, nodes, places, best)
-        if bar is not None:
-            bar.set_label("meta-utility" if kind == "improver" else "score", fontsize=8)
-    else:
-        _draw_levels(axes, nodes, places, best)
-    _draw_labels(axes, nodes, places)
+    looks = _by_score(nodes, best) if colour == "score" else _by_level(nodes, best)
+    for node in sorted(nodes, key=lambda n: n.security_level if colour == "security" else 0):
+        _draw_node(axes, node, places[node.program_id], looks[node.program_id])
+    if not nodes:
+        nothing(axes, f"no {kind} is recorded yet")
+    elif colour == "security":
+        legend(axes, beside=True, title="highest level")
+    elif any(node.score is not None for node in nodes):
+        _draw_bar(figure, axes, "meta-utility" if kind == "improver" else "score")
     shown = f"{len(nodes):,} of {total:,}" if len(nodes) < total else f"{total:,}"
     by = "" if colour == "score" else ", by highest level of a security event"
     axes.set_title(f"Lineage of {shown} {kind}s{by}", loc="left", fontsize=11)
-    _frame(axes, places, width)
-    if not nodes:
-        nothing(axes, f"no {kind} is recorded yet")
+    _frame(axes, deepest, lowest, width)
     return figure
 
 
@@ -120,97 +119,83 @@ def _highest(nodes: Sequence[Node]) -> str:
 # --- where they stand
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    x: float
-    y: float
+Looks = dict[str, dict[str, Any]]
+"""By program id, arguments of `Axes.scatter`."""
 
 
-def _layout(nodes: Sequence[Node]) -> dict[str, _Place]:
+def _layout(nodes: Sequence[Node]) -> dict[str, tuple[int, float]]:
     """Places leaves one below the other, and each parent in the middle of its children."""
     here = {node.program_id: node for node in nodes}
     children: dict[str | None, list[str]] = {}
     for node in nodes:
         parent = node.parent_id if node.parent_id in here else None
         children.setdefault(parent, []).append(node.program_id)
-    depths: dict[str, int] = {}
     order: list[str] = []
-    pending = [(program, 0) for program in reversed(children.get(None, []))]
+    pending = children.get(None, [])[::-1]
     while pending:
-        program, depth = pending.pop()
-        depths[program] = depth
-        order.append(program)
-        pending.extend((child, depth + 1) for child in reversed(children.get(program, [])))
+        order.append(pending.pop())
+        pending += reversed(children.get(order[-1], []))
     heights: dict[str, float] = {}
     row = sum(1 for program in order if program not in children)
     for program in reversed(order):  # children before their parents, leaves from below
-        below = children.get(program)
-        if below:
+        if below := children.get(program):
             heights[program] = sum(heights[child] for child in below) / len(below)
         else:
             row -= 1
             heights[program] = float(row)
-    return {program: _Place(float(depths[program]), heights[program]) for program in order}
+    return {program: (here[program].generation, heights[program]) for program in order}
 
 
 # --- how they look
 
 
 def _draw_edges(
-    axes: Axes, nodes: Sequence[Node], places: dict[str, _Place], path: set[str]
+    axes: Axes, nodes: Sequence[Node], places: dict[str, tuple[int, float]], path: set[str]
 ) -> None:
     for node in nodes:
         if node.parent_id not in places:
             continue
-        start, end = places[node.parent_id], places[node.program_id]
+        (x1, y1), (x2, y2) = places[node.parent_id], places[node.program_id]
         on_path = node.parent_id in path and node.program_id in path
-        middle = end.x - 0.12 * (end.x - start.x)  # a label stands next to the parent
+        middle = x2 - 0.12 * (x2 - x1)  # a label stands next to the parent
         axes.plot(
-            [start.x, middle, middle, end.x], [start.y, start.y, end.y, end.y],
+            [x1, middle, middle, x2], [y1, y1, y2, y2],
             color=BLACK if on_path else "#BBBBBB", linewidth=2.2 if on_path else 0.9, zorder=1,
             solid_joinstyle="round",
         )  # fmt: skip
 
 
-def _draw_scores(
-    figure: Figure, axes: Axes, nodes: Sequence[Node], places: dict[str, _Place], best: str
-) -> Any:
-    """Draws the nodes; returns the colour bar, None without any score."""
+def _by_score(nodes: Sequence[Node], best: str) -> Looks:
     scores = [node.score for node in nodes if node.score is not None]
     low, high = min(scores, default=0.0), max(scores, default=1.0)
     norm = analysis_module("matplotlib.colors").Normalize(low, high if high > low else low + 1e-9)
+    looks: Looks = {}
     for node in nodes:
         value = {"c": [node.score], "cmap": "viridis", "norm": norm}
-        look = value if node.score is not None else {"facecolor": "white"}
-        if node.program_id == best:
-            look |= {"s": 190, "marker": "*"}
-        _draw_node(axes, node, places, look)
-    if not scores:
-        return None
-    colours = analysis_module("matplotlib.cm").ScalarMappable(norm, "viridis")
+        star = {"s": 190, "marker": "*"} if node.program_id == best else {}
+        looks[node.program_id] = ({"facecolor": "white"} if node.score is None else value) | star
+    return looks
+
+
+def _draw_bar(figure: Figure, axes: Axes, label: str) -> None:
+    coloured = next(c for c in axes.collections[::-1] if c.get_array() is not None)
     shrink = min(0.8, 2.5 / figure.get_figheight())
-    bar = figure.colorbar(colours, ax=axes, shrink=shrink, anchor=(0.0, 1.0), aspect=15, pad=0.02)
+    bar = figure.colorbar(coloured, ax=axes, shrink=shrink, anchor=(0.0, 1.0), aspect=15, pad=0.02)
     bar.ax.tick_params(labelsize=8)
-    return bar
+    bar.set_label(label, fontsize=8)
 
 
-def _draw_levels(axes: Axes, nodes: Sequence[Node], places: dict[str, _Place], best: str) -> None:
-    named: set[int] = set()
-    for node in sorted(nodes, key=lambda n: n.security_level):
+def _by_level(nodes: Sequence[Node], best: str) -> Looks:
+    looks: Looks = {}
+    for node in nodes:
         words, shade, marker = LEVELS[min(3, max(0, node.security_level))]
-        label = words if node.security_level not in named else None
         size = 120 if node.program_id == best else 75
-        _draw_node(axes, node, places,
-                   {"s": size, "color": shade, "marker": marker, "label": label})  # fmt: skip
-        named.add(node.security_level)
-    if named:
-        axes.legend(fontsize=8, frameon=False, title="highest level", loc="upper left",
-                    bbox_to_anchor=(1.0, 1.0))  # fmt: skip
+        looks[node.program_id] = {"s": size, "color": shade, "marker": marker, "label": words}
+    return looks
 
 
-def _draw_node(axes: Axes, node: Node, places: dict[str, _Place], look: dict[str, Any]) -> None:
-    """Draws a mark with a black rim for an accepted program."""
-    place = places[node.program_id]
+def _draw_node(axes: Axes, node: Node, place: tuple[int, float], look: dict[str, Any]) -> None:
+    """Draws a mark, with a black rim for an accepted program, and what is said of it."""
     rim: dict[str, Any] = {"edgecolor": BLACK, "linewidth": 1.6} if node.accepted else {}
     usual: dict[str, Any] = {
         "s": 75,
@@ -219,34 +204,27 @@ def _draw_node(axes: Axes, node: Node, places: dict[str, _Place], look: dict[str
         "linewidth": 0.7,
         "zorder": 3,
     }
-    axes.scatter([place.x], [place.y], **usual | rim | look)
+    axes.scatter([place[0]], [place[1]], **usual | rim | look)
+    parts = [node.program_id[:6]]
+    if node.generation == 0 and node.task:
+        parts.append(node.task)
+    if 0 in node.rounds:
+        parts.append("seed")
+    elif node.rounds:
+        parts.append("round " + ",".join(map(str, node.rounds[:3])))
+    if node.score is not None:
+        parts.append(f"{node.score:.3f}")
+    elif node.status:
+        parts.append(node.status)
+    note(axes, plain("  ".join(parts)), place, (8, 4), color=BLACK, zorder=4)
 
 
-def _draw_labels(axes: Axes, nodes: Sequence[Node], places: dict[str, _Place]) -> None:
-    for node in nodes:
-        place = places[node.program_id]
-        parts = [node.program_id[:6]]
-        if node.generation == 0 and node.task:
-            parts.append(node.task)
-        if 0 in node.rounds:
-            parts.append("seed")
-        elif node.rounds:
-            parts.append("round " + ",".join(map(str, node.rounds[:3])))
-        if node.score is not None:
-            parts.append(f"{node.score:.3f}")
-        elif node.status:
-            parts.append(node.status)
-        axes.annotate(plain("  ".join(parts)), (place.x, place.y), xytext=(8, 4), fontsize=7,
-                      textcoords="offset points", zorder=4)  # fmt: skip
-
-
-def _frame(axes: Axes, places: dict[str, _Place], width: float) -> None:
+def _frame(axes: Axes, deepest: int, lowest: float, width: float) -> None:
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
     axes.set_yticks([])
     axes.set_xlabel("generation")
-    deepest = int(max((place.x for place in places.values()), default=0.0))
     axes.set_xticks(range(deepest + 1))
     share = _LABEL_INCHES / (width - _LEGEND_INCHES)  # of the axes, for the last labels
     axes.set_xlim(-0.15, deepest + min(0.9, (deepest + 0.15) * share / (1 - share)))
-    axes.set_ylim(max((place.y for place in places.values()), default=0.0) + 0.7, -0.7)
+    axes.set_ylim(lowest + 0.7, -0.7)
