@@ -29,7 +29,7 @@ class Gain:
         before, after: meta-utilities of improvers, or scores of solutions.
         difference: after minus before, paired on the same instances; None where the two have none
             in common.
-        p: two-sided, of the paired t-test; None with too few pairs for it.
+        p: two-sided, of the paired t-test; None where the interval alone decides.
         over: what varied, "repetitions" or "instances".
         pairs: how many of them were compared.
         tasks: how many of them were compared.
@@ -94,7 +94,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """A round with its candidate; `program_id` is None when there was no candidate."""
+    """A round with its candidate; `program_id` is None when there was no candidate.
+
+    `difference` is of its confirmation, and `test` says the same of its p-value.
+    """
 
     number: int
     program_id: str | None
@@ -105,6 +108,7 @@ class Round:
     best: bool
     level: int
     detail: str
+    test: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,6 @@ class Step:
         diff: lines of a unified diff, for readers without JavaScript.
         cut: whether the diff goes on.
         text: the program after the step.
-        share: of the whole gain, 0 to 1; None where the gain cannot be told from noise.
         says: the first line of the program's docstring.
         answer: the response that the text came from; "" where it is not known.
     """
@@ -125,12 +128,11 @@ class Step:
     title: str
     parent_id: str
     program_id: str
-    gain: Gain
+    gain: Gain | None
     origin: str
     diff: tuple[str, ...]
     cut: bool
     text: str
-    share: float | None = None
     says: str = ""
     answer: str = ""
 

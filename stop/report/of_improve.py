@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 from stop.report import story, words
 from stop.report.context import Context
@@ -69,7 +70,8 @@ def _tried(shelf: Shelf, first: str | None) -> Table:
 def _gain(run: Context, first: str, result: str) -> Gain | None:
     """The gain on instances that the improver did not see."""
     old, new = (program_cells(run.store, each, "meta") for each in (first, result))
-    before, after = mean_of(old), mean_of(new)
+    within = next((task.score_range for task in run.tasks), (-inf, inf))
+    before, after = mean_of(old, within), mean_of(new, within)
     if before is None or after is None:
         return None
-    return paired_gain(before, after, old, new)
+    return paired_gain(before, after, old, new, within=within)

@@ -15,7 +15,6 @@ from stop.report.context import Context
 from stop.report.data import Bar, Measure, Report, Table
 from stop.report.packing import pack
 from stop.report.programs import collect_run, collect_samples
-from stop.report.scores import beyond
 from stop.report.setup import shareable
 from stop.report.text import one_line
 
@@ -90,10 +89,6 @@ def tell_transfer(run: Context, base: Report) -> Report:
         story=story.transfer_story(gains, run.config.repetitions),
         bars=tuple([_bar(row) for row in rows if row.split == "test"][:_BARS]),
         scale="score on the test split",
-        notes=beyond(
-            [Measure(row.mean, row.low, row.high) for row in rows if row.split == "test"],
-            [task.score_range for task in run.tasks],
-        ),
         tables=((caption, _gains(gains)), ("Scores", _scores(rows))),
         programs=pack(run, shelf, roots=names),
     )

@@ -1,20 +1,20 @@
-"""The report of a run of rounds: how the improver fared, and which change gave the gain."""
+"""The report of a run of rounds: the gain of the best improver, and the changes that led to it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from stop.experiments.rounds.result import BestImprover, read_best
 from stop.report import story, words
 from stop.report.context import Context
 from stop.report.data import Bar, Gain, Measure, Report, Round, Step
 from stop.report.packing import pack
 from stop.report.programs import collect_run
-from stop.report.scores import beyond, improver_cells, paired_gain
 from stop.report.steps import MAX_SHARE, step
 from stop.report.text import one_line
 from stop.store import RoundRecord
+from stop.store.comparisons import ComparisonRecord, final_comparison
 
 MAX_STEPS = 40
 STEPS_BUDGET = 400_000
@@ -25,24 +25,23 @@ def tell(run: Context, base: Report) -> Report:
     """Fills in the result of a run of rounds."""
     rounds = tuple(_round(run, record) for record in run.rounds)
     path = _path(run)
-    gain = _gain(run, rounds)
-    candidates = _candidates(run)
-    real = gain is not None and story.judge(gain, candidates) == "better"
-    steps = _steps(run, path, rounds, real=real)
+    steps = _steps(run, path)
+    found = read_best(run.store, run.rounds, run.best) if run.best else None
     return replace(
         base,
         story=story.rounds_story(
             run.named_tasks,
-            gain,
+            next((each.score for each in rounds if each.number == 0), None),
+            _gain(run, found),
             rounds=sum(record.round > 0 for record in run.rounds),
-            best_round=run.best.round if run.best else 0,
-            candidates=candidates,
+            best_round=found.round if found else 0,
+            candidates=_candidates(run),
+            reason=found.gain_reason if found else "",
         ),
         bars=tuple(map(_bar, rounds)),
-        scale="meta-utility",
+        scale=_scale(run),
         rounds=rounds,
         steps=tuple(steps),
-        notes=_notes(run, rounds),
         steps_text=_steps_text(steps, len(path) - 1),
         programs=pack(
             run,
@@ -64,15 +63,35 @@ def _path(run: Context) -> list[str]:
     return path[::-1]
 
 
-def _gain(run: Context, rounds: Sequence[Round]) -> Gain | None:
-    first = next((each for each in rounds if each.number == 0), None)
-    best = next((each for each in rounds if each.best), None)
-    if first is None or best is None or first.score is None or best.score is None:
+def _gain(run: Context, best: BestImprover | None) -> Gain | None:
+    """The gain of the final comparison; None where there is none."""
+    if best is None or best.gain is None:
         return None
-    old, new = (
-        improver_cells(run.store, each.program_id or "", run.tasks) for each in (first, best)
+    first = next(record.improver_id for record in run.rounds if record.round == 0)
+    found = final_comparison(run.store, best.program_id, first)
+    return None if found is None else _gain_of(found)
+
+
+def _gain_of(found: ComparisonRecord) -> Gain | None:
+    before = _measure(found.old_mean, found.old_low, found.old_high)
+    after = _measure(found.new_mean, found.new_low, found.new_high)
+    if before is None or after is None:
+        return None
+    return Gain(
+        before,
+        after,
+        _measure(found.difference, found.low, found.high),
+        over="repetitions",
+        pairs=found.repetitions * len(found.tasks),
+        tasks=len(found.tasks),
+        repetitions=found.repetitions,
     )
-    return paired_gain(first.score, best.score, old, new)
+
+
+def _scale(run: Context) -> str:
+    if run.confirmations:
+        return "meta-utility on fresh cells"
+    return "meta-utility on the cells that chose the candidate, where luck makes it look better"
 
 
 def _candidates(run: Context) -> int:
@@ -87,45 +106,25 @@ def _candidates(run: Context) -> int:
     return int(row[0])
 
 
-def _steps(run: Context, path: list[str], rounds: Sequence[Round], *, real: bool) -> list[Step]:
-    """The accepted changes, with their shares of the gain where it is `real`."""
-    made = {each.program_id: each for each in reversed(rounds) if each.accepted}
+def _steps(run: Context, path: list[str]) -> list[Step]:
+    """The accepted changes, with what their confirmations measured."""
+    rounds = {r.improver_id: r.round for r in reversed(run.rounds) if r.accepted}
     limit = min(MAX_SHARE, STEPS_BUDGET // 3 // max(1, min(MAX_STEPS, len(path))))
     steps: list[Step] = []
     for parent, child in pairwise(path[: MAX_STEPS + 1]):
-        before = made[parent].score if parent in made else None
-        after, title = made[child].score, f"Round {made[child].number}"
-        if before is not None and after is not None:
-            gain = Gain(before, after, made[child].difference)
-            steps.append(step(run, parent, child, title=title, gain=gain, limit=limit))
-    scores = [made[each].score if each in made else None for each in path]
-    first, last = (scores[0], scores[-1]) if scores else (None, None)
-    whole = last.mean - first.mean if first and last else 0.0
-    if not real or whole <= 0:
-        return steps
-    return [replace(each, share=_raw(each) / whole) for each in steps]
-
-
-def _raw(step: Step) -> float:
-    return step.gain.after.mean - step.gain.before.mean
+        found = run.confirmations.get(rounds[child])
+        gain = _gain_of(found) if found else None
+        title = f"Round {rounds[child]}"
+        steps.append(step(run, parent, child, title=title, gain=gain, limit=limit))
+    return steps
 
 
 def _steps_text(steps: list[Step], count: int) -> str:
     if not steps:
         return "No change was accepted: the first improver is the best one."
-    if count == 1:
-        text = "One accepted change led from the first improver to the best one."
-    else:
-        most = max(steps, key=_raw)
-        share = (
-            ". As the whole is not distinguishable from noise, no shares are shown"
-            if most.share is None
-            else f", {most.share:.0%} of the whole"
-        )
-        text = (
-            f"{count} accepted changes led from the first improver to the best one. That of "
-            f"{most.title.lower()} measured the largest gain: {words.signed(_raw(most))}{share}."
-        )
+    text = "One accepted change led from the first improver to the best one."
+    if count > 1:
+        text = f"{count} accepted changes led from the first improver to the best one."
     return text if count <= len(steps) else f"{text} The first {len(steps)} are shown."
 
 
@@ -139,13 +138,6 @@ def _bar(made: Round) -> Bar:
     return Bar(label, kind, made.score, f"{note} ({ends})" if ends else note)
 
 
-def _notes(run: Context, rounds: Sequence[Round]) -> tuple[str, ...]:
-    measures = [each.score for each in rounds if each.score is not None]
-    few = run.config.repetitions < story.FEW and run.best is not None and not run.best.round
-    warning = (story.FEW_WORDS.strip(),) if few else ()
-    return (*beyond(measures, [task.score_range for task in run.tasks]), *warning)
-
-
 def _round(run: Context, record: RoundRecord) -> Round:
     program = record.improver_id
     outcome = "accepted" if record.accepted else "rejected"
@@ -155,16 +147,21 @@ def _round(run: Context, record: RoundRecord) -> Round:
         outcome = "no candidate"
     elif program == record.parent_id:
         outcome = "unchanged"
+    found = run.confirmations.get(record.round)
     return Round(
         record.round,
         program,
         _measure(record.meta_utility, record.low, record.high),
-        _measure(record.difference, record.difference_low, record.difference_high),
+        _measure(found.difference, found.low, found.high) if found else None,
         outcome,
         record.accepted,
         run.best is not None and record.round == run.best.round,
         run.level(program),
         one_line(record.detail, 200),
+        ""
+        if found is None or found.alpha is None
+        else f"{words.p_value(found.p)} at level "
+        f"{found.alpha:.3g}, {words.plural(found.repetitions, 'repetition')}",
     )
 
 

@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from stop._util.statistics import Cell, common_cells, compare_paired, stratified_mean
+from stop._util.statistics import Cell, Range, common_cells, compare_paired, stratified_mean
 from stop.report.data import Gain, Measure
 from stop.store import Store
-from stop.tasks.task import Task
 
 
 def instance_scores(text: str) -> tuple[float, ...]:
     """Reads the scores of an evaluation's instances, as the store keeps them."""
     return tuple(float(each[0]) for each in json.loads(text))
-
-
-def improver_cells(store: Store, improver: str, tasks: Sequence[Task]) -> list[Cell] | None:
-    """Reads the cells of an improver's meta-utility.
-
-    An improver run that returned no program counts with its task's lowest score.
-
-    Returns:
-        None when one of the cells is not known.
-    """
-    lowest = {task.name: (task.score_range[0], task.counts.meta) for task in tasks}
-    cells: dict[tuple[str, int], Cell] = {}
-    for task, repetition, result, score, instances in _runs(store, improver):
-        if result is not None and score is not None:
-            cell = Cell(task, repetition, score, instance_scores(instances) or (score,))
-        elif result is None and task in lowest:
-            worst, count = lowest[task]
-            cell = Cell(task, repetition, worst, (worst,) * count)
-        else:
-            return None
-        cells[task, repetition] = cell
-    return list(cells.values()) or None
 
 
 def made_by(store: Store, improver: str) -> list[tuple[str, int, str | None, float | None]]:
@@ -58,33 +35,14 @@ def _runs(store: Store, improver: str) -> Iterator[tuple[Any, ...]]:
     ))  # fmt: skip
 
 
-def beyond(measures: Sequence[Measure], ranges: Sequence[tuple[float, float]]) -> tuple[str, ...]:
-    """Warns, in one sentence, where an interval reaches past the possible scores.
-
-    Args:
-        measures: means over tasks.
-        ranges: the lowest and the highest score of each task; none when they are not known.
-    """
-    if not ranges:
-        return ()
-    low, high = (sum(each[i] for each in ranges) / len(ranges) for i in (0, 1))
-    ends = [(m.low, m.high) for m in measures if m.low is not None and m.high is not None]
-    if not any(start < low or end > high for start, end in ends):
-        return ()
-    return (
-        f"Some intervals reach past the possible scores, {low:g} to {high:g}: Student's t does not "
-        "know them, and is wide where there are few repetitions.",
-    )
-
-
 def paired_gain(
-    before: Measure, after: Measure, old: list[Cell] | None, new: list[Cell] | None
+    before: Measure, after: Measure, old: list[Cell], new: list[Cell], *, within: Range
 ) -> Gain:
-    """Compares two programs, paired where they have cells in common."""
-    pair = common_cells(new or [], old or [])
+    """Compares two solutions with scores in a range, paired where they have cells in common."""
+    pair = common_cells(new, old)
     if not pair[0]:
         return Gain(before, after)
-    found = compare_paired(*pair)
+    found = compare_paired(*pair, within=within, instances=True)
     repetitions = Counter(cell.task for cell in pair[0])
     estimate = found.difference
     return Gain(
@@ -112,9 +70,9 @@ def program_cells(store: Store, program: str, split: str) -> list[Cell]:
     ]
 
 
-def mean_of(cells: list[Cell]) -> Measure | None:
-    """The mean of cells with its interval; None of nothing."""
+def mean_of(cells: list[Cell], within: Range) -> Measure | None:
+    """The mean of a solution's cells with its interval; None of nothing."""
     if not cells:
         return None
-    found = stratified_mean(cells)
+    found = stratified_mean(cells, within=within, instances=True)
     return Measure(found.mean, found.low, found.high)

@@ -27,7 +27,7 @@ MAX_SHARE = 24 << 10
 
 
 def step(
-    run: Context, parent: str, child: str, *, title: str, gain: Gain, limit: int = MAX_SHARE
+    run: Context, parent: str, child: str, *, title: str, gain: Gain | None, limit: int = MAX_SHARE
 ) -> Step:
     """Describes the change from `parent` to `child`, in up to `limit` characters a text."""
     old, new = (readable(run.store.program(each).source) for each in (parent, child))

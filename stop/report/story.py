@@ -35,11 +35,11 @@ _HEADLINES: dict[Verdict, tuple[Tone, str]] = {
 }
 
 
-def judge(gain: Gain, candidates: int) -> Verdict:
+def judge(gain: Gain) -> Verdict:
     """Decides what can be said of a gain.
 
-    A program is better where the interval of the paired difference is above 0 and its p-value,
-    after Bonferroni's correction for the number of `candidates`, is below 0.05.
+    A program is better where the interval of the paired difference is above 0, and so is the
+    evidence of its p-value, if it has one, below 0.05.
     """
     found = gain.difference
     if (found.mean if found else gain.after.mean - gain.before.mean) <= 0:
@@ -48,24 +48,29 @@ def judge(gain: Gain, candidates: int) -> Verdict:
         return "not compared"
     if found.low is None or found.low <= 0:
         return "noise"
-    return "better" if gain.p is None or _corrected(gain.p, candidates) < 0.05 else "doubtful"
-
-
-def _corrected(p: float, candidates: int) -> float:
-    return min(1.0, p * max(1, candidates))
+    return "better" if gain.p is None or gain.p < 0.05 else "doubtful"
 
 
 def rounds_story(
-    tasks: str, gain: Gain | None, *, rounds: int, best_round: int, candidates: int
+    tasks: str,
+    first: Measure | None,
+    gain: Gain | None,
+    *,
+    rounds: int,
+    best_round: int,
+    candidates: int,
+    reason: str,
 ) -> Story:
     """Tells the result of a run of rounds.
 
     Args:
         tasks: their names.
-        gain: None while nothing has a score.
+        first: meta-utility of the first improver; None while there is none.
+        gain: of the final comparison; None without one.
         rounds: how many ended.
         best_round: in which the best improver came up; 0 for the first improver.
         candidates: distinct improvers, besides the first, that were scored.
+        reason: why there is no gain, or why it is of fewer repetitions than asked for; or "".
     """
     lead = (
         f"In {plural(rounds, 'round')} an improver, a Python program that asks a language model to "
@@ -73,21 +78,25 @@ def rounds_story(
         f"{plural(candidates, 'other improver')} {'was' if candidates == 1 else 'were'} tried, "
         f"each scored by how good the programs are that it makes for {tasks}."
     )
-    if gain is None:
+    if first is None:
         return _no_result(lead)
     if best_round == 0:
         headline = "No improver was found that is better than the first"
-        others = f", and none of the {candidates} others was accepted with a higher one"
-        text = (
-            f"The first improver has a meta-utility of {_with(gain.before)}"
-            f"{others if candidates else ''}."
-        )
-        return Story(headline, "calm", _score_tile("Meta-utility", gain.before), lead, (text,))
+        others = f"; none of the {candidates} others took its place" if candidates else ""
+        text = f"The first improver has a meta-utility of {_with(first)}{others}."
+        return Story(headline, "calm", _score_tile("Meta-utility", first), lead, (text,))
+    found = f"The best improver came up in round {best_round}."
+    if gain is None:
+        headline = "An improver was accepted; a gain is not confirmed"
+        text = f"{found} No gain is claimed: {reason}."
+        return Story(headline, "open", Tile("Gain", "–", "not confirmed"), lead, (text,))
+    fewer = f" There are {reason}." if reason else ""
     text = (
-        f"The best improver came up in round {best_round}. Its meta-utility is "
-        f"{_with(gain.after)}; the first improver's is {_with(gain.before)}."
+        f"{found} At the end it was compared with the first one on fresh cells, which no improver "
+        f"was chosen on: its meta-utility there is {_with(gain.after)}, the first improver's "
+        f"{_with(gain.before)}.{fewer}"
     )
-    return _changed(gain, candidates, lead, text, subject="The improver")
+    return _changed(gain, lead, text, subject="The improver")
 
 
 def improve_story(tasks: str, gain: Gain | None, *, changed: bool, candidates: int) -> Story:
@@ -110,18 +119,16 @@ def improve_story(tasks: str, gain: Gain | None, *, changed: bool, candidates: i
         tile = _score_tile("Score", gain.before)
         return Story(f"No better program for {tasks} was found", "calm", tile, lead)
     subject = f"The program for {tasks}"
-    return _changed(gain, 1, lead, subject=subject, where=f" for {tasks}")
+    return _changed(gain, lead, subject=subject, where=f" for {tasks}")
 
 
 def _no_result(lead: str) -> Story:
     return Story("This run has no result yet", "open", Tile("Gain", "–", "no score"), lead)
 
 
-def _changed(
-    gain: Gain, candidates: int, lead: str, *more: str, subject: str, where: str = ""
-) -> Story:
+def _changed(gain: Gain, lead: str, *more: str, subject: str, where: str = "") -> Story:
     """Tells of a best program that is not the first one."""
-    verdict = judge(gain, candidates)
+    verdict = judge(gain)
     tone, text = _HEADLINES[verdict]
     values = f"{number(gain.before.mean)} → {number(gain.after.mean)}"
     headline = f"{text.format(subject=subject, where=where)}: {values}"
@@ -132,7 +139,7 @@ def _changed(
     else:
         note = "no interval" if found.low is None else f"95 %: {signed_ends(found)}"
         tile = Tile("Paired gain", signed(found.mean), note, tone)
-        compared = f"{_comparison(gain, found, verdict, candidates)} {_test(gain, candidates)}"
+        compared = f"{_comparison(gain, found, verdict)} {_test(gain)}"
     return Story(headline, tone, tile, lead, (*more, compared))
 
 
@@ -141,46 +148,35 @@ def _score_tile(label: str, score: Measure) -> Tile:
     return Tile(label, number(score.mean), f"95 %: {ends}" if ends else "")
 
 
-def _comparison(gain: Gain, found: Measure, verdict: Verdict, candidates: int) -> str:
+def _comparison(gain: Gain, found: Measure, verdict: Verdict) -> str:
     """Says how large the gain is, and what that is worth."""
     what = "runs of the improver" if gain.over == "repetitions" else "instances"
     ends = "no interval" if found.low is None else f"95 % interval {signed_ends(found)}"
-    adjusted = "" if gain.p is None else p_value(_corrected(gain.p, candidates))
-    worth = ""
-    if verdict == "better":
-        worth = ": it is distinguishable from noise" + (f" ({adjusted})" if adjusted else "")
-    elif verdict == "noise":
-        worth = ": this cannot be told from noise"
-    elif verdict == "doubtful" and candidates > 1:
-        worth = (
-            f": alone it would be distinguishable from noise, but the best of {candidates} was "
-            f"picked on these very instances ({adjusted} after correction)"
-        )
-    elif verdict == "doubtful":
-        worth = f": its interval is above 0, but its p-value is not below 0.05 ({adjusted})"
+    adjusted = "" if gain.p is None else p_value(gain.p)
+    worth = {
+        "better": ": it is distinguishable from noise" + (f" ({adjusted})" if adjusted else ""),
+        "noise": ": this cannot be told from noise",
+        "doubtful": f": its interval is above 0, but its p-value is not below 0.05 ({adjusted})",
+    }.get(verdict, "")
     return (
         f"Compared pair by pair on the same instances the gain is {signed(found.mean)} "
         f"({ends}, {plural(gain.pairs, 'pair')} of {what}){worth}."
     )
 
 
-def _test(gain: Gain, candidates: int) -> str:
+def _test(gain: Gain) -> str:
     """Says which test decides, on how much data, and what that cannot show."""
-    corrected = (
-        f"p below 0.05 after Bonferroni's correction for {plural(candidates, 'candidate')}"
-        if candidates > 1
-        else "p below 0.05"
+    data = f"{plural(gain.repetitions, 'repetition')} of {plural(gain.tasks, 'task')}"
+    if gain.over == "repetitions":
+        return (
+            f"What decides: the 95 % interval over {data}, Student's t stratified by task; above "
+            "0 it is a gain."
+        )
+    return (
+        "What decides: a paired t-test over the instances of these two programs, with an interval "
+        "above 0 and p below 0.05. It is about these programs, and does not cover how the model's "
+        "answers vary."
     )
-    text = (
-        "What decides: a paired t-test, stratified by task, over "
-        f"{plural(gain.repetitions, 'repetition')} of {plural(gain.tasks, 'task')}, with an "
-        f"interval above 0 and {corrected}."
-    )
-    if gain.over != "repetitions":
-        text += " The interval covers the instances only, not how the model's answers vary."
-    elif gain.repetitions < FEW:
-        text += FEW_WORDS
-    return text
 
 
 def bypass_story(
