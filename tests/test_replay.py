@@ -32,7 +32,8 @@ from tests.helpers.programs import GREEDY, fenced, scripted_model
 
 RUN = {
     "tasks": ["knapsack", "maxcut"], "rounds": 2, "repetitions": 1, "calls": 1, "responses": 2,
-    "utility_calls": 3, "sandbox": "bubblewrap", "random_seed": 1, "accept": "always", "final_repetitions": 0,
+    "utility_calls": 3, "sandbox": "bubblewrap", "random_seed": 1, "accept": "always",
+    "final_repetitions": 0,
     "concurrency": 1,  # which response is the first one
 }  # fmt: skip
 HEAD = "def improve_algorithm(initial_solution, utility, language_model):\n"

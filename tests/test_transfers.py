@@ -40,7 +40,8 @@ def run(scripted, tmp_path):
     """A run on knapsack whose best improver is KNOWS."""
     result = stop.run(
         tasks=["knapsack"], rounds=1, repetitions=1, calls=1, responses=2, accept="always",
-        final_repetitions=0, sandbox="bubblewrap", lm=scripted(fenced(KNOWS)), runs_dir=tmp_path / "runs",
+        final_repetitions=0, sandbox="bubblewrap", lm=scripted(fenced(KNOWS)),
+        runs_dir=tmp_path / "runs",
     )  # fmt: skip
     assert result.best.source.strip() == KNOWS.strip()
     return result
@@ -138,13 +139,13 @@ def test_an_improver_that_fails_has_the_lowest_score(scripted, tmp_path):
     assert gain.difference.high < 0
 
 
-def test_one_repetition_has_intervals_over_instances(scripted, tmp_path):
+def test_one_repetition_has_no_interval_and_no_p_value(scripted, tmp_path):
     result = stop.transfer(
         stop.Program(KNOWS), tasks=["knapsack"], lm=scripted("no"), runs_dir=tmp_path,
         **HERE | {"repetitions": 1},
     )  # fmt: skip
-    assert {(row.over, row.n) for row in result.rows} == {("instances", 1)}
-    assert all(gain.difference.over == "instances" for gain in result.gains)
+    assert {(row.interval, row.n) for row in result.rows} == {(None, 1)}
+    assert {(gain.difference.interval, gain.p) for gain in result.gains} == {(None, None)}
 
 
 @pytest.mark.slow

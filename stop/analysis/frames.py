@@ -96,11 +96,12 @@ def utility_calls_df(runs: Runs) -> DataFrame:
 
 
 def rounds_df(runs: Runs) -> DataFrame:
-    """Returns every round: its candidate, meta-utility with interval, and paired difference.
+    """Returns every round: its candidate, its scores, and its confirmation on fresh cells.
 
     Columns: round (0 is the seed improver), improver_id, parent_id, meta_utility, low, high,
-    difference, difference_low, difference_high, accepted, status, detail, finished. Intervals are
-    95 %.
+    selection (the candidate's meta-utility on the cells that chose it), candidates, difference,
+    difference_low, difference_high, p, alpha, repetitions (of the confirmation), accepted, status,
+    detail, finished. Intervals are 95 %.
     """
     return _table_df(runs, "rounds")
 

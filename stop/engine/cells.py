@@ -35,13 +35,13 @@ class Place(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The place as people read it."""
-        where = {
-            "selection": "",
-            "confirmation": f"confirmation of round {self.number}, ",
-            "final": "final comparison, ",
-        }
-        return f"{where[self.stage]}repetition {self.repetition}"
+        """The repetition as people read it, counted from 1."""
+        number = str(self.repetition + 1)
+        if self.stage == "selection":
+            return number
+        which = f" of round {self.number}" if self.stage == "confirmation" else ""
+        name = "confirmation" if self.stage == "confirmation" else "final comparison"
+        return f"{name}{which}, {number}"
 
 
 def confirmation(round_: int) -> int:

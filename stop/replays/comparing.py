@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from stop.engine.session import Session
@@ -13,6 +13,7 @@ from stop.lm.base import LMRequest
 from stop.replays.differences import Difference
 from stop.replays.recording import Event, Miss, Recording, common_start, security_events
 from stop.store import ImproverRunRecord
+from stop.store.comparisons import ComparisonStage, comparisons
 from stop.store.recorded import EvaluationRecord, evaluation_records
 from stop.store.samples import Samples
 from stop.tasks.task import Task
@@ -34,6 +35,7 @@ def compare(
         *_evaluations(recording, session, counts),
         *_events(recording, session, counts),
         *_rounds(recording, session, counts),
+        *_comparisons(recording, session, counts),
         *_responses(recording, session, counts),
         *_samples(recording, session, counts),
     ]
@@ -263,18 +265,42 @@ def _rounds(recording: Recording, session: Session, counts: dict[str, int]) -> I
             yield Difference("round", f"round {then.round} did not come about", follows=True)
             continue
         counts["rounds"] += 1
-        changes = [
-            f"{name.removesuffix('_id').replace('_', '-')} was {_plain(a)}, is {_plain(b)}"
-            for name in _ROUND
-            if (a := getattr(then, name)) != (b := getattr(other, name))
-        ]
-        if changes:
-            text = f"round {then.round}: {'; '.join(changes)}"
-            yield Difference("round", text, follows=not alone)
+        if changes := _changes(then, other, _ROUND):
+            yield Difference("round", f"round {then.round}: {changes}", follows=not alone)
             alone = False
 
 
-_ROUND = ("improver_id", "parent_id", "meta_utility", "difference", "accepted", "status")
+_ROUND = (
+    "improver_id", "parent_id", "meta_utility", "selection_difference", "accepted", "status",
+)  # fmt: skip
+_COMPARISON = ("new_id", "old_id", "repetitions", "difference", "p", "decision")
+_STAGES: tuple[ComparisonStage, ...] = ("confirmation", "final", "holdout")
+
+
+def _comparisons(
+    recording: Recording, session: Session, counts: dict[str, int]
+) -> Iterable[Difference]:
+    """What was compared on fresh cells; it follows from improver runs and rounds."""
+    counts["comparisons"] = 0
+    for stage in _STAGES:
+        now = comparisons(session.store, stage)
+        for number, then in comparisons(recording.store, stage).items():
+            where = f"{stage} {number}"
+            if (other := now.get(number)) is None:
+                yield Difference("comparison", f"{where} did not come about", follows=True)
+                continue
+            counts["comparisons"] += 1
+            if changes := _changes(then, other, _COMPARISON):
+                yield Difference("comparison", f"{where}: {changes}", follows=True)
+
+
+def _changes(then: object, now: object, names: Sequence[str]) -> str:
+    """What differs in these fields, in words; "" for nothing."""
+    return "; ".join(
+        f"{name.removesuffix('_id').replace('_', '-')} was {_plain(a)}, is {_plain(b)}"
+        for name in names
+        if (a := getattr(then, name)) != (b := getattr(now, name))
+    )
 
 
 def _plain(value: Any) -> str:

@@ -19,6 +19,7 @@ DifferenceKind = Literal[
     "events",  # other security events
     "missing",  # an improver run or an evaluation was not repeated
     "round",  # a round had another result
+    "comparison",  # a comparison on fresh cells is another
     "sample",  # a sample of a bypass measurement is another
 ]
 

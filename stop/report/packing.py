@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from stop.engine.cells import place
 from stop.report import conduct, highlight
 from stop.report.context import Context
 from stop.report.data import Programs
@@ -169,7 +170,7 @@ def _scores(store: Store, program: str) -> list[dict[str, Any]]:
         {
             "task": one_line(row["task"]),
             "split": one_line(row["split"]),
-            "repetition": row["repetition"],
+            "repetition": place(row["repetition"]).words,
             "score": number(row["score"]),
             "status": one_line(row["status"]),
             "detail": one_line(row["detail"]),
@@ -186,7 +187,12 @@ def _scores(store: Store, program: str) -> list[dict[str, Any]]:
 def _made(store: Store, improver: str) -> list[dict[str, Any]]:
     """What an improver's meta-utility is made of."""
     return [
-        {"task": one_line(task), "repetition": each, "result": result, "score": number(score)}
+        {
+            "task": one_line(task),
+            "repetition": place(each).words,
+            "result": result,
+            "score": number(score),
+        }
         for task, each, result, score in made_by(store, improver)
     ]
 

@@ -14,7 +14,7 @@ HERE = {"sandbox": "bubblewrap", "concurrency": 1}
 RUN = HERE | {
     "tasks": ["knapsack", "bin_packing"], "repetitions": 3, "calls": 1, "responses": 1,
     "utility_calls": 3, "random_seed": 1,
-    "confirm_repetitions": 6, "final_repetitions": 4,
+    "confirm_repetitions": 8, "final_repetitions": 4,
 }  # fmt: skip
 TEMPLATE = """def improve_algorithm(initial_solution, utility, language_model):
     from helpers import extract_code

@@ -70,7 +70,7 @@ def test_several_runs_are_named(name, run, other_run):
 
 def test_rounds_tell_accepted_from_not_and_mark_saturation(run):
     shown = texts(analysis.plot_rounds(run))
-    for words in ("accepted", "not accepted", "seed improver", "saturated from round 2"):
+    for words in ("accepted", "not accepted", "seed improver", "nothing confirmed after round 2"):
         assert words in shown
 
 

@@ -149,7 +149,7 @@ def test_each_round_is_a_generation(run):
     best = run.lineage.path_to_best()
     assert best[0] == first
     assert best[-1].program_id == run.best.id
-    assert first.interval is not None
+    assert first.interval is None  # of one repetition
     assert first.accepted
 
 

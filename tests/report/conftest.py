@@ -53,7 +53,7 @@ def run(made):
         improver=str(made / "one.py"),
         rounds=4, repetitions=5, calls=2, responses=3, utility_calls=7,
         sandbox="bubblewrap", runs_dir=made / "runs", random_seed=4,
-        concurrency=1, max_tokens=2_000_000, confirm_repetitions=8, final_repetitions=6,
+        concurrency=1, max_tokens=2_000_000, accept="better", final_repetitions=6,
     )  # fmt: skip
 
 

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stop.report import chart, highlight, models, story, words
-from stop.report.data import Bar, Gain, Measure
+from stop.report import chart, highlight, models, words
+from stop.report.data import Bar, Measure
 from stop.report.programs import sample_names
-from stop.report.scores import beyond
 from stop.report.setup import shareable
 from stop.report.steps import own_words
 from stop.report.text import MAX_LINE, one_line, readable
@@ -140,13 +139,6 @@ def test_an_interval_that_is_cut_says_so():
         assert [(m.cut_low, m.cut_high) for m in drawn.marks] == [(True, True), (False, True)]
 
 
-def test_an_interval_past_what_is_possible_has_a_sentence():
-    assert beyond([Measure(0.8, 0.7, 0.9), Measure(0.8)], [(0.0, 1.0)]) == ()
-    (note,) = beyond([Measure(0.8, 0.7, 1.1)], [(0.0, 2.0), (0.0, 0.0)])
-    assert "0 to 1" in note
-    assert beyond([Measure(0.8, 0.7, 1.1)], []) == ()
-
-
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -196,20 +188,6 @@ def test_only_a_server_writes_bills(lm, billed, served):
     config = SimpleNamespace(lm=lm, meta_lm=None)
     assert (models.billed(config), models.has_server(config)) == (billed, served)
     assert words.cost(0.0, billed) == ("$0.00" if billed else "not billed")
-
-
-@pytest.mark.parametrize("repetitions", [2, 3])
-def test_a_story_warns_of_few_repetitions(repetitions):
-    gain = Gain(
-        Measure(0.5), Measure(0.6), Measure(0.1, 0.05, 0.15), 0.01, "repetitions",
-        2 * repetitions, 2, repetitions,
-    )  # fmt: skip
-    told = story.rounds_story("a and b", gain, rounds=3, best_round=2, candidates=4).more[-1]
-    assert f"paired t-test, stratified by task, over {repetitions} repetitions of 2 tasks" in told
-    assert "Bonferroni's correction for 4 candidates" in told
-    assert ("almost no gain" in told) == (repetitions < 3)
-    assert story.judge(gain, 4) == "better"
-    assert story.judge(gain, 5) == "doubtful"
 
 
 def test_effects_say_whether_it_happened():

@@ -375,11 +375,11 @@ function tableOf(names, numeric, rows) {
 
 function scoresOf(node) {
   if (node.kind === "improver" && node.made.length) {
-    const rows = node.made.map((each) => [each.task, String(each.repetition + 1),
+    const rows = node.made.map((each) => [each.task, each.repetition,
       each.result ? link(each.result) : "none", each.score]);
     return [
       make("p", "", "Its meta-utility is the mean over tasks of the mean over repetitions of these scores, on meta instances."),
-      tableOf(["task", "repetition", "program it made", "score"], ["repetition", "score"], rows),
+      tableOf(["task", "repetition", "program it made", "score"], ["score"], rows),
     ];
   }
   if (!node.scores.length) {
@@ -391,7 +391,7 @@ function scoresOf(node) {
     const status = make("span", "", each.status);
     if (each.detail) status.append(make("small", "", each.detail));
     if (each.output) status.append(make("details", "", make("summary", "", "output"), make("pre", "answer", each.output)));
-    const place = each.task + (each.repetition ? " " + each.repetition : "");
+    const place = each.task + (each.repetition === "1" ? "" : " " + each.repetition);
     return [place, each.split, each.score, String(each.instances), status];
   });
   return [tableOf(["task", "split", "score", "instances", "status"], ["score", "instances"], rows)];
