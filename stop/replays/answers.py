@@ -35,4 +35,5 @@ class Answers(SimpleModel):
         if record is None:
             self._recording.miss(self._what, program_id(self._what.improver), request)
             raise LMRequestRefused("the tape has no answer to this request")
-        return LMResponse(record.choices, record.usage, record.model)
+        then = record.response
+        return LMResponse(then.choices, then.usage, then.model)

@@ -294,7 +294,7 @@ def _responses(
     unused: dict[str, list[LMRequest]] = defaultdict(list)
     counts["responses"] = 0
     for record in recording.records:
-        if record.place in used:
+        if record.key in used:
             counts["responses"] += record.request.n
         else:
             unused[record.improver_run].append(record.request)

@@ -71,7 +71,7 @@ class Recording:
         self.runs = {record.key: record for record in self.store.improver_runs()}
         self.records = read_records(self.folder)
         self.misses: list[Miss] = []
-        self._places = {(r.key, r.request.n, r.request.seed): r for r in self.records}
+        self._places = {(r.request_key, r.request.n, r.request.seed): r for r in self.records}
         self._budget_rounds = {r.round for r in self.store.rounds() if r.status == "budget"}
 
     def close(self) -> None:
@@ -104,7 +104,7 @@ class Recording:
     def miss(self, what: Application, improver_id: str, request: LMRequest) -> None:
         """Note that a request is not on the tape."""
         scope = [r for r in self.records if r.scope == what.scope]
-        same = [r for r in scope if r.key == request.key and r.request.n == request.n]
+        same = [r for r in scope if r.request_key == request.key and r.request.n == request.n]
         own = [r.request for r in scope if r.improver_run == what.key] or [r.request for r in scope]
         nearest = max(own[:_MOST_COMPARED], key=lambda r: _likeness(r, request), default=None)
         self.misses.append(Miss(what.key, improver_id, request, len(same), nearest))

@@ -11,7 +11,9 @@ from typing import Any, Self
 from stop.budget import Spending
 from stop.errors import RunError
 from stop.events import Level, SecurityEvent
-from stop.lm.base import Choice, LMRequest, LMResponse, Usage
+from stop.lm.base import LMResponse
+from stop.lm.recorded import response_in
+from stop.lm.tape import Place
 from stop.store.makers import MAKER
 from stop.store.records import (
     ImproverRunRecord,
@@ -135,21 +137,11 @@ class Queries:
 
     # --- LM calls (`stop.lm.tape.TapeRecords`)
 
-    def recorded(self, scope: str, request: LMRequest, occurrence: int) -> LMResponse | None:
-        """The response to a request's n-th occurrence (from 0 on) in a scope; None: not yet."""
-        row = self._db.execute(
-            "SELECT * FROM lm_calls WHERE scope = ? AND request_key = ? AND n = ? "
-            "AND occurrence = ?",
-            (scope, request.key, request.n, occurrence),
-        ).fetchone()
-        if row is None:
-            return None
-        usage = Usage(
-            row["prompt_tokens"], row["completion_tokens"], row["usd"], bool(row["estimated"])
-        )
-        choices = tuple(Choice(**choice) for choice in json.loads(row["choices"]))
-        faults = tuple(json.loads(row["faults"]))
-        return LMResponse(choices, usage, row["model"], row["retries"], faults)
+    def recorded(self, place: Place) -> LMResponse | None:
+        """The response of a place, whoever asked there; None: not yet."""
+        query = f"SELECT * FROM lm_calls WHERE {AT_PLACE}"
+        row = self._db.execute(query, place_row(place)).fetchone()
+        return None if row is None else response_in(row)
 
     def responses_paid(self, improver_run: str) -> int:
         """The number of recorded responses that an improver run paid for."""
@@ -190,6 +182,16 @@ class Queries:
         """The rounds that have ended, from round 0 on."""
         rows = self._db.execute("SELECT * FROM rounds ORDER BY round")
         return [RoundRecord(**decoded(row, ("accepted",))) for row in rows]
+
+
+AT_PLACE = "scope = :scope AND request_key = :request_key AND n = :n AND occurrence = :occurrence"
+"""Of `lm_calls` and `lm_requests`, with the parameters of `place_row`."""
+
+
+def place_row(place: Place) -> dict[str, Any]:
+    """A place on the tape as columns of `lm_calls` and `lm_requests`."""
+    row = zip(("scope", "request_key", "n", "occurrence"), place.key, strict=True)
+    return {"improver_run": place.improver_run, **dict(row)}
 
 
 def decoded(
