@@ -81,8 +81,7 @@ PARTS = {
     "test_score test_score_interval gain test_gain rounds accepted saturation strategies rates",
     "ComparedDifference": "a b split tasks difference interval over p p_sign_flip method n p_holm "
     "why",
-    "AttemptResult": "program_id topic join level kinds text deeds events model round kind "
-    "inherited",
+    "Attempt": "program_id topic join level kinds text deeds events model round kind inherited",
     "Orphan": "seq effect body",
     "ModelLine": "name bytes licence source pulled path",
     "CheckResult": "name ok detail",

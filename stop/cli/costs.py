@@ -9,7 +9,7 @@ import click
 
 from stop._util.sheet import Block, Sheet, Table, money
 from stop.cli.options import json_option
-from stop.cli.output import show_json, show_sheet
+from stop.cli.output import show
 from stop.cli.runs import run_argument
 
 if TYPE_CHECKING:
@@ -42,10 +42,7 @@ def costs(folder: Path, as_json: bool) -> None:
     run = open_run(folder)
     with run.store() as store:
         found = read_costs(store, run.config)
-    if as_json:
-        show_json(found)
-    else:
-        show_sheet(_sheet(found))
+    show(found, _sheet(found), as_json)
 
 
 def _sheet(found: Costs) -> Sheet:

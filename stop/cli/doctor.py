@@ -16,9 +16,10 @@ from typing import Any
 import click
 
 from stop import __version__
+from stop._util.sheet import Sheet, Table
 from stop.cli.documents.machine import Diagnosis, Finding
 from stop.cli.options import json_option
-from stop.cli.output import say, show_json, table
+from stop.cli.output import show
 from stop.cli.runs import DEFAULT_RUNS_DIR
 from stop.errors import LMError, SandboxError, StopError
 
@@ -39,15 +40,12 @@ def doctor(as_json: bool) -> None:
     usable = {found.name for found in findings if found.status == "ok"}
     sandbox = bool(usable & {"docker sandbox", "bubblewrap sandbox"})
     model = bool(usable & {"openai", "local models"})
-    if as_json:
-        show_json(Diagnosis(sandbox and model, tuple(findings)))
-    else:
-        table(["check", "", "found"], [[f.name, f.status, f.detail] for f in findings])
-        if broken := [f for f in findings if f.mend]:
-            say()
-            table(["to fix", "try"], [[f.name, f.mend] for f in broken])
-        say()
-        say(_conclusion(sandbox, model))
+    rows = [[f.name, f.status, f.detail] for f in findings]
+    fixes = [[f.name, f.mend] for f in findings if f.mend]
+    sheet: Sheet = [Table(["check", "", "found"], rows)]
+    sheet += [Table(["to fix", "try"], fixes)] if fixes else []
+    sheet.append(_conclusion(sandbox, model))
+    show(Diagnosis(sandbox and model, tuple(findings)), sheet, as_json)
     code = SandboxError.exit_code if not sandbox else 0 if model else LMError.exit_code
     if code:
         click.get_current_context().exit(code)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from stop.cli.options import given, json_option, options, sandbox_options, task_option
-from stop.cli.output import note, show_json, show_sheet
+from stop.cli.output import note, show
 from stop.config import RunConfig
 from stop.tasks.files import InstanceCounts
 
@@ -41,7 +41,4 @@ def evaluate(program: str, task: str, split: Any, as_json: bool, **all_options: 
     if not as_json:
         note(f"evaluating {program} on {task}, split {split}")
     result = api.evaluate(Path(program), task=task, split=split, **given(all_options))
-    if as_json:
-        show_json(result.to_dict())
-    else:
-        show_sheet(result.sheet())
+    show(result.to_dict(), result.sheet(), as_json)

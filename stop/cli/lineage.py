@@ -10,6 +10,7 @@ import click
 from stop._util.sheet import Code, Sheet, Table, clean, interval, number, short
 from stop.cli.options import json_option, limit_option, runs_dir_option
 from stop.cli.output import fitting, left_out, say, show_json, show_sheet
+from stop.cli.output import show as show_result
 from stop.cli.runs import find_run, run_argument
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def lineage(folder: Path, solutions: bool, origins: bool, limit: int, as_json: b
         show_json(Tree(folder, shown, more))
         return
     _draw(nodes, found)
-    left_out(more)
+    show_sheet(left_out(more))
 
 
 def _draw(nodes: list[Node], origins: dict[str, Origin]) -> None:
@@ -131,13 +132,10 @@ def show(run_name: str, program_id: str, runs_dir: str, as_json: bool) -> None:
         lineage=run.lineage.node(program.id),
         origin=run.lineage.origin(program.id),
         evaluations=evaluations,
-        evidence=tuple(each.to_dict() for each in join(events)),  # type: ignore[misc]
+        evidence=tuple(join(events)),
         events=tuple(events),
     )
-    if as_json:
-        show_json(shown)
-    else:
-        show_sheet(_sheet(shown))
+    show_result(shown, _sheet(shown), as_json)
 
 
 def _sheet(program: ShownProgram) -> Sheet:
@@ -154,9 +152,9 @@ def _sheet(program: ShownProgram) -> Sheet:
         for e in program.evaluations
     ]
     evidence = [
-        (e["level"], e["topic"], e["join"], e["events"] if i == 0 else "", detail)
+        (int(e.level), e.topic, e.join, e.events if i == 0 else "", detail)
         for e in program.evidence
-        for i, detail in enumerate([*e["deeds"], *e["text"]][:5])
+        for i, detail in enumerate(e.details[:5])
     ]
     tables = [
         Table(("task", "split", "score", "status", "detail", "isolation"), scores),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stop.cli.output import note, show_json, show_sheet
+from stop.cli.output import note, show
 
 if TYPE_CHECKING:
     from stop.api import AnyResult
@@ -21,10 +21,8 @@ _LOOK_CLOSER = {
 
 def show_result(result: AnyResult, as_json: bool) -> None:
     """Shows a result; then raises the reason why the run is not done, if it is not."""
-    if as_json:
-        show_json(result.to_dict())
-    else:
-        show_sheet(result.sheet())
+    show(result.to_dict(), result.sheet(), as_json)
+    if not as_json:
         note(f"\nrecorded in {result.folder}")
         note(_LOOK_CLOSER[type(result).__name__].format(result.folder))
     if error := getattr(result, "error", None):
@@ -33,7 +31,4 @@ def show_result(result: AnyResult, as_json: bool) -> None:
 
 def show_plan(plan: Plan, as_json: bool) -> None:
     """Shows what `--dry-run` found."""
-    if as_json:
-        show_json(plan)
-    else:
-        show_sheet(plan.sheet())
+    show(plan, plan.sheet(), as_json)

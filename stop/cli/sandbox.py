@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stop._util.sheet import Table
 from stop.cli.options import json_option, option
-from stop.cli.output import facts, note, say, show_json, table
+from stop.cli.output import note, show
 from stop.config import RunConfig
 from stop.errors import ConfigError, SandboxError, SandboxUnavailable
 
@@ -44,10 +45,7 @@ def build(
         built = _from_dockerfile(base, packages, rebuild)
     else:
         built = _from_interpreter(packages, rebuild)
-    if as_json:
-        show_json(built)
-    else:
-        facts(to_document(built) | {"packages": ", ".join(built.packages)})
+    show(built, [to_document(built) | {"packages": ", ".join(built.packages)}], as_json)
 
 
 def _from_interpreter(packages: tuple[str, ...], rebuild: bool) -> BuiltFileSystem:
@@ -107,17 +105,17 @@ def check(sandbox: str, isolation: str, image: str | None, as_json: bool) -> Non
     from stop._util.concurrency import run_sync
 
     found = run_sync(_check(sandbox, isolation, image))
-    if as_json:
-        show_json(found)
-    else:
-        say(f"{found.sandbox}/{isolation}, image {found.image[:19]}")
-        rows = [
-            [each.name, "holds" if each.ok else "FAILS", "" if each.ok else each.detail]
-            for each in found.checks
-        ]
-        table(["limit", "", "seen"], rows)
-        held = sum(each.ok for each in found.checks)
-        say(f"{held} of {len(rows)} hold" + ("" if found.ok else ", do not use it"))
+    rows = [
+        [each.name, "holds" if each.ok else "FAILS", "" if each.ok else each.detail]
+        for each in found.checks
+    ]
+    held = sum(each.ok for each in found.checks)
+    sheet = [
+        f"{found.sandbox}/{isolation}, image {found.image[:19]}",
+        Table(["limit", "", "seen"], rows),
+        f"{held} of {len(rows)} hold" + ("" if found.ok else ", do not use it"),
+    ]
+    show(found, sheet, as_json)
     if not found.ok:
         click.get_current_context().exit(SandboxError.exit_code)
 
@@ -163,7 +161,5 @@ def prune(everything: bool, images: bool, as_json: bool) -> None:
             containers, removed = remove(client, dead_owners_only=not everything, images=images)
         finally:
             client.close()
-    if as_json:
-        show_json(Pruned(containers, removed, processes))
-    else:
-        say(f"removed {containers} containers, {removed} images, {processes} processes")
+    gone = f"removed {containers} containers, {removed} images, {processes} processes"
+    show(Pruned(containers, removed, processes), [gone], as_json)
