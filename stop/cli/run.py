@@ -8,35 +8,23 @@ from typing import Any, get_args
 import click
 
 from stop.budget.limits import Limits, ResumeLimits
-from stop.cli.options import (
-    given,
-    improver_option,
-    improver_run_options,
-    json_option,
-    limit_options,
-    option,
-    options,
-    runs_dir_option,
-    sandbox_options,
-)
+from stop.cli import options
 from stop.cli.runs import find_named, run_argument
 from stop.experiments.rounds.config import Preset, RoundsConfig
 
 
 @click.command()
-@option(RoundsConfig, "tasks")
-@option(RoundsConfig, "rounds")
-@option(RoundsConfig, "preset", type=click.Choice(get_args(Preset)), default=None)
-@options(RoundsConfig, "lm", "base_url", "lm_patience", "meta_lm", "meta_base_url")
-@improver_option("The improver to begin with.")
-@options(RoundsConfig, "accept", "repetitions")
-@improver_run_options(RoundsConfig)
-@limit_options(Limits)
-@sandbox_options
-@options(RoundsConfig, "policy", "policy_level", "halt_after", "random_seed", "concurrency")
-@runs_dir_option
+@options.option(RoundsConfig, "tasks")
+@options.option(RoundsConfig, "rounds")
+@options.option(RoundsConfig, "preset", type=click.Choice(get_args(Preset)), default=None)
+@options.several(RoundsConfig, "lm", "base_url", "lm_patience", "meta_lm", "meta_base_url")
+@options.improver_option("The improver to begin with.")
+@options.several(RoundsConfig, "accept", "repetitions")
+@options.improver_run_options(RoundsConfig)
+@options.limit_options(Limits)
+@options.work_options(RoundsConfig)
 @click.option("--dry-run", is_flag=True, help="Only say what it would do and could cost.")
-@json_option
+@options.json_option
 def run(as_json: bool, dry_run: bool, runs_dir: str, **all_options: Any) -> None:
     """Rounds of self-improvement.
 
@@ -54,7 +42,7 @@ def run(as_json: bool, dry_run: bool, runs_dir: str, **all_options: Any) -> None
     from stop.experiments.plan import plan
     from stop.options import rounds_config
 
-    wanted = given(all_options)
+    wanted = options.given(all_options)
     find_named(wanted, runs_dir)
     config = rounds_config(**wanted, need_model=not dry_run)
     if dry_run:
@@ -67,10 +55,10 @@ def run(as_json: bool, dry_run: bool, runs_dir: str, **all_options: Any) -> None
 
 @click.command()
 @run_argument
-@limit_options(ResumeLimits)
-@option(RoundsConfig, "lm_patience")
+@options.limit_options(ResumeLimits)
+@options.option(RoundsConfig, "lm_patience")
 @click.option("--reason", help="Why a run that its policy halted may go on; logged.")
-@json_option
+@options.json_option
 def resume(folder: Path, as_json: bool, **all_options: Any) -> None:
     """Go on with RUN where it was; limits given here take the place of its own.
 
@@ -81,5 +69,5 @@ def resume(folder: Path, as_json: bool, **all_options: Any) -> None:
     from stop.cli.results import show_result
 
     with RunProgress() as progress:
-        result = api.resume(folder, progress=progress, **given(all_options))
+        result = api.resume(folder, progress=progress, **options.given(all_options))
     show_result(result, as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -60,10 +61,8 @@ def _from_interpreter(packages: tuple[str, ...], rebuild: bool) -> BuiltFileSyst
     except SandboxUnavailable as error:
         note(f"no image was made: {error.message}")
     else:
-        try:
+        with closing(client):
             image = ensure_image(client, packages)
-        finally:
-            client.close()
     return BuiltFileSystem(
         rootfs.key, rootfs.digest, rootfs.bytes, tuple(rootfs.packages), _since(began),
         rootfs.folder, image,
@@ -75,14 +74,10 @@ def _from_dockerfile(base: str | None, packages: tuple[str, ...], rebuild: bool)
     from stop.cli.documents.machine import BuiltImage
     from stop.sandbox.docker import build_from_dockerfile, connect
 
-    began, client = time.monotonic(), connect()
-    try:
-        image = build_from_dockerfile(
-            client, resource_folder("sandbox"), base, packages, rebuild=rebuild
-        )
+    began, folder = time.monotonic(), resource_folder("sandbox")
+    with closing(connect()) as client:
+        image = build_from_dockerfile(client, folder, base, packages, rebuild=rebuild)
         size = client.images.get(image).attrs["Size"]
-    finally:
-        client.close()
     tag = "stop-sandbox:dockerfile"
     return BuiltImage(tag, image, size, ("numpy", *packages), _since(began))
 
@@ -157,9 +152,7 @@ def prune(everything: bool, images: bool, as_json: bool) -> None:
     except SandboxUnavailable as error:
         note(f"no containers were looked for: {error.message}")
     else:
-        try:
+        with closing(client):
             containers, removed = remove(client, dead_owners_only=not everything, images=images)
-        finally:
-            client.close()
     gone = f"removed {containers} containers, {removed} images, {processes} processes"
     show(Pruned(containers, removed, processes), [gone], as_json)

@@ -7,17 +7,7 @@ from typing import Any
 import click
 
 from stop.budget.limits import OneRunLimits
-from stop.cli.options import (
-    given,
-    improver_option,
-    improver_run_options,
-    json_option,
-    limit_options,
-    option,
-    options,
-    runs_dir_option,
-    sandbox_options,
-)
+from stop.cli import options
 from stop.cli.runs import find_named, find_run
 from stop.errors import ConfigError
 from stop.experiments.transfer.config import TransferConfig
@@ -25,18 +15,16 @@ from stop.experiments.transfer.config import TransferConfig
 
 @click.command()
 @click.argument("run_name", metavar="[RUN]", required=False)
-@option(TransferConfig, "tasks", required=True)
+@options.option(TransferConfig, "tasks", required=True)
 @click.option("--improver", metavar="FILE", help="Another improved improver than RUN's best.")
-@improver_option("The improver that it is compared with.", "baseline")
-@options(TransferConfig, "lm", "base_url", "lm_patience")
-@option(TransferConfig, "repetitions", help="Improver runs for each task and improver.")
-@improver_run_options(TransferConfig)
-@limit_options(OneRunLimits)
-@sandbox_options
-@options(TransferConfig, "policy", "policy_level", "halt_after", "random_seed", "concurrency")
-@runs_dir_option
+@options.improver_option("The improver that it is compared with.", "baseline")
+@options.several(TransferConfig, "lm", "base_url", "lm_patience")
+@options.option(TransferConfig, "repetitions", help="Improver runs for each task and improver.")
+@options.improver_run_options(TransferConfig)
+@options.limit_options(OneRunLimits)
+@options.work_options(TransferConfig)
 @click.option("--dry-run", is_flag=True, help="Only say what it would do and could cost.")
-@json_option
+@options.json_option
 def transfer(
     run_name: str | None, as_json: bool, dry_run: bool, runs_dir: str, **all_options: Any
 ) -> None:
@@ -57,7 +45,7 @@ def transfer(
     from stop.options import transfer_config
     from stop.recorded_run import Run
 
-    wanted = given(all_options)
+    wanted = options.given(all_options)
     improver = wanted.pop("improver", None)
     find_named(wanted, runs_dir)
     run = Run(find_run(run_name, runs_dir, rounds_only=True)) if run_name is not None else None

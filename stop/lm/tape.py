@@ -206,7 +206,7 @@ class TapedModel(Completer):
             started = time.time()
             number = tape.records.open_request(place, in_round=tape.ledger.round, worst=worst)
             self._left -= request.n
-            call = tape.faults.call(self._improver_run, self._model.spec)
+            call = CallLog(tape.faults, self._improver_run, self._model.spec)
             call.widen = lambda usage: tape.ledger.widen(reservation, _spending(request, usage))
             try:
                 self._on_call(request, None)

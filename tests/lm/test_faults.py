@@ -327,7 +327,7 @@ async def test_who_waits_for_the_server_and_is_given_up_has_cost_nothing(store: 
 async def test_silence_is_told_while_it_lasts_only() -> None:
     shown: list[Shown] = []
     log = FaultLog(show=shown.append)
-    call = log.call("run/a", "openai:m")
+    call = CallLog(log, "run/a", "openai:m")
     call.fault("connection", "refused", 1.0)
     assert log.silence() == ""  # one fault is no silence yet
     await _clock.pause(60)

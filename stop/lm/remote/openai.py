@@ -21,14 +21,14 @@ from urllib.parse import urlsplit
 
 from stop._util.concurrency import gather_or_cancel
 from stop.errors import ConfigError, LMError, LMUnavailable
-from stop.lm import faults, prices
+from stop.lm import faults
 from stop.lm.base import Choice, LMRequest, LMResponse, Usage, total_usage
 from stop.lm.options import LMOptions
 from stop.lm.redact import clean, redact
 from stop.lm.remote.circuit import Circuit
 from stop.lm.remote.dialect import Dialect
 from stop.lm.remote.exchange import exchange
-from stop.lm.remote.meter import Meter
+from stop.lm.remote.meter import Meter, context_window
 from stop.lm.remote.pace import Pace
 from stop.lm.remote.retry import persist
 from stop.lm.remote.wire import Failure, Reply, final_error
@@ -121,7 +121,7 @@ class OpenAIModel:
     def context_tokens(self) -> int | None:
         if self._options.context_tokens is not None:
             return self._options.context_tokens
-        return prices.context_window(self._model, self._base_url)
+        return context_window(self._model, self._base_url)
 
     async def start(self) -> None:
         """Make the client. Raises `LMUnavailable` where the server needs a key and there is none;
@@ -131,8 +131,10 @@ class OpenAIModel:
         key = self._key()
         import openai  # noqa: PLC0415 - half a second
 
+        host = urlsplit(self._base_url).hostname or ""
+        loopback = host in ("localhost", "::1") or host.startswith("127.")
         # A proxy cannot reach our loopback.
-        transport = openai.DefaultAsyncHttpxClient(trust_env=not self._is_loopback)
+        transport = openai.DefaultAsyncHttpxClient(trust_env=not loopback)
         self._secrets = (key,) if key != _NO_KEY else ()
         self._client = openai.AsyncOpenAI(
             api_key=key, base_url=self._base_url, max_retries=0, http_client=transport
@@ -146,7 +148,7 @@ class OpenAIModel:
     async def complete(self, request: LMRequest, *, at_once: int | None = None) -> LMResponse:
         """As `LanguageModel.complete`, asking for `at_once` choices in one call at most."""
         await self.start()
-        faults.listener().tracks()
+        faults.listener().tracked = True
         account = _Account()
         choices: list[Choice] = []
         usage: list[Usage] = []
@@ -314,14 +316,8 @@ class OpenAIModel:
     def _clean(self, text: str) -> str:
         return clean(text, *self._secrets)
 
-    @property
-    def _is_loopback(self) -> bool:
-        host = urlsplit(self._base_url).hostname or ""
-        return host in ("localhost", "::1") or host.startswith("127.")
-
     def _key(self) -> str:
-        key = self._options.api_key or os.environ.get("OPENAI_API_KEY", "")
-        key = key.strip()
+        key = (self._options.api_key or os.environ.get("OPENAI_API_KEY", "")).strip()
         if not key and self._hosted:
             raise LMUnavailable(
                 f"{self._url} needs a key, and OPENAI_API_KEY is not set",
