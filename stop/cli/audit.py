@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stop._util.sheet import Sheet, Table, clean, short
+from stop._util.sheet import Code, Sheet, Table, clean, short
 from stop.cli.options import json_option, limit_option
 from stop.cli.output import left_out
 from stop.cli.output import show as show_result
@@ -18,7 +18,7 @@ from stop.cli.runs import run_argument
 from stop.errors import RunError
 
 if TYPE_CHECKING:
-    from stop.audit.chain import Verdict
+    from stop.audit.chain import Orphan, Verdict
 
 _ORPHANS_SHOWN = 20
 
@@ -172,12 +172,15 @@ def _sheet(verdict: Verdict) -> Sheet:
         sheet.append(f"lost: {verdict.lost} effects were cut off by a crash")
     if orphans:
         sheet.append(f"without an outcome: {orphans} effects, going on or cut off by a crash")
-    for orphan in verdict.orphans[:_ORPHANS_SHOWN]:
-        words = " ".join(f"{key}={value}" for key, value in orphan.body.items())
-        sheet.append(f"  line {orphan.seq + 1}: {orphan.effect} {words}"[:200])
+        sheet.append(Code("\n".join(map(_in_words, verdict.orphans[:_ORPHANS_SHOWN]))))
     if orphans > _ORPHANS_SHOWN:
         sheet.append(f"  ... {orphans - _ORPHANS_SHOWN} more; --json shows them")
     return sheet
+
+
+def _in_words(orphan: Orphan) -> str:
+    words = " ".join(f"{key}={value}" for key, value in orphan.body.items())
+    return f"  line {orphan.seq + 1}: {orphan.effect} {words}".replace("\n", " ")[:200]
 
 
 @audit.command()

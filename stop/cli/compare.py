@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stop._util.sheet import Sheet, Table, interval, money, number, p_value, short
+from stop._util.sheet import Sheet, Table, interval, money, number, p_value, plural, short
 from stop.cli.options import json_option, option, runs_dir_option
 from stop.cli.output import show
 from stop.config import RunConfig
@@ -115,7 +115,7 @@ def _security(entry: Entry) -> str:
         return ", ".join(levels) or "no programs flagged"
     if not about["security_events"]:
         return "no events"
-    return f"level {about['security_level']}, {about['security_events']} event(s)"
+    return f"level {about['security_level']}, {plural(about['security_events'], 'event')}"
 
 
 def _rate(rate: Rate) -> str:

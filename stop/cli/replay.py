@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from stop._util.sheet import plural
 from stop.cli.options import json_option, option
 from stop.cli.output import note, show
 from stop.cli.runs import run_argument
@@ -40,5 +41,5 @@ def replay(folder: Path, sandbox: str | None, keep: str | None, as_json: bool) -
     if result.kept is not None:
         note(f"kept in {result.kept}")
     if not result.same:
-        count = len(result.differences)
-        raise StopError(f"the repetition differs from the run in {count} thing(s)")
+        things = plural(len(result.differences), "thing")
+        raise StopError(f"the repetition differs from the run in {things}")

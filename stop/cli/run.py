@@ -9,6 +9,7 @@ import click
 
 from stop.budget.limits import Limits, ResumeLimits
 from stop.cli import options
+from stop.cli.output import note
 from stop.cli.runs import find_named, run_argument
 from stop.experiments.rounds.config import Preset, RoundsConfig
 
@@ -67,7 +68,11 @@ def resume(folder: Path, as_json: bool, **all_options: Any) -> None:
     from stop import api
     from stop.cli.display import RunProgress
     from stop.cli.results import show_result
+    from stop.runs.folder import status_noted
 
+    was_done = status_noted(folder) == "done"
     with RunProgress() as progress:
         result = api.resume(folder, progress=progress, **options.given(all_options))
     show_result(result, as_json)
+    if was_done:
+        note("it was done already: nothing was left to do")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stop._util.sheet import Table
+from stop._util.sheet import Sheet, Table
 from stop.cli.options import json_option, option
 from stop.cli.output import note, show
 from stop.config import RunConfig
@@ -105,7 +105,7 @@ def check(sandbox: str, isolation: str, image: str | None, as_json: bool) -> Non
         for each in found.checks
     ]
     held = sum(each.ok for each in found.checks)
-    sheet = [
+    sheet: Sheet = [
         f"{found.sandbox}/{isolation}, image {found.image[:19]}",
         Table(["limit", "", "seen"], rows),
         f"{held} of {len(rows)} hold" + ("" if found.ok else ", do not use it"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stop._util.sheet import Sheet, Table, interval, number
+from stop._util.sheet import Sheet, Table, interval, number, plural
 from stop.cli.options import given, json_option, sandbox_options
 from stop.cli.output import note, say, show
 from stop.errors import TaskError
@@ -79,7 +79,8 @@ def check(task: str, as_json: bool, **all_options: Any) -> None:
     )
     show(checked, _sheet(checked, found), as_json)
     if problems:
-        raise TaskError(f"task {loaded.name!r} has {len(problems)} problem(s): {problems[0]}")
+        found_wrong = plural(len(problems), "problem")
+        raise TaskError(f"task {loaded.name!r} has {found_wrong}: {problems[0]}")
 
 
 def _sheet(checked: TaskCheck, found: dict[str, Sequence[Evaluation]]) -> Sheet:

@@ -49,13 +49,10 @@ class ManualLM(SimpleModel):
         if not str(folder):
             raise ConfigError("manual: needs a folder", hint="e.g. manual:answers")
         self._folder = Path(folder)
+        self.spec = f"manual:{self._folder}"
         self._shortest = poll_seconds or FIRST_POLL_SECONDS
         self._longest = poll_seconds or LAST_POLL_SECONDS
         self._seen: Counter[str] = Counter()
-
-    @property
-    def spec(self) -> str:
-        return f"manual:{self._folder}"
 
     async def start(self) -> None:
         """Make the folder. Raises `LMUnavailable` where that is not possible."""

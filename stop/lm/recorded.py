@@ -109,6 +109,7 @@ class RecordedLM(SimpleModel):
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
+        self.spec = f"tape:{self._folder}"
         if not (self._folder / "run.db").is_file():
             raise ConfigError(
                 f"there is no run in {self._folder}", hint="tape:RUN wants the folder of a run"
@@ -117,10 +118,6 @@ class RecordedLM(SimpleModel):
         self._served: Counter[int] = Counter()  # responses given again, by number of the record
         for record in read_records(self._folder):
             self._records.setdefault(record.request_key, []).append(record)
-
-    @property
-    def spec(self) -> str:
-        return f"tape:{self._folder}"
 
     async def complete(self, request: LMRequest) -> LMResponse:
         """As `LanguageModel.complete`.

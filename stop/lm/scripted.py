@@ -37,7 +37,7 @@ class ScriptedLM(SimpleModel):
         if isinstance(replies, str) or not replies:
             raise ConfigError("a scripted model needs a list with at least one reply")
         self._replies = tuple(valid_text(reply) for reply in replies)
-        self._spec = spec
+        self.spec = spec
         self._lock = threading.Lock()
         self._next = 0
         self.requests: list[LMRequest] = []
@@ -46,10 +46,6 @@ class ScriptedLM(SimpleModel):
     def from_file(cls, path: str | Path) -> ScriptedLM:
         """A model with the replies of a JSONL file. Raises as `read_replies`."""
         return cls(read_replies(path), spec=f"scripted:{path}")
-
-    @property
-    def spec(self) -> str:
-        return self._spec
 
     async def complete(self, request: LMRequest) -> LMResponse:
         with self._lock:  # no await before this: the order of calls is the order of replies

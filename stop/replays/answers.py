@@ -20,12 +20,9 @@ class Answers(SimpleModel):
 
     def __init__(self, recording: Recording, what: Application, priced: LanguageModel) -> None:
         self._recording = recording
+        self.spec = f"tape:{recording.folder}"
         self._what = what
         self._priced = priced
-
-    @property
-    def spec(self) -> str:
-        return f"tape:{self._recording.folder}"
 
     def worst_case(self, request: LMRequest) -> Usage:
         return self._priced.worst_case(request)

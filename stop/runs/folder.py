@@ -106,10 +106,15 @@ def new_run(config: RunConfig, runs_dir: Path) -> Iterator[Path]:
 
 def has_begun(folder: Path) -> bool:
     """Whether a session has ever worked on a run."""
+    return status_noted(folder) is not None
+
+
+def status_noted(folder: Path) -> str | None:
+    """The status that the last session of a run noted; None before the first."""
     if not (folder / "run.db").exists():
-        return False
+        return None
     with Store(folder / "run.db", read_only=True) as store:
-        return store.meta("status") is not None
+        return store.meta("status")
 
 
 def run_tasks(folder: Path, config: RunConfig) -> tuple[Task, ...]:
@@ -117,11 +122,6 @@ def run_tasks(folder: Path, config: RunConfig) -> tuple[Task, ...]:
     return tuple(
         load_task(task_copy(folder, position) or name) for position, name in enumerate(config.tasks)
     )
-
-
-def was_copied(folder: Path, position: int) -> bool:
-    """Whether the task in this place of the configuration lies in the run's folder."""
-    return task_copy(folder, position) is not None
 
 
 def task_copy(folder: Path, position: int) -> Path | None:

@@ -9,6 +9,7 @@ from typing import cast
 
 from typing_extensions import TypedDict
 
+from stop._util.documents import extended
 from stop.budget import LMCost, Spending
 from stop.config import RunConfig
 from stop.store import Store
@@ -129,18 +130,16 @@ class Costs:
 def read_costs(store: Store, config: RunConfig) -> Costs:
     """Read the cost of a run's LM calls, by level and by model, and their faults."""
     calls, faults = call_totals(store), Faults(store).counts()
-    return Costs(
+    return extended(
+        Costs,
+        calls,
         run=store.path.parent,
         total=store.spending().cost(),
         levels={"meta": store.spending("meta").cost(), "task": store.spending("task").cost()},
         budget=read_budget(store, config),
-        models=calls.models,
-        retries=calls.retries,
         faults=tuple(replace(each, seconds=round(each.seconds, 3)) for each in faults),
         requests_failed=sum(each.ended for each in faults),
         seconds_lost=round(sum(each.seconds for each in faults), 3),
-        cut_off_responses=calls.cut_off,
-        estimated_calls=calls.estimated,
         seconds=round(calls.seconds, 3),
     )
 

@@ -15,12 +15,7 @@ from stop.lm.base import LMResponse
 from stop.lm.recorded import response_in
 from stop.lm.tape import Place
 from stop.store.makers import MAKER
-from stop.store.records import (
-    ImproverRunRecord,
-    ProgramRecord,
-    RoundRecord,
-    RunLevel,
-)
+from stop.store.records import ImproverRunRecord, ProgramRecord, RoundRecord, RunLevel
 from stop.tasks.evaluation import Evaluation, InstanceResult
 
 SUMS = (
@@ -62,8 +57,12 @@ class Queries:
 
     def meta(self, key: str) -> str | None:
         """A fact about the run that `Store.set_meta` noted; None: it was not."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        row = self._first("SELECT value FROM meta WHERE key = ?", key)
         return None if row is None else str(row["value"])
+
+    def _first(self, sql: str, *values: Any) -> Any:
+        """The first row that a query finds, None without one."""
+        return self._db.execute(sql, values).fetchone()
 
     # --- programs
 
@@ -79,22 +78,21 @@ class Queries:
 
     def count_programs(self, kind: str | None = None) -> int:
         """The number of programs, of one kind ("improver" or "solution") or of both."""
-        where = "1" if kind is None else "kind = :kind"
-        query = f"SELECT COUNT(*) FROM programs WHERE {where}"
-        return int(self._db.execute(query, {"kind": kind}).fetchone()[0])
+        query = "SELECT COUNT(*) FROM programs WHERE ?1 IS NULL OR kind = ?1"
+        return int(self._first(query, kind)[0])
 
     def kind_of(self, program: str) -> str:
         """ "improver" or "solution" by a program's id, or "" if it was never recorded."""
-        row = self._db.execute("SELECT kind FROM programs WHERE id = ?", (program,)).fetchone()
+        row = self._first("SELECT kind FROM programs WHERE id = ?", program)
         return "" if row is None else str(row["kind"])
 
     def was_given(self, program: str) -> bool:
         """Whether an improver run began with a program, or a bypass measurement sampled it."""
-        row = self._db.execute(
-            "SELECT EXISTS (SELECT 1 FROM improver_runs WHERE :id IN (improver_id, initial_id)) "
-            "OR EXISTS (SELECT 1 FROM samples WHERE program_id = :id)",
-            {"id": program},
-        ).fetchone()
+        row = self._first(
+            "SELECT EXISTS (SELECT 1 FROM improver_runs WHERE ?1 IN (improver_id, initial_id)) "
+            "OR EXISTS (SELECT 1 FROM samples WHERE program_id = ?1)",
+            program,
+        )
         return bool(row[0])
 
     def made_by(self, program: str) -> ImproverRunRecord | None:
@@ -108,9 +106,7 @@ class Queries:
         return self._improver_run("?", key)
 
     def _improver_run(self, key: str, value: str) -> ImproverRunRecord | None:
-        row = self._db.execute(
-            f"SELECT * FROM improver_runs WHERE key = {key}", (value,)
-        ).fetchone()
+        row = self._first(f"SELECT * FROM improver_runs WHERE key = {key}", value)
         return None if row is None else ImproverRunRecord(**row)
 
     def improver_runs(self, level: RunLevel | None = None) -> list[ImproverRunRecord]:
@@ -145,10 +141,8 @@ class Queries:
 
     def responses_paid(self, improver_run: str) -> int:
         """The number of recorded responses that an improver run paid for."""
-        row = self._db.execute(
-            "SELECT COALESCE(SUM(n), 0) FROM lm_calls WHERE improver_run = ?", (improver_run,)
-        ).fetchone()
-        return int(row[0])
+        query = "SELECT COALESCE(SUM(n), 0) FROM lm_calls WHERE improver_run = ?"
+        return int(self._first(query, improver_run)[0])
 
     def models_by_scope(self) -> dict[str, str]:
         """The model whose responses the improver runs of each scope shared."""
@@ -157,18 +151,18 @@ class Queries:
 
     def spending(self, level: str | None = None) -> Spending:
         """The cost of all recorded LM calls, or of those on one level; no utility calls."""
-        row = self._db.execute(
-            f"SELECT {SUMS.format('lm_calls')} FROM lm_calls WHERE :level IS NULL OR improver_run "
-            "IN (SELECT key FROM improver_runs WHERE level = :level)",
-            {"level": level},
-        ).fetchone()
+        row = self._first(
+            f"SELECT {SUMS.format('lm_calls')} FROM lm_calls WHERE ?1 IS NULL OR improver_run "
+            "IN (SELECT key FROM improver_runs WHERE level = ?1)",
+            level,
+        )
         return Spending(*row)
 
     # --- evaluations (`stop.engine.evaluator.EvaluationCache`) and rounds
 
     def find_evaluation(self, key: str) -> Evaluation | None:
         """The evaluation saved under a key; None: not yet."""
-        row = self._db.execute("SELECT * FROM evaluations WHERE key = ?", (key,)).fetchone()
+        row = self._first("SELECT * FROM evaluations WHERE key = ?", key)
         return None if row is None else _evaluation(row)
 
     def evaluations(self, program: str) -> list[Evaluation]:

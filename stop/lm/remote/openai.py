@@ -82,13 +82,14 @@ class OpenAIModel:
         options = options or LMOptions()
         if not model.strip():
             raise ConfigError("openai: needs the name of a model", hint="e.g. openai:gpt-4o-mini")
+        self.spec = f"openai:{model}"
         self._model = model
         self._options = options
         url = options.base_url or os.environ.get("OPENAI_BASE_URL", "").strip()
         self._base_url = _checked_url(url or DEFAULT_BASE_URL)
         self._timeout = options.timeout or DEFAULT_TIMEOUT
         patience = DEFAULT_PATIENCE if options.patience is None else options.patience
-        self._url = redact(self._base_url.split("?")[0])  # for people
+        self.base_url = redact(self._base_url.split("?")[0])  # for people
         self._hosted = urlsplit(self._base_url).hostname == "api.openai.com"
         self._dialect = Dialect(
             token_field="max_completion_tokens" if self._hosted else "max_tokens"
@@ -106,16 +107,7 @@ class OpenAIModel:
         self._lone = 0  # answers in a row with one choice where several were asked for
 
     def __repr__(self) -> str:
-        return f"OpenAIModel({self._model!r}, base_url={self._url!r})"
-
-    @property
-    def spec(self) -> str:
-        return f"openai:{self._model}"
-
-    @property
-    def base_url(self) -> str:
-        """The server's address, without credentials."""
-        return self._url
+        return f"OpenAIModel({self._model!r}, base_url={self.base_url!r})"
 
     @property
     def context_tokens(self) -> int | None:
@@ -168,7 +160,7 @@ class OpenAIModel:
             barren += not any(reply.choices for reply in replies)
             if barren >= MAX_BARREN:
                 raise LMError(
-                    f"{self._url} keeps answering without the choices asked for: "
+                    f"{self.base_url} keeps answering without the choices asked for: "
                     f"{len(choices)} of {request.n} came",
                     hint="the model may be filtered or the server broken; try another model",
                 )
@@ -188,7 +180,7 @@ class OpenAIModel:
     def facts(self) -> dict[str, Any]:
         """`served_as`: name and fingerprint of the models that answered, as the server has them."""
         return {
-            "base_url": self._url,
+            "base_url": self.base_url,
             "served_as": sorted(self._served_as),
             "prices": self._meter.price_list(),
         }
@@ -286,15 +278,15 @@ class OpenAIModel:
     def _error(self, failure: Failure, account: _Account) -> LMError:
         if failure.outage:
             return LMUnavailable(
-                f"{self._url} {failure.outage}. Last: {failure.detail}",
+                f"{self.base_url} {failure.outage}. Last: {failure.detail}",
                 hint="check that the server runs and the base URL is right; then go on "
                 "(--lm-patience SECONDS waits longer)",
                 resume="",
             )
         if failure.reason == "connection" and not failure.retry:
-            return LMUnavailable(f"the server at {self._url} has ended: {failure.detail}")
+            return LMUnavailable(f"the server at {self.base_url} has ended: {failure.detail}")
         if not failure.retry:
-            return final_error(failure, model=self._model, url=self._url, served=self._served)
+            return final_error(failure, model=self._model, url=self.base_url, served=self._served)
         counts = Counter([*account.faults, failure.reason])
         seen = faults.counted(counts)
         hints = {
@@ -308,7 +300,7 @@ class OpenAIModel:
         if wanted is not None and wanted > self._circuit.patience:
             seen += f"; it asks to wait {wanted:.0f} s, more than our patience"
         return LMUnavailable(
-            f"no usable answer from {self._url} for {self._model!r} after "
+            f"no usable answer from {self.base_url} for {self._model!r} after "
             f"{counts.total()} tries ({seen}). Last: {failure.detail}",
             hint=hints.get(failure.reason, "the server has trouble; try again later"),
         )
@@ -320,7 +312,7 @@ class OpenAIModel:
         key = (self._options.api_key or os.environ.get("OPENAI_API_KEY", "")).strip()
         if not key and self._hosted:
             raise LMUnavailable(
-                f"{self._url} needs a key, and OPENAI_API_KEY is not set",
+                f"{self.base_url} needs a key, and OPENAI_API_KEY is not set",
                 hint="export OPENAI_API_KEY=…, or name another server with OPENAI_BASE_URL, "
                 "or use a local model: stop model pull qwen2.5-coder-1.5b",
             )
