@@ -8,7 +8,7 @@ import click
 
 from stop.budget.limits import RunLimits
 from stop.cli import options
-from stop.cli.runs import find_named
+from stop.cli.runs import named
 from stop.experiments.bypass.config import BypassConfig, Sampling
 
 if TYPE_CHECKING:
@@ -49,11 +49,8 @@ def bypass(which: str, as_json: bool, runs_dir: str, **all_options: Any) -> None
       stop bypass --lm local:qwen2.5-coder-1.5b --samples 50 --no-warning --run
     """
     from stop.api import measure_bypass
-    from stop.cli.display import RunProgress
-    from stop.cli.results import show_result
+    from stop.cli.results import carry_out
 
-    wanted = options.given(all_options)
-    find_named(wanted, runs_dir)
-    with RunProgress() as progress:
-        result = measure_bypass(cells=_CELLS[which], runs_dir=runs_dir, progress=progress, **wanted)
-    show_result(result, as_json)
+    wanted = named(all_options, runs_dir)
+    wanted |= {"cells": _CELLS[which], "runs_dir": runs_dir}
+    carry_out(lambda progress: measure_bypass(progress=progress, **wanted), as_json)

@@ -10,7 +10,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import aclosing, closing
 from pathlib import Path
 
 import click
@@ -134,18 +134,12 @@ def _starts(choice: str) -> Finding:
 async def _start_one(choice: str) -> str:
     from stop.sandbox import GuestLimits, Job, open_sandbox
 
-    sandbox = await open_sandbox(choice)
-    try:
-        guest = await sandbox.start(GuestLimits())
-        try:
+    async with aclosing(await open_sandbox(choice)) as sandbox:
+        async with aclosing(await sandbox.start(GuestLimits())) as guest:
             answer = await guest.start(Job("def algorithm():\n    return 1\n", "algorithm"))
-            if answer.status != "ok":
-                raise SandboxError(f"a trivial program fails: {answer.status} {answer.detail}")
-        finally:
-            await guest.aclose()
+        if answer.status != "ok":
+            raise SandboxError(f"a trivial program fails: {answer.status} {answer.detail}")
         return sandbox.image_digest
-    finally:
-        await sandbox.aclose()
 
 
 def _models() -> Iterable[Finding]:

@@ -10,7 +10,7 @@ import click
 from stop.budget.limits import OneRunLimits
 from stop.cli import options
 from stop.cli.output import note
-from stop.cli.runs import find_named
+from stop.cli.runs import named
 from stop.errors import ConfigError
 from stop.experiments.improve.config import ImproveConfig
 
@@ -41,8 +41,7 @@ def improve(
     from stop.cli.display import RunProgress
     from stop.cli.results import show_result
 
-    wanted = options.given(all_options)
-    find_named(wanted, runs_dir)
+    wanted = named(all_options, runs_dir)
     begun = None if program is None else Path(program)
     if output is not None:
         _check_writable(Path(output))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from stop.cli.display import RunProgress
 from stop.cli.output import note, show
 
 if TYPE_CHECKING:
@@ -27,6 +29,13 @@ def show_result(result: AnyResult, as_json: bool) -> None:
         note(_LOOK_CLOSER[type(result).__name__].format(result.folder))
     if error := getattr(result, "error", None):
         raise error
+
+
+def carry_out(work: Callable[[RunProgress], AnyResult], as_json: bool) -> None:
+    """Does the work of a run under live progress, and shows its result."""
+    with RunProgress() as progress:
+        result = work(progress)
+    show_result(result, as_json)
 
 
 def show_plan(plan: Plan, as_json: bool) -> None:

@@ -10,7 +10,7 @@ import click
 from stop.budget.limits import Limits, ResumeLimits
 from stop.cli import options
 from stop.cli.output import note
-from stop.cli.runs import find_named, run_argument
+from stop.cli.runs import named, run_argument
 from stop.experiments.rounds.config import Preset, RoundsConfig
 
 
@@ -38,20 +38,16 @@ def run(as_json: bool, dry_run: bool, runs_dir: str, **all_options: Any) -> None
       stop run --tasks knapsack --lm local:qwen2.5-coder-1.5b --meta-lm openai:gpt-4o
     """
     from stop import api
-    from stop.cli.display import RunProgress
-    from stop.cli.results import show_plan, show_result
+    from stop.cli.results import carry_out, show_plan
     from stop.experiments.plan import plan
     from stop.options import rounds_config
 
-    wanted = options.given(all_options)
-    find_named(wanted, runs_dir)
+    wanted = named(all_options, runs_dir)
     config = rounds_config(**wanted, need_model=not dry_run)
     if dry_run:
         show_plan(plan(config), as_json)
         return
-    with RunProgress() as progress:
-        result = api.begin(config, runs_dir, progress)
-    show_result(result, as_json)
+    carry_out(lambda progress: api.begin(config, runs_dir, progress), as_json)
 
 
 @click.command()
@@ -66,13 +62,11 @@ def resume(folder: Path, as_json: bool, **all_options: Any) -> None:
     RUN is a run's folder, its name, a part of it that fits no other, or `last`.
     """
     from stop import api
-    from stop.cli.display import RunProgress
-    from stop.cli.results import show_result
+    from stop.cli.results import carry_out
     from stop.runs.folder import status_noted
 
     was_done = status_noted(folder) == "done"
-    with RunProgress() as progress:
-        result = api.resume(folder, progress=progress, **options.given(all_options))
-    show_result(result, as_json)
+    limits = options.given(all_options)
+    carry_out(lambda progress: api.resume(folder, progress=progress, **limits), as_json)
     if was_done:
         note("it was done already: nothing was left to do")

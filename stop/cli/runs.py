@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stop.cli.options import runs_dir_option
+from stop.cli.options import given, runs_dir_option
 from stop.errors import ProgramError, RunError
 
 if TYPE_CHECKING:
@@ -31,8 +31,10 @@ def run_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return find
 
 
-def find_named(options: dict[str, Any], runs_dir: str) -> None:
-    """Puts improvers in the place of their names, and folders in the place of tapes' names."""
+def named(all_options: dict[str, Any], runs_dir: str) -> dict[str, Any]:
+    """The options that the user gave, with improvers in the place of their names, and folders in
+    that of tapes' names."""
+    options = given(all_options)
     for option in ("improver", "baseline"):
         if option in options:
             options[option] = find_improver(options[option], runs_dir)
@@ -40,6 +42,7 @@ def find_named(options: dict[str, Any], runs_dir: str) -> None:
         kind, colon, name = options.get(option, "").partition(":")
         if kind == "tape" and name:
             options[option] = f"{kind}{colon}{find_run(name, runs_dir)}"
+    return options
 
 
 def find_improver(text: str, runs_dir: str | None = None) -> str | Run:

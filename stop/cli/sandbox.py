@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING
 
 import click
@@ -120,11 +120,8 @@ async def _check(choice: str, isolation: str, image: str | None) -> SandboxCheck
     from stop.sandbox import open_sandbox
     from stop.sandbox.selfcheck import check_sandbox
 
-    backend = await open_sandbox(choice, image=image, proven=False)
-    try:
+    async with aclosing(await open_sandbox(choice, image=image, proven=False)) as backend:
         checks = tuple(await check_sandbox(backend, isolation=isolation))
-    finally:
-        await backend.aclose()
     good = all(each.ok for each in checks)
     return SandboxCheck(backend.name, isolation, backend.image_digest, good, checks)
 

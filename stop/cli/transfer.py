@@ -8,7 +8,7 @@ import click
 
 from stop.budget.limits import OneRunLimits
 from stop.cli import options
-from stop.cli.runs import find_named, find_run
+from stop.cli.runs import find_run, named
 from stop.errors import ConfigError
 from stop.experiments.transfer.config import TransferConfig
 
@@ -39,15 +39,13 @@ def transfer(
       stop transfer --improver mine.py --tasks tsp --repetitions 3
     """
     from stop import api
-    from stop.cli.display import RunProgress
-    from stop.cli.results import show_plan, show_result
+    from stop.cli.results import carry_out, show_plan
     from stop.experiments.plan import plan
     from stop.options import transfer_config
     from stop.recorded_run import Run
 
-    wanted = options.given(all_options)
-    improver = wanted.pop("improver", None)
-    find_named(wanted, runs_dir)
+    improver = all_options.pop("improver")
+    wanted = named(all_options, runs_dir)
     run = Run(find_run(run_name, runs_dir, rounds_only=True)) if run_name is not None else None
     improved = improver or run
     if improved is None:
@@ -56,6 +54,4 @@ def transfer(
     if dry_run:
         show_plan(plan(config), as_json)
         return
-    with RunProgress() as progress:
-        result = api.begin(config, runs_dir, progress)
-    show_result(result, as_json)
+    carry_out(lambda progress: api.begin(config, runs_dir, progress), as_json)

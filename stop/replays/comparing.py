@@ -115,7 +115,7 @@ class _Comparison:
 
     def _evaluations(self) -> Iterator[Difference]:
         tasks = {task.name: task for task in self._session.tasks}
-        then, now = self._recording.evaluations(), evaluation_records(self._now)
+        then, now = self._recording.evaluations, evaluation_records(self._now)
         for place, record, other in self._pairs("evaluations", then, now):
             program, task, split, repetition = place
             where = f"{task}, {split}, repetition {repetition}"

@@ -27,7 +27,7 @@ from stop.programs import program_id
 from stop.replays.answers import Answers
 from stop.replays.comparing import compare
 from stop.replays.differences import Replay
-from stop.replays.recording import EndOfRecording, Recording
+from stop.replays.recording import EndOfRecording, Recording, open_recording
 from stop.runs.folder import fill_folder, run_tasks
 from stop.runs.provenance import recorded_prices
 from stop.sandbox import SANDBOX_CHOICES
@@ -60,8 +60,7 @@ def replay(
     """
     folder = Path(folder)
     config = read_config(folder)
-    recording = Recording(folder)
-    try:
+    with open_recording(folder) as recording:
         if recording.store.meta("status") is None:
             raise RunError(f"{folder} holds nothing to replay: its work never began")
         with _place(keep) as target:
@@ -73,8 +72,6 @@ def replay(
             listener = progress or default_listener()
             result = run_sync(_repetition(recording, config, target, again, listener))
             return replace(result, kept=None if keep is None else target)
-    finally:
-        recording.close()
 
 
 @contextmanager
@@ -184,7 +181,7 @@ async def _rest(recording: Recording, session: Session) -> None:
         ]  # fmt: skip
         await _some_at_once(session, (_improver_run(recording, session, *each) for each in runs))
     there = evaluation_records(session.store)
-    left = [place for place in recording.evaluations() if place not in there and place[1] in tasks]
+    left = [place for place in recording.evaluations if place not in there and place[1] in tasks]
     scores = (_evaluation(recording, session, place, tasks[place[1]]) for place in left)
     await _some_at_once(session, scores)
 
