@@ -151,18 +151,16 @@ def _models() -> Iterable[Finding]:
     way = "export OPENAI_API_KEY=… or OPENAI_BASE_URL=…"
     yield _either(bool(names), "openai", found, "no key and no server", way)
     pulled = pulled_models()
-    if importlib.util.find_spec("xllamacpp") is None:
-        command = f"{_PIP} 'stop-optimizer[local]'"
-        yield Finding("local server", "warn", "xllamacpp is not installed", command)
-        if pulled:
-            detail = f"{', '.join(pulled)}, but no server to run them"
-            yield Finding("local models", "warn", detail, command)
-            return
+    served, install = importlib.util.find_spec("xllamacpp"), f"{_PIP} 'stop-optimizer[local]'"
+    version = f"xllamacpp {importlib.metadata.version('xllamacpp')}" if served else ""
+    missing = "xllamacpp is not installed"
+    yield _either(served is not None, "local server", version, missing, install)
+    if pulled and not served:
+        detail = f"{', '.join(pulled)}, but no server to run them"
+        yield Finding("local models", "warn", detail, install)
     else:
-        version = importlib.metadata.version("xllamacpp")
-        yield Finding("local server", "ok", f"xllamacpp {version}")
-    pull = f"stop model pull {PREFERRED_LOCAL}"
-    yield _either(bool(pulled), "local models", ", ".join(pulled), "none pulled", pull)
+        pull = f"stop model pull {PREFERRED_LOCAL}"
+        yield _either(bool(pulled), "local models", ", ".join(pulled), "none pulled", pull)
 
 
 def _disk() -> Iterable[Finding]:

@@ -68,9 +68,7 @@ def _reporter() -> Callable[[int, int, str], None]:
         nonlocal last_time, last_words
         now = time.monotonic()
         finished = total > 0 and done >= total
-        if now - last_time < step and what == last_words and not finished:
-            return
-        if finished and what == last_words and now - last_time < step and not watched:
+        if now - last_time < step and what == last_words and not (finished and watched):
             return
         share = f"{100 * done // total:3d} %" if total else ""
         line = f"{share}  {done // 1_000_000} of {total // 1_000_000} MB  {clean(what)}"

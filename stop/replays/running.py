@@ -160,9 +160,8 @@ def _causes(recording: Recording, session: Session) -> list[str]:
         then, now = (store.meta(f"version.{name}") for store in (recording.store, session.store))
         if then is not None and then != now:
             found.append(f"{name} was {then[:40]}, is {(now or 'unknown')[:40]}")
-    found += [f"the files of the task {name} have changed" for name in
-              recording.changed_tasks(session.tasks)]  # fmt: skip
-    return found
+    changed = recording.changed_tasks(session.tasks)
+    return [*found, *(f"the files of the task {name} have changed" for name in changed)]
 
 
 # --- what the way of the run did not lead to: after a difference it may have been another way

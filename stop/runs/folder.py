@@ -173,17 +173,22 @@ def read_config_file(folder: Path) -> dict[str, Any]:
     Raises:
         RunError: the folder holds no run, or its configuration is damaged.
     """
-    path = folder / "config.json"
+    document = read_object(folder / "config.json")
+    if document is None:
+        raise RunError(f"there is no run in {folder}", hint="a run's folder holds config.json")
+    return document
+
+
+def read_object(path: Path, hint: str = "") -> dict[str, Any] | None:
+    """Read a JSON object; None where there is no file. Raises `RunError` when it is damaged."""
     try:
         document = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise RunError(
-            f"there is no run in {folder}", hint="a run's folder holds config.json"
-        ) from None
+        return None
     except (ValueError, OSError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
+        raise RunError(f"{path} cannot be read: {error}", hint=hint) from error
     if not isinstance(document, dict):
-        raise RunError(f"{path} cannot be read: it holds no configuration")
+        raise RunError(f"{path} cannot be read: it holds no JSON object", hint=hint)
     return document
 
 

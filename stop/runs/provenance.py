@@ -21,7 +21,7 @@ from stop import __version__
 from stop.audit.notes import run_id
 from stop.errors import RunError
 from stop.lm.base import LanguageModel
-from stop.runs.folder import task_copy
+from stop.runs.folder import read_object, task_copy
 from stop.sandbox.pool import SandboxPool
 from stop.store import Store
 from stop.tasks.task import Task
@@ -119,16 +119,10 @@ class Provenance:
 
 def read_provenance(folder: Path) -> dict[str, Any]:
     """The document, {} where there is none yet. Raises `RunError` when it is damaged."""
-    path = folder / FILE
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, OSError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read: {error}", hint=_ASIDE) from error
-    if not isinstance(document, dict) or not isinstance(document.get("sessions"), list):
-        raise RunError(f"{path} is damaged", hint=_ASIDE)
-    return document
+    document = read_object(folder / FILE, _ASIDE)
+    if document is not None and not isinstance(document.get("sessions"), list):
+        raise RunError(f"{folder / FILE} is damaged", hint=_ASIDE)
+    return document or {}
 
 
 def recorded_prices(folder: Path, level: str) -> tuple[float, float] | None:

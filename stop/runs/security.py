@@ -97,14 +97,9 @@ def summarize(store: Store, lines: Iterable[Mapping[str, Any]], *, sampled_by: s
         lines: of its audit log, of the kinds `SUMMARIZED`.
         sampled_by: the model that the samples of a bypass measurement came from.
     """
-    events: list[Mapping[str, Any]] = []
-    quarantined: dict[str, None] = {}
-    for line in lines:
-        if line["kind"] == "security":
-            events.append(line)
-        else:
-            quarantined[line["program_id"]] = None
-    evidence = join(events)
+    lines = list(lines)
+    evidence = join(line for line in lines if line["kind"] == "security")
+    barred = dict.fromkeys(line["program_id"] for line in lines if line["kind"] != "security")
     origins = _Origins(store, sampled_by, evidence)
     attempts = tuple(map(origins.attempt, evidence))
     highest: dict[str, int] = {}
@@ -113,7 +108,7 @@ def summarize(store: Store, lines: Iterable[Mapping[str, Any]], *, sampled_by: s
     counts = Counter(highest.values())
     by_level = {level: counts[level] for level in (1, 2, 3)}
     rows = tuple(_rows(attempts))
-    return Summary(store.count_programs(), by_level, rows, attempts, tuple(quarantined))
+    return Summary(store.count_programs(), by_level, rows, attempts, tuple(barred))
 
 
 def _rows(attempts: Iterable[Attempt]) -> list[Row]:

@@ -100,7 +100,5 @@ def _names(failure: Failure, name: str) -> bool:
         )
     if name == "system":
         return re.search(r"['\"`]?system['\"`]? (role|message)", failure.detail) is not None
-    quoted = rf"['\"`]{name}['\"`]"
-    bare = rf"\b{name}\b"
-    pattern = quoted if len(name) == 1 else bare
+    pattern = rf"['\"`]{name}['\"`]" if len(name) == 1 else rf"\b{name}\b"
     return re.search(pattern, failure.detail) is not None
