@@ -79,24 +79,19 @@ def _branch(lead: str, branch: str) -> str:
 
 
 def _label(node: Node, origin: Origin | None) -> str:
-    parts = [short(node.program_id), number(node.score)]
-    if node.interval:
-        parts.append(interval(node.interval))
-    if node.accepted:
-        parts.append("*")
-    if node.security_events:
-        parts.append("!" * max(1, node.security_level))
-    if 0 in node.rounds:
-        parts.append("seed improver")
-    elif node.rounds:
-        parts.append("round " + ",".join(map(str, node.rounds)))
-    if node.task:
-        parts.append(clean(node.task))
-    if node.status not in ("ok", ""):
-        parts.append(node.status)
-    if origin is not None and node.improver_run is not None:
-        parts.append(_in_short(origin))
-    return "  ".join(parts)
+    rounds = f"round {','.join(map(str, node.rounds))}" if node.rounds else ""
+    parts = [
+        short(node.program_id),
+        number(node.score),
+        interval(node.interval),
+        "*" if node.accepted else "",
+        "!" * max(1, node.security_level) if node.security_events else "",
+        "seed improver" if 0 in node.rounds else rounds,
+        clean(node.task or ""),
+        "" if node.status == "ok" else node.status,
+        "" if origin is None or node.improver_run is None else _in_short(origin),
+    ]
+    return "  ".join(filter(None, parts))
 
 
 def _in_short(origin: Origin) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from stop.engine.improver_run import Application
 from stop.errors import LMRequestRefused
 from stop.lm.base import LanguageModel, LMRequest, LMResponse, SimpleModel, Usage
-from stop.programs import program_id
 from stop.replays.recording import Recording
 
 
@@ -30,7 +29,7 @@ class Answers(SimpleModel):
     async def complete(self, request: LMRequest) -> LMResponse:
         record = self._recording.find(request)
         if record is None:
-            self._recording.miss(self._what, program_id(self._what.improver), request)
+            self._recording.miss(self._what, request)
             raise LMRequestRefused("the tape has no answer to this request")
         then = record.response
         return LMResponse(then.choices, then.usage, then.model)

@@ -37,7 +37,6 @@ class Miss:
     """A request that is not on the tape, with the recorded one that is most like it, if any."""
 
     improver_run: str
-    improver_id: str
     request: LMRequest
     asked_before: int
     nearest: LMRequest | None
@@ -108,13 +107,13 @@ class Recording:
         """The recorded response in the same place: the sampling seed names it."""
         return self._places.get((request.key, request.n, request.seed))
 
-    def miss(self, what: Application, improver_id: str, request: LMRequest) -> None:
+    def miss(self, what: Application, request: LMRequest) -> None:
         """Note that a request is not on the tape."""
         scope = [r for r in self.records if r.scope == what.scope]
         same = [r for r in scope if r.request_key == request.key and r.request.n == request.n]
         own = [r.request for r in scope if r.improver_run == what.key] or [r.request for r in scope]
         nearest = max(own[:_MOST_COMPARED], key=lambda r: _likeness(r, request), default=None)
-        self.misses.append(Miss(what.key, improver_id, request, len(same), nearest))
+        self.misses.append(Miss(what.key, request, len(same), nearest))
 
     def executed(self) -> set[str]:
         """Programs with an improver run or an evaluation that came to its end."""

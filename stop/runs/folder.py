@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
 import time
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from stop._util.locks import LockHeld, exclusive, writer
-from stop._util.state import run_secret
+from stop._util.state import run_secret, write_private
 from stop.audit.notes import ID_FILE
 from stop.config import RunConfig
 from stop.errors import ConfigError, RunError, StopError
@@ -76,9 +75,7 @@ def fill_folder(folder: Path, config: RunConfig, secret: bytes, tasks: Sequence[
     """Write what a run begins with into its empty folder. Raises `OSError`."""
     (folder / ID_FILE).write_text(secrets.token_hex(16), "ascii")
     (folder / "config.json").write_text(config.model_dump_json(indent=2) + "\n", "utf-8")
-    descriptor = os.open(folder / "secret", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
+    write_private(folder / "secret", secret)
     for position, task in enumerate(tasks):
         _copy_task(task, folder / _TASKS / f"{position}-{task.name}")
 
