@@ -57,18 +57,23 @@ class Circuit:
         or when the server is back. After too long an outage it is not made: the `Failure` says so.
         """
         while (outage := self._outage) is not None:
-            async with outage.turn:  # also when cancelled, another request takes over
-                while not outage.over.is_set() and (left := outage.next_try - _clock.now()) > 0:
-                    await _clock.wait(outage.over, left)
-                if not outage.over.is_set():
-                    outcome = await attempt()
-                    if self._outage is not outage or not _away(outcome):
-                        return self._judge(outcome)
-                    self._count(outcome)
-                    return self._schedule(outage, outcome)
+            if await outage.turn():
+                return await self._try(outage, attempt)
             if outage.verdict is not None:
                 return outage.verdict
         return self._judge(await attempt())
+
+    async def _try(
+        self, outage: _Outage, attempt: Callable[[], Awaitable[T | Failure]]
+    ) -> T | Failure:
+        try:
+            outcome = await attempt()
+            if self._outage is not outage or not _away(outcome):
+                return self._judge(outcome)
+            self._count(outcome)
+            return self._schedule(outage, outcome)
+        finally:  # also when cancelled: another request takes over
+            outage.tried()
 
     def _judge(self, outcome: T | Failure) -> T | Failure:
         if not _away(outcome):
@@ -112,8 +117,7 @@ class Circuit:
     def _close(self, verdict: Failure | None) -> None:
         outage, self._outage = self._outage, None
         if outage is not None:
-            outage.verdict = verdict
-            outage.over.set()
+            outage.end(verdict)
 
     def patience_with(self, reason: str) -> float:
         """Seconds over which a failure for this reason is tried again."""
@@ -135,13 +139,35 @@ class _Outage:
 
     Attributes:
         next_try: when an attempt may be made.
-        turn: held by the request that makes it.
-        over: set when the server is back, or is given up.
         verdict: what all requests get when it is given up.
     """
 
     def __init__(self) -> None:
         self.next_try = 0.0
-        self.turn = asyncio.Lock()
-        self.over = asyncio.Event()
         self.verdict: Failure | None = None
+        self._over = False
+        self._trying = False
+        self._changed = asyncio.Event()
+
+    async def turn(self) -> bool:
+        """True: it is the caller's turn to try, and `tried` must follow. False: it is over."""
+        while not self._over:
+            left = None if self._trying else self.next_try - _clock.now()
+            if left is not None and left <= 0:
+                self._trying = True
+                return True
+            await _clock.wait(self._changed, left)
+        return False
+
+    def tried(self) -> None:
+        self._trying = False
+        self._wake()
+
+    def end(self, verdict: Failure | None) -> None:
+        self._over = True
+        self.verdict = verdict
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
