@@ -128,8 +128,8 @@ class Watched:
 
     def _on_budget(self, event: Progress) -> None:
         data = event.data
-        tightest = f"{data['share']:.0%} of the {data['level']}'s {data['resource']}"
-        self._tightest = tightest.replace("_", " ")
+        resource = data["resource"].replace("_", " ")
+        self._tightest = f"{data['share']:.0%} of the {data['level']}'s {resource}"
 
     def _on_security(self, event: Progress) -> Line:
         self._counts["events"] += 1

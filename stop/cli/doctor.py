@@ -45,18 +45,13 @@ def doctor(as_json: bool) -> None:
     fixes = [[f.name, f.mend] for f in findings if f.mend]
     sheet: Sheet = [Table(["check", "", "found"], rows)]
     sheet += [Table(["to fix", "try"], fixes)] if fixes else []
-    sheet.append(_conclusion(sandbox, model))
+    missing = ["sandbox"] * (not sandbox) + ["language model"] * (not model)
+    why = f"no run is possible: there is no {' and no '.join(missing)}"
+    sheet.append(why if missing else "a run is possible")
     show(Diagnosis(sandbox and model, tuple(findings)), sheet, as_json)
     code = SandboxError.exit_code if not sandbox else 0 if model else LMError.exit_code
     if code:
         click.get_current_context().exit(code)
-
-
-def _conclusion(sandbox: bool, model: bool) -> str:
-    if sandbox and model:
-        return "a run is possible"
-    missing = ["sandbox"] * (not sandbox) + ["language model"] * (not model)
-    return f"no run is possible: there is no {' and no '.join(missing)}"
 
 
 def _either(good: bool, name: str, found: str, otherwise: str, mend: str) -> Finding:

@@ -10,7 +10,6 @@ from stop.cli.output import note, show
 
 if TYPE_CHECKING:
     from stop.api import AnyResult
-    from stop.experiments.plan import Plan
 
 _LOOK_CLOSER = {
     "Run": "look closer: stop lineage {}",
@@ -36,8 +35,3 @@ def carry_out(work: Callable[[RunProgress], AnyResult], as_json: bool) -> None:
     with RunProgress() as progress:
         result = work(progress)
     show_result(result, as_json)
-
-
-def show_plan(plan: Plan, as_json: bool) -> None:
-    """Shows what `--dry-run` found."""
-    show(plan, plan.sheet(), as_json)

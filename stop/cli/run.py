@@ -9,7 +9,7 @@ import click
 
 from stop.budget.limits import Limits, ResumeLimits
 from stop.cli import options
-from stop.cli.output import note
+from stop.cli.output import note, show
 from stop.cli.runs import named, run_argument
 from stop.experiments.rounds.config import Preset, RoundsConfig
 
@@ -38,14 +38,15 @@ def run(as_json: bool, dry_run: bool, runs_dir: str, **all_options: Any) -> None
       stop run --tasks knapsack --lm local:qwen2.5-coder-1.5b --meta-lm openai:gpt-4o
     """
     from stop import api
-    from stop.cli.results import carry_out, show_plan
+    from stop.cli.results import carry_out
     from stop.experiments.plan import plan
     from stop.options import rounds_config
 
     wanted = named(all_options, runs_dir)
     config = rounds_config(**wanted, need_model=not dry_run)
     if dry_run:
-        show_plan(plan(config), as_json)
+        planned = plan(config)
+        show(planned, planned.sheet(), as_json)
         return
     carry_out(lambda progress: api.begin(config, runs_dir, progress), as_json)
 

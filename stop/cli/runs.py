@@ -72,11 +72,13 @@ def find_run(text: str, runs_dir: str | None = None, *, rounds_only: bool = Fals
     Raises:
         RunError: none or several fit.
     """
+    from stop.experiments.overview import run_folders
+
     folder = Path(text)
     if (folder / "config.json").is_file():
         return folder
     base = Path(runs_dir or os.environ.get("STOP_RUNS_DIR", DEFAULT_RUNS_DIR))
-    names = _names(base)
+    names = [each.name for each in reversed(run_folders(base))]  # the newest last
     if text == "last" and names:
         return base / (_with_rounds(names) or names if rounds_only else names)[-1]
     fitting = [n for n in names if n.startswith(text) or n.endswith(text)] if text else []
@@ -86,13 +88,6 @@ def find_run(text: str, runs_dir: str | None = None, *, rounds_only: bool = Fals
         raise RunError(f"several runs fit {text!r}: {', '.join(fitting[:5])}")
     hint = f"runs in {base}: {', '.join(names[-5:])}" if names else f"there are no runs in {base}"
     raise RunError(f"there is no run {text!r}", hint=hint)
-
-
-def _names(base: Path) -> list[str]:
-    """The names of the runs in a folder, the newest last, as `stop ls` orders them."""
-    from stop.experiments.overview import run_folders
-
-    return [folder.name for folder in reversed(run_folders(base))]
 
 
 def _with_rounds(names: list[str]) -> list[str]:

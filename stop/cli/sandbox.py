@@ -63,8 +63,9 @@ def _from_interpreter(packages: tuple[str, ...], rebuild: bool) -> BuiltFileSyst
     else:
         with closing(client):
             image = ensure_image(client, packages)
+    seconds = round(time.monotonic() - began, 2)
     return BuiltFileSystem(
-        rootfs.key, rootfs.digest, rootfs.bytes, tuple(rootfs.packages), _since(began),
+        rootfs.key, rootfs.digest, rootfs.bytes, tuple(rootfs.packages), seconds,
         rootfs.folder, image,
     )  # fmt: skip
 
@@ -79,11 +80,7 @@ def _from_dockerfile(base: str | None, packages: tuple[str, ...], rebuild: bool)
         image = build_from_dockerfile(client, folder, base, packages, rebuild=rebuild)
         size = client.images.get(image).attrs["Size"]
     tag = "stop-sandbox:dockerfile"
-    return BuiltImage(tag, image, size, ("numpy", *packages), _since(began))
-
-
-def _since(began: float) -> float:
-    return round(time.monotonic() - began, 2)
+    return BuiltImage(tag, image, size, ("numpy", *packages), round(time.monotonic() - began, 2))
 
 
 @sandbox.command()

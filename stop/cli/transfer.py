@@ -8,6 +8,7 @@ import click
 
 from stop.budget.limits import OneRunLimits
 from stop.cli import options
+from stop.cli.output import show
 from stop.cli.runs import find_run, named
 from stop.errors import ConfigError
 from stop.experiments.transfer.config import TransferConfig
@@ -39,7 +40,7 @@ def transfer(
       stop transfer --improver mine.py --tasks tsp --repetitions 3
     """
     from stop import api
-    from stop.cli.results import carry_out, show_plan
+    from stop.cli.results import carry_out
     from stop.experiments.plan import plan
     from stop.options import transfer_config
     from stop.recorded_run import Run
@@ -52,6 +53,7 @@ def transfer(
         raise ConfigError("nothing to compare", hint="name a run, or --improver FILE")
     config = transfer_config(improved, trained_on=run, need_model=not dry_run, **wanted)
     if dry_run:
-        show_plan(plan(config), as_json)
+        planned = plan(config)
+        show(planned, planned.sheet(), as_json)
         return
     carry_out(lambda progress: api.begin(config, runs_dir, progress), as_json)

@@ -155,8 +155,8 @@ class CallLog:
 
     Attributes:
         tracked: the model says of everything that is paid or cut, so silence means no cost.
-        paid_for: the cost of each reply that came.
-        cut_off: the most that each attempt without a reply may have cost.
+        paid_for: the cost of each reply that came, one of several that the request may need.
+        cut_off: the most that each attempt may have cost that was cut off while the server worked.
         widen: called with what the request may cost in all; raises `BudgetExceeded`.
     """
 
@@ -184,14 +184,6 @@ class CallLog:
             self._log.heard(fault)
         if self._log.records is not None:
             self._last = self._log.records.add_fault(fault)
-
-    def paid(self, usage: Usage) -> None:
-        """A reply came, one of several that the request may need."""
-        self.paid_for.append(usage)
-
-    def cut(self, worst: Usage) -> None:
-        """An attempt was cut off while the server worked on it: it may be charged for."""
-        self.cut_off.append(worst)
 
     def asks_again(self, rest: Usage) -> None:
         """What came is not all; asking for the rest may cost this.

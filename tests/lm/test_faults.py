@@ -348,7 +348,7 @@ async def test_silence_is_told_while_it_lasts_only() -> None:
 def test_asking_again_counts_what_is_paid() -> None:
     call, wanted = CallLog(FaultLog(), "run/a", "openai:m"), []
     call.widen = wanted.append
-    call.paid(Usage(10, 5, usd=0.1))
-    call.paid(Usage(10, 0, usd=0.1))
+    call.paid_for.append(Usage(10, 5, usd=0.1))
+    call.paid_for.append(Usage(10, 0, usd=0.1))
     call.asks_again(Usage(10, 100, usd=0.5))
     assert wanted == [Usage(30, 105, usd=pytest.approx(0.7))]

@@ -228,9 +228,6 @@ class _Server:
         errors = [line for line in lines if " E " in line]  # llama.cpp's mark
         return clean("\n".join(errors[-4:] or lines[-8:]), self.key, limit=_SHOWN)
 
-    async def count_tokens(self, text: str) -> int:
-        return await asyncio.to_thread(self._count_tokens, text)
-
     def stop(self) -> None:
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):  # what could not be flushed
@@ -267,6 +264,9 @@ class _Server:
             f"the server for {path} ended with code {code} before it was ready: {self.log_tail()}",
             hint="is the file a model in GGUF format, and is there enough memory?",
         )
+
+    async def count_tokens(self, text: str) -> int:
+        return await asyncio.to_thread(self._count_tokens, text)
 
     def _count_tokens(self, text: str) -> int:
         # Without proxies: none can reach our loopback.

@@ -195,7 +195,7 @@ class OpenAIModel:
         if len(self._served_as) < MOST_NAMES:
             self._served_as.add(" ".join(filter(None, (reply.model, reply.fingerprint))))
         # What is cut off below was paid for as well.
-        faults.listener().paid(self._meter.usage(request, reply))
+        faults.listener().paid_for.append(self._meter.usage(request, reply))
         if len(reply.choices) < asked:
             came = len(reply.choices)
             self._note(account, "fewer choices", f"{came} of {asked} choices came")
@@ -259,7 +259,7 @@ class OpenAIModel:
 
         def cut() -> None:
             part = replace(request, n=body.get("n", 1))
-            faults.listener().cut(self._meter.worst_case(part))
+            faults.listener().cut_off.append(self._meter.worst_case(part))
 
         outcome = await exchange(self._client, body, limit, clean=self._clean, on_cut=cut)
         if isinstance(outcome, Reply):
