@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from stop._util.sheet import plural
 from stop.engine.session import Session
 from stop.events import Level
 from stop.lm.base import LMRequest
@@ -213,7 +214,7 @@ class _Comparison:
             now = self._now.improver_run(key)
             reached = run is None or (now is not None and now.improver_id == improver)
             first = _shown(requests[0].message)
-            text = f"did not ask {len(requests)} recorded request(s) any more: {first}"
+            text = f"did not ask {plural(len(requests), 'recorded request')} any more: {first}"
             yield Difference("unused", text, improver, key, follows=not reached)
 
 
@@ -244,7 +245,7 @@ def _request(miss: Miss) -> str:
     request, near = miss.request, miss.nearest
     head = "asked something else"
     if miss.asked_before:
-        return f"asked the same once more than the {miss.asked_before} time(s) on the tape"
+        return f"asked the same once more than the {plural(miss.asked_before, 'time')} on the tape"
     if near is None:
         return f"asked where nothing is recorded: {_shown(request.message)}"
     if request.system != near.system:
