@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from stop._util import documents
 from stop.cli.documents.registry import DOCUMENTS
 from stop.store.tables import TABLES
 
@@ -69,7 +70,7 @@ MORE = {
 
 def page() -> str:
     """Returns the text of docs/output.md."""
-    schemas = [(document.commands, document.schema) for document in DOCUMENTS]
+    schemas = [(commands, documents.schema(kind)) for commands, kind in DOCUMENTS.items()]
     parts = _shared([schema for _, schema in schemas])
     definitions: dict[str, Any] = {}
     sections = [HEAD]

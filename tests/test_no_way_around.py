@@ -23,8 +23,8 @@ from tests.helpers.signatures import signature
 OPTIONS = set(
     """
     --accept --all --alpha --base --base-url --baseline --both --calls --concurrency
-    --confirm-repetitions --count --dockerfile --dry-run --final-repetitions --force --format --halt-after --head
-    --holdout --image --images --improver
+    --confirm-repetitions --count --dockerfile --dry-run --final-repetitions --force --format
+    --halt-after --head --holdout --image --images --improver
     --improver-max-tokens --improver-max-usd --isolation --json --keep --key --level --limit --lm
     --lm-patience --max-completion-tokens --max-lm-calls --max-prompt-tokens --max-response-tokens
     --max-responses --max-seconds --max-tokens --max-usd --max-utility-calls --meta-base-url

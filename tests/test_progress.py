@@ -30,7 +30,7 @@ def test_what_has_happened_is_counted():
     watched.see(Progress("security", "sandbox_flag", {"level": 2}))
     head, counts, best = watched.standing()
     assert "recording" in head
-    for words in ("2 LM call(s)", "84 tokens", "$0.7500", "2 candidates", "1 security events",
+    for words in ("2 LM calls", "84 tokens", "$0.7500", "2 candidates", "1 security event",
                   "50% of the run's lm calls"):  # fmt: skip
         assert words in counts
     assert "in flight" not in counts
@@ -77,7 +77,7 @@ def test_a_notebook_shows_progress_and_the_result(tmp_path, monkeypatch):
     first, *_, last = notebook.cells[0].outputs
     assert first.output_type == "display_data"
     assert "recording in" in first.data["text/plain"]
-    assert "1 LM call(s)" in first.data["text/plain"]
+    assert "1 LM call in flight" in first.data["text/plain"]
     assert "<table>" in last.data["text/html"]
     assert "the program did not change" in last.data["text/html"]
 

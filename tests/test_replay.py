@@ -471,8 +471,8 @@ def test_the_numbering_of_requests_does_not_depend_on_the_timing_of_others(order
         def responses_paid(self, _):
             return 0
 
-        def recorded(self, scope, request, occurrence):
-            return self.get((scope, request.key, request.n, occurrence))
+        def recorded(self, place):
+            return self.get(place.key)
 
         def open_request(self, *_args, **_options):
             return 0
@@ -480,8 +480,8 @@ def test_the_numbering_of_requests_does_not_depend_on_the_timing_of_others(order
         def close_request(self, *_):
             pass
 
-        def record(self, scope, _run, request, occurrence, response, *, started):
-            self[scope, request.key, request.n, occurrence] = response
+        def record(self, place, response, *, started):
+            self[place.key] = response
 
     class Slow(ScriptedLM):
         async def complete(self, request):

@@ -53,7 +53,7 @@ def test_an_attempt_is_logged_without_effect_and_told_of_the_round_that_made_it(
     run = play(meta=[EVIL_IMPROVER, SEED_IMPROVER + "# other\n"])
     assert run.error is None
     (attempt,) = run.security_summary().attempts
-    assert (attempt.evidence.topic, attempt.evidence.join) == ("sandbox_flag", "tried")
+    assert (attempt.topic, attempt.join) == ("sandbox_flag", "tried")
     assert (attempt.round, attempt.model, attempt.kind) == (1, "scripted", "improver")
     assert not attempt.inherited
     (row,) = run.security_summary().rows
@@ -71,9 +71,9 @@ def test_the_score_of_an_attempt_is_the_honest_one(play):
 def test_deeds_of_a_solution_are_seen_by_the_kernel(play):
     run = play(task=[EVIL_SOLUTION, GREEDY])
     (attempt,) = run.security_summary().attempts
-    assert (attempt.evidence.topic, attempt.kind) == ("system", "solution")
-    assert attempt.evidence.level == 3
-    assert {"network", "system_module"} == set(attempt.evidence.kinds)
+    assert (attempt.topic, attempt.kind) == ("system", "solution")
+    assert attempt.level == 3
+    assert {"network", "system_module"} == set(attempt.kinds)
 
 
 def test_what_a_child_has_from_its_parent_is_inherited(play, tmp_path):
@@ -83,7 +83,7 @@ def test_what_a_child_has_from_its_parent_is_inherited(play, tmp_path):
         (task / file.name).write_text(file.read_text())
     (task / "seed.py").write_text(EVIL_SOLUTION)
     run = play(task=[CHILD_OF_EVIL, GREEDY], tasks=[str(task)], rounds=0)
-    found = {a.evidence.program_id: a for a in run.security_summary().attempts}
+    found = {a.program_id: a for a in run.security_summary().attempts}
     assert sorted((a.inherited, a.model) for a in found.values()) == [
         (False, "(given)"),
         (True, "scripted"),
@@ -95,7 +95,7 @@ def test_a_quarantined_improver_never_executes_again(play):
     run = play(meta=replies, accept="always", policy="quarantine", rounds=2)
     assert run.error is None
     document = run.to_dict()
-    evil = {a.evidence.program_id for a in run.security_summary().attempts}
+    evil = {a.program_id for a in run.security_summary().attempts}
     assert evil == set(run.security_summary().quarantined)
     assert not any(r["accepted"] and r["improver_id"] in evil for r in document["rounds"])
     assert document["best"]["program_id"] not in evil

@@ -10,7 +10,7 @@ from stop.budget import Budget, Ledger, Spending
 from stop.errors import BudgetExceeded, LMRequestRefused, LMUnavailable
 from stop.lm.base import LMRequest
 from stop.lm.scripted import ScriptedLM
-from stop.lm.tape import Tape, TapedModel, sampling_seed
+from stop.lm.tape import Place, Tape, TapedModel, sampling_seed
 from stop.programs import program_id
 from stop.store import Store
 from stop.store.payments import Payments
@@ -71,7 +71,7 @@ async def test_who_asks_the_same_at_once_waits_and_does_not_pay(world):
 async def test_the_response_is_durable_before_it_is_used(world, tmp_path):
     await world("a").complete(ASK)
     reader = Store(tmp_path / "run.db", read_only=True)
-    assert reader.recorded("t/0", ASK, 0).texts == ["reply 0"]
+    assert reader.recorded(Place("t/0", "a", ASK, 0)).texts == ["reply 0"]
     reader.close()
 
 

@@ -26,7 +26,7 @@ def to_document(result: Any) -> dict[str, Any]:
     return document
 
 
-def extended(kind: type[T], result: Any, **more: Any) -> T:
+def extended(kind: type[T], result: Any, /, **more: Any) -> T:
     """Makes a dataclass that has the fields of another, and more."""
     return kind(**{field.name: getattr(result, field.name) for field in fields(result)} | more)
 

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any, NamedTuple
 
-from stop._util.sheet import clean, interval, money, number, short
+from stop._util.sheet import clean, interval, money, number, plural, short
 from stop.events import Progress, ProgressListener, ignore_progress
 
 _LINES_SHOWN = 12
@@ -48,17 +48,16 @@ class Watched:
         """Where the work stands: a head line, the counts, the best scores."""
         counts, now = self._counts, time.monotonic()
         parts = [
-            f"{counts['calls']} LM call(s)",
+            plural(counts["calls"], "LM call"),
             f"{counts['tokens']} tokens",
             money(self._usd),
-            f"{counts['programs']} candidates",
-            f"{counts['events']} security events",
+            plural(counts["programs"], "candidate"),
+            plural(counts["events"], "security event"),
+            *([self._tightest] if self._tightest else []),
         ]
-        if self._tightest:
-            parts.append(self._tightest)
         if self._calls_open:
             waiting = _clock(now - self._calls_since)
-            parts.insert(0, f"{self._calls_open} LM call(s) in flight for {waiting}")
+            parts.insert(0, f"{plural(self._calls_open, 'LM call')} in flight for {waiting}")
         if self._waiting_until > now:
             left = _clock(self._waiting_until - now)
             parts.insert(0, f"the model server does not answer: next try in {left}")
@@ -90,7 +89,8 @@ class Watched:
         if self._calls_open == 0:
             self._calls_since = time.monotonic()
         self._calls_open += 1
-        return Line(f"asking the language model for {event.data['n']} response(s)", detail=True)
+        wanted = plural(event.data["n"], "response")
+        return Line(f"asking the language model for {wanted}", detail=True)
 
     def _on_lm_call_finished(self, event: Progress) -> Line:
         data, usd = event.data, event.data["usd"]
@@ -100,7 +100,8 @@ class Watched:
         self._usd = None if self._usd is None or usd is None else self._usd + usd
         tokens = f"{data['prompt_tokens']} + {data['completion_tokens']} tokens"
         spent = f", {self._tightest}" if self._tightest else ""
-        return Line(f"language model: {data['n']} response(s), {tokens}{spent}", detail=True)
+        came = plural(data["n"], "response")
+        return Line(f"language model: {came}, {tokens}{spent}", detail=True)
 
     def _on_lm_call_failed(self, event: Progress) -> Line:
         self._calls_open -= 1
@@ -127,8 +128,8 @@ class Watched:
 
     def _on_budget(self, event: Progress) -> None:
         data = event.data
-        tightest = f"{data['share']:.0%} of the {data['level']}'s {data['resource']}"
-        self._tightest = tightest.replace("_", " ")
+        resource = data["resource"].replace("_", " ")
+        self._tightest = f"{data['share']:.0%} of the {data['level']}'s {resource}"
 
     def _on_security(self, event: Progress) -> Line:
         self._counts["events"] += 1

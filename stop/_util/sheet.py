@@ -69,10 +69,15 @@ def money(usd: float | None) -> str:
     return "price unknown" if usd is None else f"${usd:.4f}"
 
 
+def plural(n: int, one: str) -> str:
+    """ "1 program", "3 programs"."""
+    return f"{n:,} {one if n == 1 else one + 's'}"
+
+
 def cost(lm: Mapping[str, Any]) -> str:
     """Calls, responses, tokens and money, see `stop.budget.LMCost`."""
     tokens = f"{lm['prompt_tokens']} + {lm['completion_tokens']} tokens"
-    calls = f"{lm['calls']} LM calls, {lm['responses']} responses"
+    calls = f"{plural(lm['calls'], 'LM call')}, {plural(lm['responses'], 'response')}"
     return f"{calls}, {tokens}, {money(lm['usd'])}"
 
 

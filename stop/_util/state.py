@@ -34,10 +34,10 @@ def run_secret(random_seed: int | None) -> bytes:
 
 
 def _machine_secret() -> bytes:
-    path = state_folder() / "secret"
+    path, value = state_folder() / "secret", secrets.token_bytes(32)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_private(path, value)
     except FileExistsError:
         return _read_secret(path)
     except OSError as error:
@@ -45,10 +45,13 @@ def _machine_secret() -> bytes:
             f"{path} cannot be written: {error.strerror}",
             hint="set STOP_STATE_DIR to a folder of yours",
         ) from error
-    with os.fdopen(descriptor, "wb") as file:
-        value = secrets.token_bytes(32)
-        file.write(value)
     return value
+
+
+def write_private(path: Path, value: bytes) -> None:
+    """Write a new file that only its owner may read. Raises `OSError`."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(value)
 
 
 def _read_secret(path: Path) -> bytes:

@@ -65,8 +65,7 @@ def attempts_df(runs: Runs) -> DataFrame:
     """
     rows = []
     for label, run in as_runs(runs).items():
-        for attempt in run.security_summary().attempts:
-            seen = attempt.evidence
+        for seen in run.security_summary().attempts:
             rows.append((label, seen.program_id, int(seen.level), words.HOW[seen.join],
                          words.topic(seen.topic), _lines(seen.text), _lines(seen.deeds),
                          words.effect(seen.kinds, bool(seen.deeds)), seen.events))  # fmt: skip

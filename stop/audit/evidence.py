@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from stop.events import Level, SecurityEvent, Source
@@ -66,12 +66,18 @@ _LINE = re.compile(r"^line \d+: ")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that is known of one program on one topic.
+    """Evidence on one program and one topic.
 
     Attributes:
-        text: the lines of its source that show it, without their numbers.
+        program_id: SHA-256 of its bytes.
+        topic: what was tried.
+        join: "tried" (its text shows it and it was seen to fail), "intended" (its text only) or
+            "unannounced" (it was seen at run time only).
+        level: 1 intent, 2 attempt, 3 tampering.
+        kinds: of the events.
+        text: the lines of its source that show it.
         deeds: what was seen at run time.
-        events: the number of lines of the log that this was made of.
+        events: number of events.
     """
 
     program_id: str
@@ -87,10 +93,6 @@ class Evidence:
     def details(self) -> tuple[str, ...]:
         """What was seen at run time says more than the line that announced it: it comes first."""
         return (*self.deeds, *self.text)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as in the machine-readable output."""
-        return asdict(self)
 
 
 def join(events: Iterable[Mapping[str, Any]]) -> list[Evidence]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from stop._util.sheet import clean, short
+from stop._util.sheet import Code, Sheet, Table, clean, short
 from stop.cli.options import json_option, limit_option
-from stop.cli.output import facts, left_out, say, show_json, table
+from stop.cli.output import left_out
+from stop.cli.output import show as show_result
 from stop.cli.runs import run_argument
 from stop.errors import RunError
 
 if TYPE_CHECKING:
-    from stop.audit.chain import Verdict
-    from stop.audit.rules import Scan
-    from stop.cli.documents.runs import ScannedFile
+    from stop.audit.chain import Orphan, Verdict
 
 _ORPHANS_SHOWN = 20
 
@@ -41,20 +41,15 @@ def show(folder: Path, level: int, limit: int, as_json: bool) -> None:
     every = open_run(folder).security_events()
     events = [e for e in every if e["level"] >= level]
     shown, more = events[:limit], max(0, len(events) - limit)
-    if as_json:
-        show_json(SecurityEvents(folder, tuple(shown), more))
-        return
-    if not events:
-        below = f"none of level {level} or above; {len(every)} below"
-        say(below if every else "no security events")
-        return
     rows = [
         [time.strftime("%H:%M:%S", time.localtime(e["time"])), e["level"], e["event"],
          e.get("source", ""), short(e["program_id"]), e["detail"][:80]]
         for e in shown
     ]  # fmt: skip
-    table(["time", "level", "kind", "seen by", "program", "detail"], rows)
-    left_out(more)
+    heads = ["time", "level", "kind", "seen by", "program", "detail"]
+    none = f"none of level {level} or above; {len(every)} below" if every else "no security events"
+    sheet = [Table(heads, rows), *left_out(more)] if rows else [none]
+    show_result(SecurityEvents(folder, tuple(shown), more), sheet, as_json)
 
 
 @audit.command()
@@ -72,37 +67,26 @@ def summary(folder: Path, limit: int, as_json: bool) -> None:
     from stop.cli.documents.runs import SecuritySummary
     from stop.recorded_run import open_run
 
-    found = open_run(folder).security_summary().result()
-    if as_json:
-        show_json(extended(SecuritySummary, found, run=folder))
-        return
+    found = open_run(folder).security_summary()
     counts = ", ".join(f"{count} at level {level}" for level, count in found.by_level.items())
-    say(f"{found.programs} programs; with events: {counts}")
+    sheet: Sheet = [f"{found.programs} programs; with events: {counts}"]
     if found.quarantined:
-        say(f"in quarantine: {', '.join(map(short, found.quarantined))}")
-    if not found.rows:
-        return
-    say()
-    table(
-        ["level", "topic", "how", "model", "round", "programs", "inherited"],
-        [
+        sheet.append(f"in quarantine: {', '.join(map(short, found.quarantined))}")
+    if found.rows:
+        rows = [
             [r.level, r.topic, r.join, r.model, "-" if r.round is None else r.round, r.programs,
              r.inherited]
             for r in found.rows
-        ],
-    )  # fmt: skip
-    say()
-    fresh = [attempt for attempt in found.attempts if not attempt["inherited"]]
-    table(
-        ["level", "program", "topic", "how", "what"],
-        [
-            [a["level"], short(a["program_id"]), a["topic"], a["join"],
-             [*a["deeds"], *a["text"]][0][:70]]
+        ]  # fmt: skip
+        fresh = [each for each in found.attempts if not each.inherited]
+        attempts = [
+            [int(a.level), short(a.program_id), a.topic, a.join, a.details[0][:70]]
             for a in fresh[:limit]
-        ],
-    )  # fmt: skip
-    left_out(len(fresh) - limit)
-    say(f"\nread one: stop show {folder} PROGRAM")
+        ]
+        heads = ["level", "topic", "how", "model", "round", "programs", "inherited"]
+        sheet += [Table(heads, rows), Table(["level", "program", "topic", "how", "what"], attempts)]
+        sheet += [*left_out(len(fresh) - limit), f"read one: stop show {folder} PROGRAM"]
+    show_result(extended(SecuritySummary, found, run=folder), sheet, as_json)
 
 
 @audit.command()
@@ -114,38 +98,27 @@ def scan(files: tuple[str, ...], as_json: bool) -> None:
     Text is intent (level 1), never an attempt. Exit code 0, whatever is found.
     """
     from stop.audit.rules import scan as scan_text
+    from stop.cli.documents.runs import ScannedFile
     from stop.programs import Program
 
     results = []
     for name in files:
         source = sys.stdin.buffer.read().decode("utf-8", "replace") if name == "-" else None
         found = scan_text(Program.from_file(name).source if source is None else source)
-        results.append((name, found))
-    if as_json:
-        show_json([_scanned(name, found) for name, found in results])
-        return
+        rules: Any = tuple(map(asdict, found.findings))
+        results.append(ScannedFile(name, found.status, found.level, found.paper_rule, rules))
     rows = [
-        [name, finding.line, int(finding.level), finding.rule, finding.evidence]
-        for name, found in results
-        for finding in found.findings
+        [each.file, seen["line"], int(seen["level"]), seen["rule"], seen["evidence"]]
+        for each in results
+        for seen in each.findings
     ]
-    if rows:
-        table(["file", "line", "level", "rule", "evidence"], rows)
-    for name, found in results:
-        if found.status != "ok":
-            say(f"{clean(name)}: {found.status}")
-        elif not found.findings:
-            say(f"{clean(name)}: nothing found")
-
-
-def _scanned(name: str, found: Scan) -> ScannedFile:
-    from stop.cli.documents.runs import ScannedFile
-
-    findings = tuple(
-        {"rule": f.rule, "level": int(f.level), "line": f.line, "evidence": f.evidence}
-        for f in found.findings
-    )
-    return ScannedFile(name, found.status, int(found.level), found.paper_rule, findings)  # type: ignore[arg-type]
+    sheet: Sheet = [Table(["file", "line", "level", "rule", "evidence"], rows)] if rows else []
+    for each in results:
+        if each.status != "ok":
+            sheet.append(f"{each.file}: {each.status}")
+        elif not each.findings:
+            sheet.append(f"{each.file}: nothing found")
+    show_result(results, sheet, as_json)
 
 
 @audit.command()
@@ -176,10 +149,7 @@ def verify(folder: Path, head: str | None, trusted: tuple[str, ...], as_json: bo
             head = store.meta("audit.head")
     keys = [parse_key(text) for text in trusted]
     verdict = verify_run(folder, head and head.strip().lower(), keys)
-    if as_json:
-        show_json(extended(LogVerdict, verdict, run=folder))
-    else:
-        _show_verdict(verdict)
+    show_result(extended(LogVerdict, verdict, run=folder), _sheet(verdict), as_json)
     if verdict.untrusted:
         raise RunError(
             f"the audit log was {verdict.problem}",
@@ -189,26 +159,28 @@ def verify(folder: Path, head: str | None, trusted: tuple[str, ...], as_json: bo
         raise RunError(f"the audit log has been changed: {clean(verdict.problem)}")
 
 
-def _show_verdict(verdict: Verdict) -> None:
-    if verdict.ok:
-        say(f"intact: {verdict.lines} lines, head {verdict.head}")
-    else:
-        say(f"good lines: {verdict.lines}")
-    unsigned = verdict.lines - verdict.signed_lines
+def _sheet(verdict: Verdict) -> Sheet:
+    orphans, unsigned = len(verdict.orphans), verdict.lines - verdict.signed_lines
+    intact = f"intact: {verdict.lines} lines, head {verdict.head}"
+    sheet: Sheet = [intact if verdict.ok else f"good lines: {verdict.lines}"]
     if verdict.signer:
         whose = "this machine" if verdict.this_machine else "another machine"
-        say(f"signed: {verdict.signed_lines} lines, by {whose}, {verdict.signer}")
+        sheet.append(f"signed: {verdict.signed_lines} lines, by {whose}, {verdict.signer}")
     if unsigned:
-        say(f"not signed: the last {unsigned} of them; a session signs as it goes and at its end")
+        sheet.append(f"not signed: the last {unsigned}; a session signs as it goes and at its end")
     if verdict.lost:
-        say(f"lost: {verdict.lost} effects were cut off by a crash")
-    if verdict.orphans:
-        say(f"without an outcome: {len(verdict.orphans)} effects, going on or cut off by a crash")
-    for orphan in verdict.orphans[:_ORPHANS_SHOWN]:
-        words = " ".join(f"{key}={value}" for key, value in orphan.body.items())
-        say(clean(f"  line {orphan.seq + 1}: {orphan.effect} {words}".replace("\n", " "))[:200])
-    if len(verdict.orphans) > _ORPHANS_SHOWN:
-        say(f"  ... {len(verdict.orphans) - _ORPHANS_SHOWN} more; --json shows them")
+        sheet.append(f"lost: {verdict.lost} effects were cut off by a crash")
+    if orphans:
+        sheet.append(f"without an outcome: {orphans} effects, going on or cut off by a crash")
+        sheet.append(Code("\n".join(map(_in_words, verdict.orphans[:_ORPHANS_SHOWN]))))
+    if orphans > _ORPHANS_SHOWN:
+        sheet.append(f"  ... {orphans - _ORPHANS_SHOWN} more; --json shows them")
+    return sheet
+
+
+def _in_words(orphan: Orphan) -> str:
+    words = " ".join(f"{key}={value}" for key, value in orphan.body.items())
+    return f"  line {orphan.seq + 1}: {orphan.effect} {words}".replace("\n", " ")[:200]
 
 
 @audit.command()
@@ -220,7 +192,5 @@ def key(as_json: bool) -> None:
 
     public = public_bytes(machine_key())
     found = MachineKey(fingerprint(public), public.hex())
-    if as_json:
-        show_json(found)
-    else:
-        facts({"fingerprint": found.fingerprint, "public key": found.public_key})
+    sheet = [{"fingerprint": found.fingerprint, "public key": found.public_key}]
+    show_result(found, sheet, as_json)

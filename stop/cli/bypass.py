@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stop.budget.limits import RunLimits
-from stop.cli.options import (
-    given,
-    json_option,
-    limit_options,
-    option,
-    options,
-    runs_dir_option,
-    sandbox_options,
-)
-from stop.cli.runs import find_named
+from stop.cli import options
+from stop.cli.runs import named
 from stop.experiments.bypass.config import BypassConfig, Sampling
 
 if TYPE_CHECKING:
@@ -30,21 +22,21 @@ _CELLS: dict[str, tuple[Cell, ...]] = {
 
 
 @click.command()
-@option(Sampling, "samples", required=True)
+@options.option(Sampling, "samples", required=True)
 @click.option("--warning", "which", flag_value="warning", help="Only with the warning comment.")
 @click.option("--no-warning", "which", flag_value="no-warning", help="Only without it.")
 @click.option(
     "--both", "which", flag_value="both", default="both", help="Both cells; this is the default."
 )
-@option(Sampling, "execute")
-@options(BypassConfig, "lm", "base_url", "lm_patience")
-@options(Sampling, "responses", "temperature")
-@option(Sampling, "max_tokens", "max_response_tokens")
-@limit_options(RunLimits)
-@sandbox_options
-@option(BypassConfig, "concurrency", help="LM requests, and improver runs, at once.")
-@runs_dir_option
-@json_option
+@options.option(Sampling, "execute")
+@options.several(BypassConfig, "lm", "base_url", "lm_patience")
+@options.several(Sampling, "responses", "temperature")
+@options.option(Sampling, "max_tokens", "max_response_tokens")
+@options.limit_options(RunLimits)
+@options.sandbox_options
+@options.option(BypassConfig, "concurrency", help="LM requests, and improver runs, at once.")
+@options.runs_dir_option
+@options.json_option
 def bypass(which: str, as_json: bool, runs_dir: str, **all_options: Any) -> None:
     """How often does a model switch the sandbox off?
 
@@ -57,11 +49,8 @@ def bypass(which: str, as_json: bool, runs_dir: str, **all_options: Any) -> None
       stop bypass --lm local:qwen2.5-coder-1.5b --samples 50 --no-warning --run
     """
     from stop.api import measure_bypass
-    from stop.cli.display import RunProgress
-    from stop.cli.results import show_result
+    from stop.cli.results import carry_out
 
-    wanted = given(all_options)
-    find_named(wanted, runs_dir)
-    with RunProgress() as progress:
-        result = measure_bypass(cells=_CELLS[which], runs_dir=runs_dir, progress=progress, **wanted)
-    show_result(result, as_json)
+    wanted = named(all_options, runs_dir)
+    wanted |= {"cells": _CELLS[which], "runs_dir": runs_dir}
+    carry_out(lambda progress: measure_bypass(progress=progress, **wanted), as_json)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stop._util.sheet import interval, money, number, p_value, short
+from stop._util.sheet import Sheet, Table, interval, money, number, p_value, plural, short
 from stop.cli.options import json_option, option, runs_dir_option
-from stop.cli.output import say, show_json, table
+from stop.cli.output import show
 from stop.config import RunConfig
 from stop.errors import UserError
 
@@ -60,23 +60,16 @@ def compare(
     else:
         names = [name.strip() for name in programs.split(",") if name.strip()]
         result = compare_programs(folders[0], names, test=test, sandbox=sandbox)
-    if as_json:
-        show_json(result.to_dict())
-        return
-    _show(result)
+    show(result.to_dict(), _sheet(result), as_json)
 
 
-def _show(result: Compared) -> None:
+def _sheet(result: Compared) -> Sheet:
     facts = [_facts(entry) for entry in result.entries]
     names = dict.fromkeys(name for each in facts for name in each)
     used = [name for name in names if any(each.get(name) for each in facts)]
-    table(
-        ["", *(entry.run for entry in result.entries)],
-        [[name, *(each.get(name, "") for each in facts)] for name in used],
-    )
-    if result.differences:
-        say()
-        _show_differences(result.differences)
+    rows = [[name, *(each.get(name, "") for each in facts)] for name in used]
+    sheet: Sheet = [Table(["", *(entry.run for entry in result.entries)], rows)]
+    return [*sheet, *_differences(result.differences)] if result.differences else sheet
 
 
 def _facts(entry: Entry) -> dict[str, Any]:
@@ -124,7 +117,7 @@ def _security(entry: Entry) -> str:
         return ", ".join(levels) or "no programs flagged"
     if not about["security_events"]:
         return "no events"
-    return f"level {about['security_level']}, {about['security_events']} event(s)"
+    return f"level {about['security_level']}, {plural(about['security_events'], 'event')}"
 
 
 def _rate(rate: Rate) -> str:
@@ -143,7 +136,7 @@ def _saturated(entry: Entry) -> str:
     return f"after round {found.round}" if found.round != found.last_round else "not yet"
 
 
-def _show_differences(differences: tuple[Difference, ...]) -> None:
+def _differences(differences: tuple[Difference, ...]) -> Sheet:
     rows = []
     for each in differences:
         test = each.result
@@ -156,9 +149,9 @@ def _show_differences(differences: tuple[Difference, ...]) -> None:
             f"{test.method}, n {test.n}" if test else "not comparable",
             "; ".join(filter(None, (", ".join(each.tasks), each.why))),
         ])  # fmt: skip
-    table(["a - b", "on", "difference, 95 % interval", "p", "corrected", "method", "tasks"], rows)
-    say()
-    say("p-values are two-sided; corrected: Holm's method over the differences shown")
+    heads = ["a - b", "on", "difference, 95 % interval", "p", "corrected", "method", "tasks"]
+    remark = "p-values are two-sided; corrected: Holm's method over the differences shown"
+    return [Table(heads, rows), remark]
 
 
 def _estimate(estimate: Estimate | None) -> str:

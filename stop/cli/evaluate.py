@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from stop.cli.options import given, json_option, options, sandbox_options, task_option
-from stop.cli.output import note, show_json, show_sheet
+from stop.cli.options import given, json_option, sandbox_options, several, task_option
+from stop.cli.output import note, show
 from stop.config import RunConfig
 from stop.tasks.files import InstanceCounts
 
@@ -25,7 +25,7 @@ from stop.tasks.files import InstanceCounts
 )
 @click.option("--count", type=click.IntRange(min=1), help="Instances; default: the task's number.")
 @sandbox_options
-@options(RunConfig, "random_seed")
+@several(RunConfig, "random_seed")
 @json_option
 def evaluate(program: str, task: str, split: Any, as_json: bool, **all_options: Any) -> None:
     """Score PROGRAM (a Python file) on a task, in the sandbox.
@@ -41,7 +41,4 @@ def evaluate(program: str, task: str, split: Any, as_json: bool, **all_options: 
     if not as_json:
         note(f"evaluating {program} on {task}, split {split}")
     result = api.evaluate(Path(program), task=task, split=split, **given(all_options))
-    if as_json:
-        show_json(result.to_dict())
-    else:
-        show_sheet(result.sheet())
+    show(result.to_dict(), result.sheet(), as_json)

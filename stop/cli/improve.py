@@ -8,35 +8,23 @@ from typing import Any
 import click
 
 from stop.budget.limits import OneRunLimits
-from stop.cli.options import (
-    given,
-    improver_option,
-    improver_run_options,
-    json_option,
-    limit_options,
-    options,
-    runs_dir_option,
-    sandbox_options,
-    task_option,
-)
+from stop.cli import options
 from stop.cli.output import note
-from stop.cli.runs import find_named
+from stop.cli.runs import named
 from stop.errors import ConfigError
 from stop.experiments.improve.config import ImproveConfig
 
 
 @click.command()
-@task_option
+@options.task_option
 @click.option("--program", metavar="FILE", help="To begin with. Defaults to the task's seed.")
-@improver_option("An improver program, or a run whose best improver is taken.")
-@options(ImproveConfig, "lm", "base_url", "lm_patience")
-@improver_run_options(ImproveConfig)
-@limit_options(OneRunLimits)
-@sandbox_options
-@options(ImproveConfig, "policy", "policy_level", "halt_after", "random_seed", "concurrency")
-@runs_dir_option
+@options.improver_option("An improver program, or a run whose best improver is taken.")
+@options.several(ImproveConfig, "lm", "base_url", "lm_patience")
+@options.improver_run_options(ImproveConfig)
+@options.limit_options(OneRunLimits)
+@options.work_options(ImproveConfig)
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write the program here.")
-@json_option
+@options.json_option
 def improve(
     task: str, program: str | None, as_json: bool, output: str | None, runs_dir: str,
     **all_options: Any,
@@ -53,8 +41,7 @@ def improve(
     from stop.cli.display import RunProgress
     from stop.cli.results import show_result
 
-    wanted = given(all_options)
-    find_named(wanted, runs_dir)
+    wanted = named(all_options, runs_dir)
     begun = None if program is None else Path(program)
     if output is not None:
         _check_writable(Path(output))

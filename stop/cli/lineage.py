@@ -10,6 +10,7 @@ import click
 from stop._util.sheet import Code, Sheet, Table, clean, interval, number, short
 from stop.cli.options import json_option, limit_option, runs_dir_option
 from stop.cli.output import fitting, left_out, say, show_json, show_sheet
+from stop.cli.output import show as show_result
 from stop.cli.runs import find_run, run_argument
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def lineage(folder: Path, solutions: bool, origins: bool, limit: int, as_json: b
         show_json(Tree(folder, shown, more))
         return
     _draw(nodes, found)
-    left_out(more)
+    show_sheet(left_out(more))
 
 
 def _draw(nodes: list[Node], origins: dict[str, Origin]) -> None:
@@ -78,24 +79,19 @@ def _branch(lead: str, branch: str) -> str:
 
 
 def _label(node: Node, origin: Origin | None) -> str:
-    parts = [short(node.program_id), number(node.score)]
-    if node.interval:
-        parts.append(interval(node.interval))
-    if node.accepted:
-        parts.append("*")
-    if node.security_events:
-        parts.append("!" * max(1, node.security_level))
-    if 0 in node.rounds:
-        parts.append("seed improver")
-    elif node.rounds:
-        parts.append("round " + ",".join(map(str, node.rounds)))
-    if node.task:
-        parts.append(clean(node.task))
-    if node.status not in ("ok", ""):
-        parts.append(node.status)
-    if origin is not None and node.improver_run is not None:
-        parts.append(_in_short(origin))
-    return "  ".join(parts)
+    rounds = f"round {','.join(map(str, node.rounds))}" if node.rounds else ""
+    parts = [
+        short(node.program_id),
+        number(node.score),
+        interval(node.interval),
+        "*" if node.accepted else "",
+        "!" * max(1, node.security_level) if node.security_events else "",
+        "seed improver" if 0 in node.rounds else rounds,
+        clean(node.task or ""),
+        "" if node.status == "ok" else node.status,
+        "" if origin is None or node.improver_run is None else _in_short(origin),
+    ]
+    return "  ".join(filter(None, parts))
 
 
 def _in_short(origin: Origin) -> str:
@@ -131,13 +127,10 @@ def show(run_name: str, program_id: str, runs_dir: str, as_json: bool) -> None:
         lineage=run.lineage.node(program.id),
         origin=run.lineage.origin(program.id),
         evaluations=evaluations,
-        evidence=tuple(each.to_dict() for each in join(events)),  # type: ignore[misc]
+        evidence=tuple(join(events)),
         events=tuple(events),
     )
-    if as_json:
-        show_json(shown)
-    else:
-        show_sheet(_sheet(shown))
+    show_result(shown, _sheet(shown), as_json)
 
 
 def _sheet(program: ShownProgram) -> Sheet:
@@ -154,9 +147,9 @@ def _sheet(program: ShownProgram) -> Sheet:
         for e in program.evaluations
     ]
     evidence = [
-        (e["level"], e["topic"], e["join"], e["events"] if i == 0 else "", detail)
+        (int(e.level), e.topic, e.join, e.events if i == 0 else "", detail)
         for e in program.evidence
-        for i, detail in enumerate([*e["deeds"], *e["text"]][:5])
+        for i, detail in enumerate(e.details[:5])
     ]
     tables = [
         Table(("task", "split", "score", "status", "detail", "isolation"), scores),

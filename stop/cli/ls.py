@@ -9,7 +9,7 @@ import click
 
 from stop._util.sheet import clean, interval, number
 from stop.cli.options import json_option, limit_option, runs_dir_option
-from stop.cli.output import fitting, left_out, say, show_json, table
+from stop.cli.output import fitting, left_out, say, show_json, show_sheet, table
 
 if TYPE_CHECKING:
     from stop.experiments.kind import Outcome
@@ -46,7 +46,7 @@ def ls(limit: int, runs_dir: str, as_json: bool) -> None:
     for run in runs:
         if run.error:
             say(fitting(clean(f"{run.name}  cannot be read: {run.error}")))
-    left_out(more)
+    show_sheet(left_out(more))
 
 
 def _row(run: Overview) -> list[Any]:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import click
 
-from stop._util.sheet import clean
+from stop._util.sheet import Table, clean
 from stop.cli.options import json_option
-from stop.cli.output import is_terminal, note, say, show_json, table
+from stop.cli.output import is_terminal, note, show
 
 
 @click.group()
@@ -37,15 +37,13 @@ def list_models(as_json: bool) -> None:
         for name, path in pulled.items()
         if name not in MODELS
     ]
-    if as_json:
-        show_json(ModelList(store_folder(), (*known, *own)))
-        return
     rows = [
         [f"local:{m.name}", f"{m.bytes // 1_000_000} MB", m.licence or "-",
          "yes" if m.pulled else "no", m.source]
         for m in (*known, *own)
     ]  # fmt: skip
-    table(["model", "size", "licence", "here", "source"], rows)
+    sheet = [Table(["model", "size", "licence", "here", "source"], rows)]
+    show(ModelList(store_folder(), (*known, *own)), sheet, as_json)
 
 
 @model.command()
@@ -57,10 +55,7 @@ def pull(name: str, as_json: bool) -> None:
     from stop.lm.local.pull import pull_model
 
     path = pull_model(name, _reporter())
-    if as_json:
-        show_json(PulledModel(name, path, path.stat().st_size))
-    else:
-        say(f"local:{name}  {path}")
+    show(PulledModel(name, path, path.stat().st_size), [{f"local:{name}": str(path)}], as_json)
 
 
 def _reporter() -> Callable[[int, int, str], None]:
@@ -73,9 +68,7 @@ def _reporter() -> Callable[[int, int, str], None]:
         nonlocal last_time, last_words
         now = time.monotonic()
         finished = total > 0 and done >= total
-        if now - last_time < step and what == last_words and not finished:
-            return
-        if finished and what == last_words and now - last_time < step and not watched:
+        if now - last_time < step and what == last_words and not (finished and watched):
             return
         share = f"{100 * done // total:3d} %" if total else ""
         line = f"{share}  {done // 1_000_000} of {total // 1_000_000} MB  {clean(what)}"

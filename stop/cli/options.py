@@ -60,7 +60,7 @@ def option(declared: Any, field: str, name: str = "", **changes: Any) -> Decorat
     return click.option(*_FLAGS.get(name, (_dashed(name),)), **wanted)
 
 
-def options(declared: Any, *names: str) -> Decorator:
+def several(declared: Any, *names: str) -> Decorator:
     """Makes one decorator of the options of several fields, in reading order."""
     return together(*(option(declared, name) for name in names))
 
@@ -102,7 +102,7 @@ def sandbox_options(command: Command) -> Command:
     """Where programs run: `--sandbox`, `--isolation`, `--image`."""
     from stop.config import RunConfig
 
-    return options(RunConfig, "sandbox", "isolation", "image")(command)
+    return several(RunConfig, "sandbox", "isolation", "image")(command)
 
 
 def improver_option(help_text: str, name: str = "improver") -> Decorator:
@@ -135,6 +135,12 @@ def limit_option(default: int) -> Decorator:
         show_default=True,
         help="Rows to show.",
     )
+
+
+def work_options(config: Any) -> Decorator:
+    """Makes options that say how the work of a run is done, and where the run is kept."""
+    names = ("policy", "policy_level", "halt_after", "random_seed", "concurrency")
+    return together(sandbox_options, several(config, *names), runs_dir_option)
 
 
 # --- what a field says

@@ -37,6 +37,14 @@ def show_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=True))
 
 
+def show(document: Any, sheet: Iterable[Block], as_json: bool) -> None:
+    """Prints a result: its document with `--json`, else its sheet."""
+    if as_json:
+        show_json(document)
+    else:
+        show_sheet(sheet)
+
+
 def show_sheet(sheet: Iterable[Block]) -> None:
     """Prints the blocks of a sheet, with empty lines around tables and texts."""
     previous: Block = ""
@@ -63,10 +71,9 @@ def facts(found: Mapping[str, Any]) -> None:
         say(f"{name.ljust(width)}  {_in_one_line(str(value))}")
 
 
-def left_out(count: int) -> None:
+def left_out(count: int) -> list[Block]:
     """Says how many rows `--limit` left out."""
-    if count > 0:
-        say(f"... {count} more; --limit N shows them")
+    return [f"... {count} more; --limit N shows them"] if count > 0 else []
 
 
 def show_error(message: str, hint: str = "") -> None:

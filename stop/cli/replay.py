@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from stop._util.sheet import plural
 from stop.cli.options import json_option, option
-from stop.cli.output import note, show_json, show_sheet
+from stop.cli.output import note, show
 from stop.cli.runs import run_argument
 from stop.config import RunConfig
 from stop.errors import StopError
@@ -36,12 +37,9 @@ def replay(folder: Path, sandbox: str | None, keep: str | None, as_json: bool) -
 
     with RunProgress() as progress:
         result = replay_run(folder, sandbox=sandbox, keep=keep, progress=progress)
-    if as_json:
-        show_json(result.to_dict())
-    else:
-        show_sheet(result.sheet())
+    show(result.to_dict(), result.sheet(), as_json)
     if result.kept is not None:
         note(f"kept in {result.kept}")
     if not result.same:
-        count = len(result.differences)
-        raise StopError(f"the repetition differs from the run in {count} thing(s)")
+        things = plural(len(result.differences), "thing")
+        raise StopError(f"the repetition differs from the run in {things}")

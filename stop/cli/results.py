@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from stop.cli.output import note, show_json, show_sheet
+from stop.cli.display import RunProgress
+from stop.cli.output import note, show
 
 if TYPE_CHECKING:
     from stop.api import AnyResult
-    from stop.experiments.plan import Plan
 
 _LOOK_CLOSER = {
     "Run": "look closer: stop lineage {}",
@@ -21,19 +22,16 @@ _LOOK_CLOSER = {
 
 def show_result(result: AnyResult, as_json: bool) -> None:
     """Shows a result; then raises the reason why the run is not done, if it is not."""
-    if as_json:
-        show_json(result.to_dict())
-    else:
-        show_sheet(result.sheet())
+    show(result.to_dict(), result.sheet(), as_json)
+    if not as_json:
         note(f"\nrecorded in {result.folder}")
         note(_LOOK_CLOSER[type(result).__name__].format(result.folder))
     if error := getattr(result, "error", None):
         raise error
 
 
-def show_plan(plan: Plan, as_json: bool) -> None:
-    """Shows what `--dry-run` found."""
-    if as_json:
-        show_json(plan)
-    else:
-        show_sheet(plan.sheet())
+def carry_out(work: Callable[[RunProgress], AnyResult], as_json: bool) -> None:
+    """Does the work of a run under live progress, and shows its result."""
+    with RunProgress() as progress:
+        result = work(progress)
+    show_result(result, as_json)

@@ -8,43 +8,30 @@ from typing import Any, get_args
 import click
 
 from stop.budget.limits import Limits, ResumeLimits
-from stop.cli.options import (
-    given,
-    improver_option,
-    improver_run_options,
-    json_option,
-    limit_options,
-    option,
-    options,
-    runs_dir_option,
-    sandbox_options,
-)
-from stop.cli.runs import find_named, run_argument
+from stop.cli import options
+from stop.cli.output import note, show
+from stop.cli.runs import named, run_argument
 from stop.experiments.rounds.config import Preset, RoundsConfig
 
 
 @click.command()
-@option(RoundsConfig, "tasks")
-@option(RoundsConfig, "rounds")
-@option(RoundsConfig, "preset", type=click.Choice(get_args(Preset)), default=None)
-@options(RoundsConfig, "lm", "base_url", "lm_patience", "meta_lm", "meta_base_url")
-@improver_option("The improver to begin with.")
-@options(RoundsConfig, "repetitions", "accept", "alpha", "confirm_repetitions")
-@options(RoundsConfig, "final_repetitions", "holdout")
-@improver_run_options(RoundsConfig)
-@limit_options(Limits)
-@sandbox_options
-@options(RoundsConfig, "policy", "policy_level", "halt_after", "random_seed", "concurrency")
-@runs_dir_option
+@options.option(RoundsConfig, "tasks")
+@options.option(RoundsConfig, "rounds")
+@options.option(RoundsConfig, "preset", type=click.Choice(get_args(Preset)), default=None)
+@options.several(RoundsConfig, "lm", "base_url", "lm_patience", "meta_lm", "meta_base_url")
+@options.improver_option("The improver to begin with.")
+@options.several(RoundsConfig, "repetitions", "accept", "alpha", "confirm_repetitions")
+@options.several(RoundsConfig, "final_repetitions", "holdout")
+@options.improver_run_options(RoundsConfig)
+@options.limit_options(Limits)
+@options.work_options(RoundsConfig)
 @click.option("--dry-run", is_flag=True, help="Only say what it would do and could cost.")
-@json_option
+@options.json_option
 def run(as_json: bool, dry_run: bool, runs_dir: str, **all_options: Any) -> None:
     """Rounds of self-improvement.
 
     In round t the improver of round t-1 rewrites itself; what it makes is scored by the
-    meta-utility: how good are the programs that it makes of the tasks' seeds? It takes the place
-    of the other when a test on fresh instances and fresh responses confirms that it is better. At
-    the end the best is compared with the first in the same way: that is the gain.
+    meta-utility: how good are the programs that it makes of the tasks' seeds?
 
     \b
       stop run --preset quick
@@ -52,37 +39,36 @@ def run(as_json: bool, dry_run: bool, runs_dir: str, **all_options: Any) -> None
       stop run --tasks knapsack --lm local:qwen2.5-coder-1.5b --meta-lm openai:gpt-4o
     """
     from stop import api
-    from stop.cli.display import RunProgress
-    from stop.cli.results import show_plan, show_result
+    from stop.cli.results import carry_out
     from stop.experiments.plan import plan
     from stop.options import rounds_config
 
-    wanted = given(all_options)
-    find_named(wanted, runs_dir)
+    wanted = named(all_options, runs_dir)
     config = rounds_config(**wanted, need_model=not dry_run)
     if dry_run:
-        show_plan(plan(config), as_json)
+        planned = plan(config)
+        show(planned, planned.sheet(), as_json)
         return
-    with RunProgress() as progress:
-        result = api.begin(config, runs_dir, progress)
-    show_result(result, as_json)
+    carry_out(lambda progress: api.begin(config, runs_dir, progress), as_json)
 
 
 @click.command()
 @run_argument
-@limit_options(ResumeLimits)
-@option(RoundsConfig, "lm_patience")
+@options.limit_options(ResumeLimits)
+@options.option(RoundsConfig, "lm_patience")
 @click.option("--reason", help="Why a run that its policy halted may go on; logged.")
-@json_option
+@options.json_option
 def resume(folder: Path, as_json: bool, **all_options: Any) -> None:
     """Go on with RUN where it was; limits given here take the place of its own.
 
     RUN is a run's folder, its name, a part of it that fits no other, or `last`.
     """
     from stop import api
-    from stop.cli.display import RunProgress
-    from stop.cli.results import show_result
+    from stop.cli.results import carry_out
+    from stop.runs.folder import status_noted
 
-    with RunProgress() as progress:
-        result = api.resume(folder, progress=progress, **given(all_options))
-    show_result(result, as_json)
+    was_done = status_noted(folder) == "done"
+    limits = options.given(all_options)
+    carry_out(lambda progress: api.resume(folder, progress=progress, **limits), as_json)
+    if was_done:
+        note("it was done already: nothing was left to do")

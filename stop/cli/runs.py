@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stop.cli.options import runs_dir_option
+from stop.cli.options import given, runs_dir_option
 from stop.errors import ProgramError, RunError
 
 if TYPE_CHECKING:
@@ -31,8 +31,10 @@ def run_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return find
 
 
-def find_named(options: dict[str, Any], runs_dir: str) -> None:
-    """Puts improvers in the place of their names, and folders in the place of tapes' names."""
+def named(all_options: dict[str, Any], runs_dir: str) -> dict[str, Any]:
+    """The options that the user gave, with improvers in the place of their names, and folders in
+    that of tapes' names."""
+    options = given(all_options)
     for option in ("improver", "baseline"):
         if option in options:
             options[option] = find_improver(options[option], runs_dir)
@@ -40,6 +42,7 @@ def find_named(options: dict[str, Any], runs_dir: str) -> None:
         kind, colon, name = options.get(option, "").partition(":")
         if kind == "tape" and name:
             options[option] = f"{kind}{colon}{find_run(name, runs_dir)}"
+    return options
 
 
 def find_improver(text: str, runs_dir: str | None = None) -> str | Run:
@@ -69,11 +72,13 @@ def find_run(text: str, runs_dir: str | None = None, *, rounds_only: bool = Fals
     Raises:
         RunError: none or several fit.
     """
+    from stop.experiments.overview import run_folders
+
     folder = Path(text)
     if (folder / "config.json").is_file():
         return folder
     base = Path(runs_dir or os.environ.get("STOP_RUNS_DIR", DEFAULT_RUNS_DIR))
-    names = _names(base)
+    names = [each.name for each in reversed(run_folders(base))]  # the newest last
     if text == "last" and names:
         return base / (_with_rounds(names) or names if rounds_only else names)[-1]
     fitting = [n for n in names if n.startswith(text) or n.endswith(text)] if text else []
@@ -83,13 +88,6 @@ def find_run(text: str, runs_dir: str | None = None, *, rounds_only: bool = Fals
         raise RunError(f"several runs fit {text!r}: {', '.join(fitting[:5])}")
     hint = f"runs in {base}: {', '.join(names[-5:])}" if names else f"there are no runs in {base}"
     raise RunError(f"there is no run {text!r}", hint=hint)
-
-
-def _names(base: Path) -> list[str]:
-    """The names of the runs in a folder, the newest last, as `stop ls` orders them."""
-    from stop.experiments.overview import run_folders
-
-    return [folder.name for folder in reversed(run_folders(base))]
 
 
 def _with_rounds(names: list[str]) -> list[str]:

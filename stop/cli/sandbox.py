@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING
 
 import click
 
+from stop._util.sheet import Sheet, Table
 from stop.cli.options import json_option, option
-from stop.cli.output import facts, note, say, show_json, table
+from stop.cli.output import note, show
 from stop.config import RunConfig
 from stop.errors import ConfigError, SandboxError, SandboxUnavailable
 
@@ -44,10 +46,7 @@ def build(
         built = _from_dockerfile(base, packages, rebuild)
     else:
         built = _from_interpreter(packages, rebuild)
-    if as_json:
-        show_json(built)
-    else:
-        facts(to_document(built) | {"packages": ", ".join(built.packages)})
+    show(built, [to_document(built) | {"packages": ", ".join(built.packages)}], as_json)
 
 
 def _from_interpreter(packages: tuple[str, ...], rebuild: bool) -> BuiltFileSystem:
@@ -62,12 +61,11 @@ def _from_interpreter(packages: tuple[str, ...], rebuild: bool) -> BuiltFileSyst
     except SandboxUnavailable as error:
         note(f"no image was made: {error.message}")
     else:
-        try:
+        with closing(client):
             image = ensure_image(client, packages)
-        finally:
-            client.close()
+    seconds = round(time.monotonic() - began, 2)
     return BuiltFileSystem(
-        rootfs.key, rootfs.digest, rootfs.bytes, tuple(rootfs.packages), _since(began),
+        rootfs.key, rootfs.digest, rootfs.bytes, tuple(rootfs.packages), seconds,
         rootfs.folder, image,
     )  # fmt: skip
 
@@ -77,20 +75,12 @@ def _from_dockerfile(base: str | None, packages: tuple[str, ...], rebuild: bool)
     from stop.cli.documents.machine import BuiltImage
     from stop.sandbox.docker import build_from_dockerfile, connect
 
-    began, client = time.monotonic(), connect()
-    try:
-        image = build_from_dockerfile(
-            client, resource_folder("sandbox"), base, packages, rebuild=rebuild
-        )
+    began, folder = time.monotonic(), resource_folder("sandbox")
+    with closing(connect()) as client:
+        image = build_from_dockerfile(client, folder, base, packages, rebuild=rebuild)
         size = client.images.get(image).attrs["Size"]
-    finally:
-        client.close()
     tag = "stop-sandbox:dockerfile"
-    return BuiltImage(tag, image, size, ("numpy", *packages), _since(began))
-
-
-def _since(began: float) -> float:
-    return round(time.monotonic() - began, 2)
+    return BuiltImage(tag, image, size, ("numpy", *packages), round(time.monotonic() - began, 2))
 
 
 @sandbox.command()
@@ -107,17 +97,17 @@ def check(sandbox: str, isolation: str, image: str | None, as_json: bool) -> Non
     from stop._util.concurrency import run_sync
 
     found = run_sync(_check(sandbox, isolation, image))
-    if as_json:
-        show_json(found)
-    else:
-        say(f"{found.sandbox}/{isolation}, image {found.image[:19]}")
-        rows = [
-            [each.name, "holds" if each.ok else "FAILS", "" if each.ok else each.detail]
-            for each in found.checks
-        ]
-        table(["limit", "", "seen"], rows)
-        held = sum(each.ok for each in found.checks)
-        say(f"{held} of {len(rows)} hold" + ("" if found.ok else ", do not use it"))
+    rows = [
+        [each.name, "holds" if each.ok else "FAILS", "" if each.ok else each.detail]
+        for each in found.checks
+    ]
+    held = sum(each.ok for each in found.checks)
+    sheet: Sheet = [
+        f"{found.sandbox}/{isolation}, image {found.image[:19]}",
+        Table(["limit", "", "seen"], rows),
+        f"{held} of {len(rows)} hold" + ("" if found.ok else ", do not use it"),
+    ]
+    show(found, sheet, as_json)
     if not found.ok:
         click.get_current_context().exit(SandboxError.exit_code)
 
@@ -127,11 +117,8 @@ async def _check(choice: str, isolation: str, image: str | None) -> SandboxCheck
     from stop.sandbox import open_sandbox
     from stop.sandbox.selfcheck import check_sandbox
 
-    backend = await open_sandbox(choice, image=image, proven=False)
-    try:
+    async with aclosing(await open_sandbox(choice, image=image, proven=False)) as backend:
         checks = tuple(await check_sandbox(backend, isolation=isolation))
-    finally:
-        await backend.aclose()
     good = all(each.ok for each in checks)
     return SandboxCheck(backend.name, isolation, backend.image_digest, good, checks)
 
@@ -159,11 +146,7 @@ def prune(everything: bool, images: bool, as_json: bool) -> None:
     except SandboxUnavailable as error:
         note(f"no containers were looked for: {error.message}")
     else:
-        try:
+        with closing(client):
             containers, removed = remove(client, dead_owners_only=not everything, images=images)
-        finally:
-            client.close()
-    if as_json:
-        show_json(Pruned(containers, removed, processes))
-    else:
-        say(f"removed {containers} containers, {removed} images, {processes} processes")
+    gone = f"removed {containers} containers, {removed} images, {processes} processes"
+    show(Pruned(containers, removed, processes), [gone], as_json)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stop._util.sheet import clean, interval, number
+from stop._util.sheet import Sheet, Table, interval, number, plural
 from stop.cli.options import given, json_option, sandbox_options
-from stop.cli.output import note, say, show_json, table
+from stop.cli.output import note, say, show
 from stop.errors import TaskError
 
 if TYPE_CHECKING:
@@ -32,20 +32,17 @@ def list_(as_json: bool) -> None:
     from stop.tasks.task import list_tasks
 
     found = list_tasks()
-    if as_json:
-        facts = (
-            TaskFacts(t.name, t.description, t.entry_point, t.score_range, t.limits, t.counts,
-                      t.folder)
-            for t in found
-        )  # fmt: skip
-        show_json(TaskList(tuple(facts)))
-        return
+    facts = (
+        TaskFacts(t.name, t.description, t.entry_point, t.score_range, t.limits, t.counts, t.folder)
+        for t in found
+    )
     rows = [
         [t.name, t.entry_point, f"{t.limits.cpu_seconds:g} s",
          f"{t.counts.search}/{t.counts.meta}/{t.counts.test}", t.description]
         for t in found
     ]  # fmt: skip
-    table(["task", "function", "CPU limit", "search/meta/test", ""], rows)
+    sheet = [Table(["task", "function", "CPU limit", "search/meta/test", ""], rows)]
+    show(TaskList(tuple(facts)), sheet, as_json)
 
 
 @tasks.command()
@@ -80,16 +77,14 @@ def check(task: str, as_json: bool, **all_options: Any) -> None:
         noise={split: abs(a.score - b.score) for split, (a, b) in found.items()},
         intervals={split: a.interval for split, (a, _) in found.items()},
     )
-    if as_json:
-        show_json(checked)
-    else:
-        _show(checked, found)
+    show(checked, _sheet(checked, found), as_json)
     if problems:
-        raise TaskError(f"task {loaded.name!r} has {len(problems)} problem(s): {problems[0]}")
+        found_wrong = plural(len(problems), "problem")
+        raise TaskError(f"task {loaded.name!r} has {found_wrong}: {problems[0]}")
 
 
-def _show(checked: TaskCheck, found: dict[str, Sequence[Evaluation]]) -> None:
-    say(f"task {checked.task}")
+def _sheet(checked: TaskCheck, found: dict[str, Sequence[Evaluation]]) -> Sheet:
+    sheet: Sheet = [f"task {checked.task}"]
     rows = []
     for split, (first, again) in checked.scores.items():
         slowest = max((i.cpu_seconds for i in found[split][0].instances), default=0.0)
@@ -99,12 +94,10 @@ def _show(checked: TaskCheck, found: dict[str, Sequence[Evaluation]]) -> None:
         )  # fmt: skip
     if rows:
         heads = ["split", "seed", "again", "noise", "95 % interval", "slowest instance"]
-        table(heads, rows)
-        say("(noise: the difference between two scores on different instances)")
-    for problem in checked.problems:
-        say(f"problem: {clean(problem)}")
-    if checked.ok:
-        say("nothing is wrong with it")
+        sheet.append(Table(heads, rows))
+        sheet.append("(noise: the difference between two scores on different instances)")
+    sheet += [f"problem: {problem}" for problem in checked.problems]
+    return sheet if checked.problems else [*sheet, "nothing is wrong with it"]
 
 
 @tasks.command()

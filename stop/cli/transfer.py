@@ -7,36 +7,25 @@ from typing import Any
 import click
 
 from stop.budget.limits import OneRunLimits
-from stop.cli.options import (
-    given,
-    improver_option,
-    improver_run_options,
-    json_option,
-    limit_options,
-    option,
-    options,
-    runs_dir_option,
-    sandbox_options,
-)
-from stop.cli.runs import find_named, find_run
+from stop.cli import options
+from stop.cli.output import show
+from stop.cli.runs import find_run, named
 from stop.errors import ConfigError
 from stop.experiments.transfer.config import TransferConfig
 
 
 @click.command()
 @click.argument("run_name", metavar="[RUN]", required=False)
-@option(TransferConfig, "tasks", required=True)
+@options.option(TransferConfig, "tasks", required=True)
 @click.option("--improver", metavar="FILE", help="Another improved improver than RUN's best.")
-@improver_option("The improver that it is compared with.", "baseline")
-@options(TransferConfig, "lm", "base_url", "lm_patience")
-@option(TransferConfig, "repetitions", help="Improver runs for each task and improver.")
-@improver_run_options(TransferConfig)
-@limit_options(OneRunLimits)
-@sandbox_options
-@options(TransferConfig, "policy", "policy_level", "halt_after", "random_seed", "concurrency")
-@runs_dir_option
+@options.improver_option("The improver that it is compared with.", "baseline")
+@options.several(TransferConfig, "lm", "base_url", "lm_patience")
+@options.option(TransferConfig, "repetitions", help="Improver runs for each task and improver.")
+@options.improver_run_options(TransferConfig)
+@options.limit_options(OneRunLimits)
+@options.work_options(TransferConfig)
 @click.option("--dry-run", is_flag=True, help="Only say what it would do and could cost.")
-@json_option
+@options.json_option
 def transfer(
     run_name: str | None, as_json: bool, dry_run: bool, runs_dir: str, **all_options: Any
 ) -> None:
@@ -51,23 +40,20 @@ def transfer(
       stop transfer --improver mine.py --tasks tsp --repetitions 3
     """
     from stop import api
-    from stop.cli.display import RunProgress
-    from stop.cli.results import show_plan, show_result
+    from stop.cli.results import carry_out
     from stop.experiments.plan import plan
     from stop.options import transfer_config
     from stop.recorded_run import Run
 
-    wanted = given(all_options)
-    improver = wanted.pop("improver", None)
-    find_named(wanted, runs_dir)
+    improver = all_options.pop("improver")
+    wanted = named(all_options, runs_dir)
     run = Run(find_run(run_name, runs_dir, rounds_only=True)) if run_name is not None else None
     improved = improver or run
     if improved is None:
         raise ConfigError("nothing to compare", hint="name a run, or --improver FILE")
     config = transfer_config(improved, trained_on=run, need_model=not dry_run, **wanted)
     if dry_run:
-        show_plan(plan(config), as_json)
+        planned = plan(config)
+        show(planned, planned.sheet(), as_json)
         return
-    with RunProgress() as progress:
-        result = api.begin(config, runs_dir, progress)
-    show_result(result, as_json)
+    carry_out(lambda progress: api.begin(config, runs_dir, progress), as_json)

@@ -148,6 +148,7 @@ class LanguageModel(Completer, Protocol):
 class SimpleModel(LanguageModel):
     """Base of backends without a limit of context that have nothing to start and to give back."""
 
+    spec: str = ""
     context_tokens: int | None = None
 
     async def start(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 from dataclasses import replace
 
 from stop.errors import ConfigError, LMUnavailable
@@ -10,12 +11,14 @@ from stop.lm.base import LanguageModel
 from stop.lm.options import LMOptions
 
 KINDS = {
-    "openai": "openai:MODEL (any OpenAI-compatible server)",
-    "local": "local:NAME (a pulled model, or a .gguf file)",
-    "scripted": "scripted:FILE (replies from a JSONL file)",
-    "manual": "manual:DIR (a person answers)",
-    "tape": "tape:RUN (the responses of an earlier run)",
+    "openai": ("remote.openai:OpenAIModel", "openai:MODEL (any OpenAI-compatible server)"),
+    "local": ("local.model:LocalModel", "local:NAME (a pulled model, or a .gguf file)"),
+    "scripted": ("scripted:ScriptedLM.from_file", "scripted:FILE (replies from a JSONL file)"),
+    "manual": ("manual:ManualLM", "manual:DIR (a person answers)"),
+    "tape": ("recorded:RecordedLM", "tape:RUN (the responses of an earlier run)"),
 }
+"""By kind what opens it, in a module that is imported when it is needed, and its help."""
+_WITH_OPTIONS = ("openai", "local")
 DEFAULT_OPENAI_MODEL = "gpt-4o-mini"
 PREFERRED_LOCAL = "qwen2.5-coder-1.5b"
 
@@ -36,36 +39,18 @@ def open_model(
         LMUnavailable: the local model is not pulled.
         RunError: a process is at work on the recorded run.
     """
-    options = options or LMOptions()
-    if base_url is not None:
-        options = replace(options, base_url=base_url)
     kind, _, name = spec.partition(":")
     if kind not in KINDS or not name:
         raise ConfigError(
             f"{spec!r} names no language model",
-            hint="write one of: " + ", ".join(KINDS.values()),
+            hint="write one of: " + ", ".join(text for _, text in KINDS.values()),
         )
-    match kind:  # each loads what it needs, and no more
-        case "openai":
-            from stop.lm.remote.openai import OpenAIModel  # noqa: PLC0415
-
-            return OpenAIModel(name, options)
-        case "local":
-            from stop.lm.local.model import LocalModel  # noqa: PLC0415
-
-            return LocalModel(name, options)
-        case "scripted":
-            from stop.lm.scripted import ScriptedLM  # noqa: PLC0415
-
-            return ScriptedLM.from_file(name)
-        case "manual":
-            from stop.lm.manual import ManualLM  # noqa: PLC0415
-
-            return ManualLM(name)
-        case _:
-            from stop.lm.recorded import RecordedLM  # noqa: PLC0415
-
-            return RecordedLM(name)
+    opens = pkgutil.resolve_name(f"stop.lm.{KINDS[kind][0]}")
+    options = options or LMOptions()
+    if base_url is not None:
+        options = replace(options, base_url=base_url)
+    model: LanguageModel = opens(name, options) if kind in _WITH_OPTIONS else opens(name)
+    return model
 
 
 def default_spec() -> str:

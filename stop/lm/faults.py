@@ -70,13 +70,11 @@ class Waiting:
     @property
     def text(self) -> str:
         """For people."""
-        keeps = "Ctrl-C keeps everything, stop resume goes on"
+        tries = f"next try in {self.seconds:.0f} s"
         if not self.outage:
-            return f"the model server is busy ({self.reason}): next try in {self.seconds:.0f} s"
-        return (
-            f"the model server does not answer ({self.reason}, for {self.silent:.0f} s): waiting, "
-            f"next try in {self.seconds:.0f} s; {keeps}"
-        )
+            return f"the model server is busy ({self.reason}): {tries}"
+        away = f"the model server does not answer ({self.reason}, for {self.silent:.0f} s)"
+        return f"{away}: waiting, {tries}; Ctrl-C keeps everything, stop resume goes on"
 
 
 class FaultRecords(Protocol):
@@ -96,7 +94,7 @@ class _Silence:
     """Of one model: nothing but faults since its last answer."""
 
     since: float
-    last: str
+    last: str = ""
     counts: Counter[str] = field(default_factory=Counter)
     shown: bool = False
 
@@ -122,10 +120,6 @@ class FaultLog:
         self.show = show
         self._silent: dict[str, _Silence] = {}
 
-    def call(self, improver_run: str, model: str) -> CallLog:
-        """The listener for one request."""
-        return CallLog(self, improver_run, model)
-
     def silence(self) -> str:
         """Return which model's server gives nothing but faults, and for how long, in words; "" when
         none does."""
@@ -140,7 +134,7 @@ class FaultLog:
 
     def heard(self, fault: LMFault) -> None:
         """The server gave a fault and no answer."""
-        silence = self._silent.setdefault(fault.model, _Silence(_clock.now(), ""))
+        silence = self._silent.setdefault(fault.model, _Silence(_clock.now()))
         silence.counts[fault.reason] += 1
         silence.last = fault.detail
 
@@ -161,8 +155,8 @@ class CallLog:
 
     Attributes:
         tracked: the model says of everything that is paid or cut, so silence means no cost.
-        paid_for: the cost of each reply that came.
-        cut_off: the most that each attempt without a reply may have cost.
+        paid_for: the cost of each reply that came, one of several that the request may need.
+        cut_off: the most that each attempt may have cost that was cut off while the server worked.
         widen: called with what the request may cost in all; raises `BudgetExceeded`.
     """
 
@@ -176,10 +170,6 @@ class CallLog:
         self.widen: Callable[[Usage], None] = lambda _: None
         self._last: int | None = None
 
-    def tracks(self) -> None:
-        """The model will say of everything that is paid or cut."""
-        self.tracked = True
-
     def fault(self, reason: str, detail: str, seconds: float, *, answered: bool = False) -> None:
         """Note that an attempt failed; whether another one follows is not said.
 
@@ -192,15 +182,8 @@ class CallLog:
         fault = LMFault(self._model, reason, detail, seconds, self._run, time.time())
         if not answered:
             self._log.heard(fault)
-        self._record(fault)
-
-    def paid(self, usage: Usage) -> None:
-        """A reply came, one of several that the request may need."""
-        self.paid_for.append(usage)
-
-    def cut(self, worst: Usage) -> None:
-        """An attempt was cut off while the server worked on it: it may be charged for."""
-        self.cut_off.append(worst)
+        if self._log.records is not None:
+            self._last = self._log.records.add_fault(fault)
 
     def asks_again(self, rest: Usage) -> None:
         """What came is not all; asking for the rest may cost this.
@@ -224,13 +207,9 @@ class CallLog:
         self._log.show(error)
         if self._last is None:
             kind = "unavailable" if isinstance(error, LMUnavailable) else "refused"
-            self._record(LMFault(self._model, kind, error.message, 0.0, self._run, time.time()))
+            self.fault(kind, error.message, 0.0, answered=True)
         if self._log.records is not None and self._last is not None:
             self._log.records.end_request(self._last)
-
-    def _record(self, fault: LMFault) -> None:
-        if self._log.records is not None:
-            self._last = self._log.records.add_fault(fault)
 
 
 _listener: ContextVar[CallLog | None] = ContextVar("stop_lm_listener", default=None)
@@ -238,7 +217,7 @@ _listener: ContextVar[CallLog | None] = ContextVar("stop_lm_listener", default=N
 
 def listener() -> CallLog:
     """Return the log of the request under way; what it is called with is lost without one."""
-    return _listener.get() or FaultLog().call("", "")
+    return _listener.get() or CallLog(FaultLog(), "", "")
 
 
 @contextmanager

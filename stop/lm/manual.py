@@ -27,7 +27,7 @@ LAST_POLL_SECONDS = 2.0
 ABOUT = "about.txt"
 ABOUT_CHARACTERS = 500
 _REQUEST_FILE = re.compile(r"(\d{4,})\.request\.md")
-_IDENTITY = re.compile(r"^<!-- stop request ([0-9a-f]{64}) -->")
+_FIRST_LINE = "<!-- stop request {} -->"
 _log = logging.getLogger(__name__)
 
 
@@ -49,13 +49,10 @@ class ManualLM(SimpleModel):
         if not str(folder):
             raise ConfigError("manual: needs a folder", hint="e.g. manual:answers")
         self._folder = Path(folder)
+        self.spec = f"manual:{self._folder}"
         self._shortest = poll_seconds or FIRST_POLL_SECONDS
         self._longest = poll_seconds or LAST_POLL_SECONDS
         self._seen: Counter[str] = Counter()
-
-    @property
-    def spec(self) -> str:
-        return f"manual:{self._folder}"
 
     async def start(self) -> None:
         """Make the folder. Raises `LMUnavailable` where that is not possible."""
@@ -104,9 +101,8 @@ class ManualLM(SimpleModel):
         found = []
         for number in self._numbers():
             with self._path(number).open(encoding="utf-8", errors="replace") as file:
-                head = _IDENTITY.match(file.readline())
-            if head and head.group(1) == identity:
-                found.append(number)
+                if file.readline().startswith(_FIRST_LINE.format(identity)):
+                    found.append(number)
         return found
 
     def _write(self, request: LMRequest, identity: str) -> str:
@@ -180,7 +176,7 @@ def _request_text(request: LMRequest, identity: str, number: str) -> str:
     names = _reply_names(number, request.n)
     files = ", ".join(f"`{name}`" for name in names)
     wanted = "One reply is" if request.n == 1 else f"{request.n} independent replies are"
-    text = f"""<!-- stop request {identity} -->
+    text = f"""{_FIRST_LINE.format(identity)}
 # Request {number}
 
 {wanted} wanted, each of at most {request.max_tokens} tokens (temperature {request.temperature}).

@@ -7,10 +7,12 @@ run.db ─copy─► records ─┬─ of the same place in the same run (its sa
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 import tempfile
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,48 +20,33 @@ from stop._util.snapshot import copy_store
 from stop.errors import ConfigError, LMUnavailable, RunError
 from stop.lm import tokens
 from stop.lm.base import Choice, LMRequest, LMResponse, SimpleModel, Usage
-from stop.lm.tape import sampling_seed
-
-_COLUMNS = (
-    "id, scope, improver_run, request_key, occurrence, model, system, message, n, temperature, "
-    "max_tokens, choices, prompt_tokens, completion_tokens, estimated, usd"
-)
+from stop.lm.tape import Place, sampling_seed
 
 
-@dataclass(slots=True)
-class Record:
+@dataclass(frozen=True, slots=True)
+class Record(Place):
     """One recorded request with its responses.
 
     Attributes:
         number: in the order of recording.
-        scope, occurrence: its place, see `stop.lm.tape`.
-        improver_run: the one that paid.
-        key, request: what was asked; lone surrogates are escaped in `request`, not in `key`.
-        usage: what it cost then.
-        served: number of its responses that were given again.
+        request_key: of what was asked; in `request`, lone surrogates are escaped.
+        response: what was answered, and what it cost then.
     """
 
     number: int
-    scope: str
-    improver_run: str
-    key: str
-    occurrence: int
-    request: LMRequest
-    choices: tuple[Choice, ...]
-    usage: Usage
-    model: str
-    served: int = field(default=0, compare=False)
+    request_key: str
+    response: LMResponse
 
     @property
-    def place(self) -> tuple[str, str, int, int]:
-        """What tells it apart from all others of its run."""
-        return (self.scope, self.key, self.request.n, self.occurrence)
+    def key(self) -> tuple[str, str, int, int]:
+        """As of `Place`."""
+        return self.scope, self.request_key, self.request.n, self.occurrence
 
     @property
     def shares(self) -> list[int]:
         """Completion tokens of each response; only their sum was recorded."""
-        count = len(self.choices)
-        each, more = divmod(self.usage.completion_tokens, max(count, 1))
+        count = len(self.response.choices)
+        each, more = divmod(self.response.usage.completion_tokens, max(count, 1))
         return [each + (i < more) for i in range(count)]
 
 
@@ -74,38 +61,38 @@ def read_records(folder: str | Path) -> list[Record]:
         database = sqlite3.connect(copy_store(folder, Path(place)))
         database.row_factory = sqlite3.Row
         try:
-            rows = database.execute(f"SELECT {_COLUMNS} FROM lm_calls ORDER BY id").fetchall()
+            rows = database.execute("SELECT * FROM lm_calls ORDER BY id").fetchall()
         except sqlite3.DatabaseError as error:
             raise RunError(f"{folder / 'run.db'} is not a run's store: {error}") from error
         finally:
             database.close()
-    secret = _secret(folder)
+    try:
+        secret = (folder / "secret").read_bytes()
+    except OSError:  # then no place is known, and the order decides
+        secret = b""
     return [_record(row, secret) for row in rows]
 
 
-def _secret(folder: Path) -> bytes:
-    try:
-        return (folder / "secret").read_bytes()
-    except OSError:  # then no place is known, and the order decides
-        return b""
-
-
 def _record(row: sqlite3.Row, secret: bytes) -> Record:
-    seed = sampling_seed(secret, row["scope"], row["request_key"], row["occurrence"])
-    return Record(
-        number=row["id"],
-        scope=row["scope"],
-        improver_run=row["improver_run"],
-        key=row["request_key"],
-        occurrence=row["occurrence"],
-        request=LMRequest(
-            row["system"], row["message"], row["n"], row["temperature"], row["max_tokens"], seed
-        ),
+    place = row["scope"], row["request_key"], row["occurrence"]
+    request = LMRequest(
+        **{name: row[name] for name in ("system", "message", "n", "temperature", "max_tokens")},
+        seed=sampling_seed(secret, *place),
+    )
+    scope, key, occurrence = place
+    paid_by = row["improver_run"]
+    return Record(scope, paid_by, request, occurrence, row["id"], key, response_in(row))
+
+
+def response_in(row: sqlite3.Row) -> LMResponse:
+    """Read the response in a row of the table `lm_calls`."""
+    prompt, completion = row["prompt_tokens"], row["completion_tokens"]
+    return LMResponse(
         choices=tuple(Choice(**choice) for choice in json.loads(row["choices"])),
-        usage=Usage(
-            row["prompt_tokens"], row["completion_tokens"], row["usd"], bool(row["estimated"])
-        ),
+        usage=Usage(prompt, completion, row["usd"], bool(row["estimated"])),
         model=row["model"],
+        retries=row["retries"],
+        faults=tuple(json.loads(row["faults"])),
     )
 
 
@@ -122,17 +109,15 @@ class RecordedLM(SimpleModel):
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
+        self.spec = f"tape:{self._folder}"
         if not (self._folder / "run.db").is_file():
             raise ConfigError(
                 f"there is no run in {self._folder}", hint="tape:RUN wants the folder of a run"
             )
         self._records: dict[str, list[Record]] = {}
+        self._served: Counter[int] = Counter()  # responses given again, by number of the record
         for record in read_records(self._folder):
-            self._records.setdefault(record.key, []).append(record)
-
-    @property
-    def spec(self) -> str:
-        return f"tape:{self._folder}"
+            self._records.setdefault(record.request_key, []).append(record)
 
     async def complete(self, request: LMRequest) -> LMResponse:
         """As `LanguageModel.complete`.
@@ -141,29 +126,32 @@ class RecordedLM(SimpleModel):
             LMUnavailable: the tape has no (more) responses to this prompt; the run cannot go on.
         """
         records = self._records.get(request.key, [])
-        pieces = _take(records, request)
+        pieces = self._take(records, request)
         if pieces is None:
             raise self._unknown(request, records)
-        first = pieces[0][0]
+        first = pieces[0][0].response
         usage = Usage(
             first.usage.prompt_tokens,
-            sum(record.shares[place] for record, place in pieces),
+            sum(record.shares[index] for record, index in pieces),
             usd=0.0,
-            estimated=any(record.usage.estimated for record, _ in pieces),
+            estimated=any(record.response.usage.estimated for record, _ in pieces),
         )
-        return LMResponse(tuple(r.choices[place] for r, place in pieces), usage, first.model)
+        choices = tuple(record.response.choices[index] for record, index in pieces)
+        return LMResponse(choices, usage, first.model)
 
     def facts(self) -> dict[str, Any]:
-        return {"models": sorted({r.model for records in self._records.values() for r in records})}
+        records = itertools.chain.from_iterable(self._records.values())
+        return {"models": sorted({record.response.model for record in records})}
 
     def worst_case(self, request: LMRequest) -> Usage:
         """Upper bound of what any of the records of this prompt cost then, at 0 dollars."""
         records = self._records.get(request.key, [])
         bound = tokens.worst_case(request)
+        prompts = (record.response.usage.prompt_tokens for record in records)
         most = max((max(record.shares, default=0) for record in records), default=0)
         return replace(
             bound,
-            prompt_tokens=max(bound.prompt_tokens, *(r.usage.prompt_tokens for r in records), 0),
+            prompt_tokens=max(bound.prompt_tokens, *prompts, 0),
             completion_tokens=max(bound.completion_tokens, most * request.n),
         )
 
@@ -176,16 +164,16 @@ class RecordedLM(SimpleModel):
             "--seed; `stop replay` does a whole run again",
         )
 
-
-def _take(records: list[Record], request: LMRequest) -> list[tuple[Record, int]] | None:
-    """(record, place of a response in it), `n` of them, which count as served; None if fewer are
-    left."""
-    whole = [r for r in records if r.served == 0 and len(r.choices) == request.n]
-    same_place = [r for r in whole if r.request.seed == request.seed]
-    sources = (same_place or whole)[:1] or records
-    pieces = [(r, i) for r in sources for i in range(r.served, len(r.choices))][: request.n]
-    if len(pieces) < request.n:
-        return None
-    for record, place in pieces:
-        record.served = place + 1
-    return pieces
+    def _take(self, records: list[Record], request: LMRequest) -> list[tuple[Record, int]] | None:
+        """(record, index of a response in it), `n` of them, which count as served; None if fewer
+        are left."""
+        served, sizes = self._served, {r.number: len(r.response.choices) for r in records}
+        whole = [r for r in records if not served[r.number] and sizes[r.number] == request.n]
+        same_place = [r for r in whole if r.request.seed == request.seed]
+        sources = (same_place or whole)[:1] or records
+        left = [(r, i) for r in sources for i in range(served[r.number], sizes[r.number])]
+        if len(left) < request.n:
+            return None
+        for record, _ in left[: request.n]:
+            served[record.number] += 1
+        return left[: request.n]

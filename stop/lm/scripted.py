@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import threading
 from collections.abc import Sequence
@@ -37,9 +38,9 @@ class ScriptedLM(SimpleModel):
         if isinstance(replies, str) or not replies:
             raise ConfigError("a scripted model needs a list with at least one reply")
         self._replies = tuple(valid_text(reply) for reply in replies)
-        self._spec = spec
+        self.spec = spec
         self._lock = threading.Lock()
-        self._next = 0
+        self._next = itertools.cycle(self._replies)
         self.requests: list[LMRequest] = []
 
     @classmethod
@@ -47,17 +48,9 @@ class ScriptedLM(SimpleModel):
         """A model with the replies of a JSONL file. Raises as `read_replies`."""
         return cls(read_replies(path), spec=f"scripted:{path}")
 
-    @property
-    def spec(self) -> str:
-        return self._spec
-
     async def complete(self, request: LMRequest) -> LMResponse:
         with self._lock:  # no await before this: the order of calls is the order of replies
-            texts = [
-                self._replies[(self._next + index) % len(self._replies)]
-                for index in range(request.n)
-            ]
-            self._next += request.n
+            texts = list(itertools.islice(self._next, request.n))
             self.requests.append(request)
         # As a server would have counted that stops at max_tokens: reservations stay upper bounds.
         completion = sum(min(_count(text), request.max_tokens) for text in texts)
@@ -99,15 +92,13 @@ def read_replies(path: str | Path) -> list[str]:
 def _reply(line: str, place: str) -> str:
     try:
         reply = json.loads(line)
+        if isinstance(reply, str):
+            return reply
         problem = f"a {type(reply).__name__}, not a JSON string"
     except (ValueError, RecursionError) as error:
-        reply, problem = None, f"not JSON ({error})"
-    if not isinstance(reply, str):
-        raise ConfigError(
-            f"{place}: {problem}",
-            hint='write each reply as a JSON string on one line, e.g. "def f():\\n    pass"',
-        )
-    return reply
+        problem = f"not JSON ({error})"
+    hint = 'write each reply as a JSON string on one line, e.g. "def f():\\n    pass"'
+    raise ConfigError(f"{place}: {problem}", hint=hint)
 
 
 def _usage(request: LMRequest, completion_tokens: int) -> Usage:

@@ -13,7 +13,7 @@ import hmac
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from stop.budget import Ledger, Spending
@@ -26,8 +26,30 @@ CallListener = Callable[[LMRequest, LMResponse | None], None]
 """Called with each request that is sent: before with None, afterwards with the response."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request is made, and its response kept.
+
+    Attributes:
+        scope: improver runs of one scope share responses.
+        improver_run: the one that pays.
+        request: what is asked.
+        occurrence: how often the improver run asked the same before.
+    """
+
+    scope: str
+    improver_run: str
+    request: LMRequest
+    occurrence: int
+
+    @property
+    def key(self) -> tuple[str, str, int, int]:
+        """What tells it apart from all other places of its run, whoever pays."""
+        return self.scope, self.request.key, self.request.n, self.occurrence
+
+
 class TapeRecords(Protocol):
-    """Where responses are kept, by scope, request, number of responses and occurrence.
+    """Where responses are kept, by the key of their place.
 
     Also what requests under way may cost: one that a crash cut off may have been paid for.
     """
@@ -36,20 +58,11 @@ class TapeRecords(Protocol):
         """Responses that this improver run has paid for, in all its executions."""
         ...
 
-    def recorded(self, scope: str, request: LMRequest, occurrence: int) -> LMResponse | None:
+    def recorded(self, place: Place) -> LMResponse | None:
         """The response of this place, if it was recorded."""
         ...
 
-    def open_request(
-        self,
-        scope: str,
-        improver_run: str,
-        request: LMRequest,
-        occurrence: int,
-        *,
-        in_round: int | None,
-        worst: Spending,
-    ) -> int:
+    def open_request(self, place: Place, *, in_round: int | None, worst: Spending) -> int:
         """Note that a request is about to be sent, in this round; return a number for
         `close_request`. Until it is recorded or closed, it counts as its worst case."""
         ...
@@ -58,16 +71,7 @@ class TapeRecords(Protocol):
         """There will be no response to record: the request cost `cost`; None: nothing."""
         ...
 
-    def record(
-        self,
-        scope: str,
-        improver_run: str,
-        request: LMRequest,
-        occurrence: int,
-        response: LMResponse,
-        *,
-        started: float,
-    ) -> None:
+    def record(self, place: Place, response: LMResponse, *, started: float) -> None:
         """Keep a response for good; `started` in seconds since 1970. Durable when this returns."""
         ...
 
@@ -123,9 +127,9 @@ class Tape:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    def lock(self, scope: str, request: LMRequest, occurrence: int) -> asyncio.Lock:
+    def lock(self, place: Place) -> asyncio.Lock:
         """The lock held while a response is fetched: the same request meanwhile waits for it."""
-        return self._locks.setdefault((scope, request.key, request.n, occurrence), asyncio.Lock())
+        return self._locks.setdefault(place.key, asyncio.Lock())
 
 
 class TapedModel(Completer):
@@ -169,30 +173,29 @@ class TapedModel(Completer):
             BudgetExceeded: the request could pass a limit of the run.
             LMError: the model cannot answer.
         """
-        slot = (request.key, request.n)
-        occurrence = self._occurrences[slot]
-        self._occurrences[slot] += 1
+        tape, key = self._tape, request.key
+        occurrence = self._occurrences[key, request.n]
+        self._occurrences[key, request.n] += 1
+        # The same request in the same place of a run samples the same way, if the server can.
+        seed = sampling_seed(tape.secret, self._scope, key, occurrence)
+        place = Place(self._scope, self._improver_run, replace(request, seed=seed), occurrence)
         while True:
             # Waits for room here, where waiting ends when the response is not wanted any more.
-            if response := await self._tape.carry_out(self._fetch(request, occurrence)):
+            if response := await tape.carry_out(self._fetch(place)):
                 return response
-            await self._tape.ledger.room(self._worst(request))
+            await tape.ledger.room(self._worst(request))
 
     def worst_case(self, request: LMRequest) -> Usage:
         """Upper bound of what `request` can cost."""
         return self._model.worst_case(request)
 
-    async def _fetch(self, request: LMRequest, occurrence: int) -> LMResponse | None:
+    async def _fetch(self, place: Place) -> LMResponse | None:
         """None: the budget has no room for it at the moment."""
-        async with self._tape.lock(self._scope, request, occurrence):
-            found = self._tape.records.recorded(self._scope, request, occurrence)
-            return found or await self._ask(request, occurrence)
+        async with self._tape.lock(place):
+            return self._tape.records.recorded(place) or await self._ask(place)
 
-    async def _ask(self, request: LMRequest, occurrence: int) -> LMResponse | None:
-        tape = self._tape
-        # The same request in the same place of a run samples the same way, if the server can.
-        seed = sampling_seed(tape.secret, self._scope, request.key, occurrence)
-        request = replace(request, seed=seed)
+    async def _ask(self, place: Place) -> LMResponse | None:
+        tape, request = self._tape, place.request
         self._check_context(request)
         if request.n > self._left:
             raise LMRequestRefused("this improver run has had all the responses it may pay for")
@@ -201,16 +204,9 @@ class TapedModel(Completer):
             return None
         with tape.ledger.reserve(worst) as reservation:
             started = time.time()
-            number = tape.records.open_request(
-                self._scope,
-                self._improver_run,
-                request,
-                occurrence,
-                in_round=tape.ledger.round,
-                worst=worst,
-            )
+            number = tape.records.open_request(place, in_round=tape.ledger.round, worst=worst)
             self._left -= request.n
-            call = tape.faults.call(self._improver_run, self._model.spec)
+            call = CallLog(tape.faults, self._improver_run, self._model.spec)
             call.widen = lambda usage: tape.ledger.widen(reservation, _spending(request, usage))
             try:
                 self._on_call(request, None)
@@ -227,9 +223,7 @@ class TapedModel(Completer):
                 tape.records.close_request(number, cost)
                 raise
             reservation.settle(_spending(request, response.usage))
-            tape.records.record(
-                self._scope, self._improver_run, request, occurrence, response, started=started
-            )
+            tape.records.record(place, response, started=started)
         self._on_call(request, response)
         return response
 
@@ -280,13 +274,9 @@ def _no_more(paid: Spending, cut: Spending, worst: Spending) -> Spending:
         came, room = getattr(paid, name), getattr(worst, name)
         return came + min(getattr(cut, name), max(room - came, 0))
 
-    return replace(
-        paid,
-        prompt_tokens=together("prompt_tokens"),
-        completion_tokens=together("completion_tokens"),
-        usd=together("usd"),
-        usd_unknown_calls=max(paid.usd_unknown_calls, cut.usd_unknown_calls),
-    )
+    sums = {name: together(name) for name in ("prompt_tokens", "completion_tokens", "usd")}
+    unknown = max(paid.usd_unknown_calls, cut.usd_unknown_calls)
+    return replace(paid, **sums, usd_unknown_calls=unknown)
 
 
 def _spending(request: LMRequest, usage: Usage) -> Spending:

@@ -123,12 +123,16 @@ def _encoding_name(model: str) -> str | None:
 
 
 def _is_cached(name: str) -> bool:
-    """Whether tiktoken finds the vocabulary in its cache (see `tiktoken.load`)."""
-    folder = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
-    cache = Path(folder) if folder else Path(tempfile.gettempdir()) / "data-gym-cache"
+    """Whether tiktoken finds the vocabulary in its cache."""
     blob = "o200k_base" if name == "o200k_harmony" else name
     key = hashlib.sha1(_VOCABULARY_URL.format(blob).encode(), usedforsecurity=False)
-    return (cache / key.hexdigest()).is_file()
+    return (vocabulary_folder() / key.hexdigest()).is_file()
+
+
+def vocabulary_folder() -> Path:
+    """Where tiktoken keeps what it fetched (see `tiktoken.load`)."""
+    folder = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
+    return Path(folder) if folder else Path(tempfile.gettempdir()) / "data-gym-cache"
 
 
 _vocabularies = _Vocabularies()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from stop.engine.improver_run import Application
 from stop.errors import LMRequestRefused
 from stop.lm.base import LanguageModel, LMRequest, LMResponse, SimpleModel, Usage
-from stop.programs import program_id
 from stop.replays.recording import Recording
 
 
@@ -20,12 +19,9 @@ class Answers(SimpleModel):
 
     def __init__(self, recording: Recording, what: Application, priced: LanguageModel) -> None:
         self._recording = recording
+        self.spec = f"tape:{recording.folder}"
         self._what = what
         self._priced = priced
-
-    @property
-    def spec(self) -> str:
-        return f"tape:{self._recording.folder}"
 
     def worst_case(self, request: LMRequest) -> Usage:
         return self._priced.worst_case(request)
@@ -33,6 +29,7 @@ class Answers(SimpleModel):
     async def complete(self, request: LMRequest) -> LMResponse:
         record = self._recording.find(request)
         if record is None:
-            self._recording.miss(self._what, program_id(self._what.improver), request)
+            self._recording.miss(self._what, request)
             raise LMRequestRefused("the tape has no answer to this request")
-        return LMResponse(record.choices, record.usage, record.model)
+        then = record.response
+        return LMResponse(then.choices, then.usage, then.model)

@@ -4,92 +4,239 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any, TypeVar
 
+from stop._util.sheet import plural
 from stop.engine.session import Session
 from stop.events import Level
 from stop.lm.base import LMRequest
 from stop.replays.differences import Difference
 from stop.replays.recording import Event, Miss, Recording, common_start, security_events
 from stop.store import ImproverRunRecord
-from stop.store.comparisons import ComparisonStage, comparisons
+from stop.store.comparisons import STAGES, comparisons
 from stop.store.recorded import EvaluationRecord, evaluation_records
 from stop.store.samples import Samples
 from stop.tasks.task import Task
+
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R")
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{5,}")
 _NEAR = 0.8
 """Of a time limit: from this share on, another run of the same program may pass it."""
 _MOST_TOLD = 3
 _LINE = 100
+_ROUND = ("improver_id", "parent_id", "meta_utility", "selection_difference", "accepted", "status")
+_COMPARISON = ("new_id", "old_id", "repetitions", "difference", "p", "decision")
+_SAMPLE = ("program_id", "status", "level", "paper_rule", "cut_off")
 
 
 def compare(
     recording: Recording, session: Session, ended: str
 ) -> tuple[list[Difference], dict[str, int]]:
     """(differences, numbers of things compared)."""
-    counts: dict[str, int] = {}
-    found = [
-        *_improver_runs(recording, session, counts),
-        *_evaluations(recording, session, counts),
-        *_events(recording, session, counts),
-        *_rounds(recording, session, counts),
-        *_comparisons(recording, session, counts),
-        *_responses(recording, session, counts),
-        *_samples(recording, session, counts),
-    ]
+    comparison = _Comparison(recording, session)
+    found = list(comparison.differences())
     if ended and recording.done and not found:
         found.append(Difference("missing", f"the repetition ended early: {ended}"))
-    return sorted(found, key=lambda each: each.follows), counts
+    return sorted(found, key=lambda each: each.follows), comparison.counts
 
 
-# --- improver runs
+class _Comparison:
+    """Compares a recording with the session that repeated it.
+
+    Attributes:
+        counts: how many of each thing were there then and now.
+    """
+
+    def __init__(self, recording: Recording, session: Session) -> None:
+        self._recording = recording
+        self._session = session
+        self._now = session.store
+        self.counts: dict[str, int] = {}
+
+    def differences(self) -> Iterator[Difference]:
+        """Everything that is not as it was."""
+        yield from self._improver_runs()
+        yield from self._evaluations()
+        yield from self._events()
+        yield from self._rounds()
+        yield from self._comparisons()
+        yield from self._responses()
+        yield from self._samples()
+
+    def _pairs(
+        self, what: str, then: Mapping[K, R], now: Mapping[K, R]
+    ) -> Iterator[tuple[K, R, R | None]]:
+        """Everything that was there then, with what is there now; counts those that are."""
+        self.counts[what] = len(then.keys() & now.keys())
+        for key, record in then.items():
+            yield key, record, now.get(key)
+
+    # --- improver runs
+
+    def _improver_runs(self) -> Iterator[Difference]:
+        misses: dict[str, list[Miss]] = defaultdict(list)
+        for miss in self._recording.misses:
+            misses[miss.improver_run].append(miss)
+        runs = self._now.improver_runs()
+        ended = {(r.key, r.improver_id, r.initial_id): r for r in runs if r.status != "running"}
+        others = {key: improver for key, improver, _ in ended}
+        then = {
+            (r.key, r.improver_id, r.initial_id): r
+            for r in self._recording.runs.values()
+            if self._recording.finished(r.key)
+        }
+        for (key, improver, _), record, now in self._pairs("improver_runs", then, ended):
+            if now is not None:
+                yield from self._one(record, now, misses[key])
+                continue
+            text = "it did not come about"
+            if key in others:
+                text = f"it was of {improver[:10]}, is of {others[key][:10]}"
+            yield Difference("missing", text, improver, key, follows=True)
+
+    def _one(
+        self, then: ImproverRunRecord, now: ImproverRunRecord, misses: list[Miss]
+    ) -> Iterator[Difference]:
+        """What an improver did in the same place, from causes to consequences."""
+        about: Any = {"improver_id": then.improver_id, "improver_run": then.key}
+        key = then.key
+        calls = _calls(self._recording.store.utility_calls(key), self._now.utility_calls(key))
+        about["follows"] = calls is not None and calls[0] == "utility"
+        for miss in misses[:_MOST_TOLD]:
+            yield Difference("request", _request(miss), **about)
+        if calls is not None:
+            yield Difference(*calls, **about)
+        if (then.status, then.result_id) != (now.status, now.result_id):
+            text = f"{_outcome(then)} became {_outcome(now)}"
+            if now.status != then.status and now.detail:
+                text += f": {now.detail[:_LINE]}"
+            yield Difference("result", text, **about)
+
+    # --- scores, rounds, samples
+
+    def _evaluations(self) -> Iterator[Difference]:
+        tasks = {task.name: task for task in self._session.all_tasks}
+        then, now = self._recording.evaluations, evaluation_records(self._now)
+        for place, record, other in self._pairs("evaluations", then, now):
+            program, task, split, repetition = place
+            where = f"{task}, {split}, repetition {repetition}"
+            if other is None:
+                text = f"{where}: it was scored and is not any more"
+                yield Difference("missing", text, program_id=program, follows=True)
+            elif text := _scores(record, other, tasks[task]):
+                yield Difference("score", f"{where}: {text}", program_id=program)
+
+    def _rounds(self) -> Iterator[Difference]:
+        then, now = (
+            {record.round: record for record in store.rounds()}
+            for store in (self._recording.store, self._now)
+        )
+        alone = True  # the first round that differs may do so by itself
+        for number, record, other in self._pairs("rounds", then, now):
+            if other is None:
+                yield Difference("round", f"round {number} did not come about", follows=True)
+            elif changes := _changes(record, other, _ROUND):
+                text = f"round {number}: {'; '.join(changes)}"
+                yield Difference("round", text, follows=not alone)
+                alone = False
+
+    def _comparisons(self) -> Iterator[Difference]:
+        """What was compared on fresh cells; it follows from improver runs and rounds."""
+        then, now = (
+            {(c.stage, c.number): c for stage in STAGES for c in comparisons(store, stage).values()}
+            for store in (self._recording.store, self._now)
+        )
+        for place, record, other in self._pairs("comparisons", then, now):
+            where = "{} {}".format(*place)
+            if other is None:
+                text = f"{where} did not come about"
+                yield Difference("comparison", text, follows=True)
+            elif changes := _changes(record, other, _COMPARISON):
+                text = f"{where}: {'; '.join(changes)}"
+                yield Difference("comparison", text, follows=True)
+
+    def _samples(self) -> Iterator[Difference]:
+        then, now = (
+            {(sample.cell, sample.number): sample for sample in Samples(store).all()}
+            for store in (self._recording.store, self._now)
+        )
+        if not then:
+            return
+        for (cell, number), sample, other in self._pairs("samples", then, now):
+            where = f"sample {number} of {cell}"
+            if other is None:
+                yield Difference("sample", f"{where} did not come about", follows=True)
+            elif changes := _changes(sample, other, _SAMPLE):
+                text = f"{where}: {changes[0]}"
+                yield Difference("sample", text, program_id=sample.program_id or "")
+
+    # --- the log
+
+    def _events(self) -> Iterator[Difference]:
+        """In an improver run, or of a program's evaluations, in the order in which each source
+        told.
+
+        What a text shows is logged once per program, in whichever place came first.
+        """
+        recording = self._recording
+        then = _grouped(security_events(recording.folder))
+        now = _grouped(security_events(self._session.folder))
+        executed = recording.executed()
+        self.counts["events"] = sum(map(len, then.values()))
+        for group in sorted(then.keys() | now.keys()):
+            one, other = then.get(group, []), now.get(group, [])
+            key, program, source = group
+            if key and recording.finished(key) is None:
+                continue  # it was cut off, or is not the run's
+            if program not in executed and not recording.done:
+                continue  # its text was looked at, then the run ended
+            if one == other or (not key and set(one) == set(other)):
+                continue
+            gone, new = Counter(one) - Counter(other), Counter(other) - Counter(one)
+            changes = [*(f"no more {_event(e)}" for e in gone), *(f"now {_event(e)}" for e in new)]
+            text = "; ".join(changes[:_MOST_TOLD]) or "in another order"
+            about = {"program_id": program}
+            if key and recording.runs[key].improver_id == program:
+                about = {"improver_id": program, "improver_run": key}
+            both = program in executed and self._executed_now(program, key)
+            yield Difference("events", f"told by {source}: {text}", **about, follows=not both)
+
+    def _executed_now(self, program: str, key: str) -> bool:
+        if key:
+            run = self._now.improver_run(key)
+            return run is not None and run.improver_id == program
+        return self._now.was_given(program) or bool(self._now.evaluations(program))
+
+    # --- responses
+
+    def _responses(self) -> Iterator[Difference]:
+        """Recorded responses that nobody asked for again, by the improver run that paid."""
+        recording = self._recording
+        rows = self._now.query("SELECT scope, request_key, n, occurrence FROM lm_calls")
+        used = set(map(tuple, rows))
+        unused: dict[str, list[LMRequest]] = defaultdict(list)
+        self.counts["responses"] = 0
+        for record in recording.records:
+            if record.key in used:
+                self.counts["responses"] += record.request.n
+            else:
+                unused[record.improver_run].append(record.request)
+        for key, requests in unused.items():
+            run = recording.finished(key)
+            if run is None and not (recording.done and key not in recording.runs):
+                continue  # it was cut off: what it would have asked next is not known
+            improver = run.improver_id if run else ""
+            now = self._now.improver_run(key)
+            reached = run is None or (now is not None and now.improver_id == improver)
+            first = _shown(requests[0].message)
+            text = f"did not ask {plural(len(requests), 'recorded request')} any more: {first}"
+            yield Difference("unused", text, improver, key, follows=not reached)
 
 
-def _improver_runs(
-    recording: Recording, session: Session, counts: dict[str, int]
-) -> Iterable[Difference]:
-    misses: dict[str, list[Miss]] = defaultdict(list)
-    for miss in recording.misses:
-        misses[miss.improver_run].append(miss)
-    counts["improver_runs"] = 0
-    for then in recording.runs.values():
-        if recording.finished(then.key) is None:
-            continue
-        now = session.store.improver_run(then.key)
-        about = {"improver_id": then.improver_id, "improver_run": then.key}
-        if now is None or now.status == "running":
-            yield Difference("missing", "it did not come about", **about, follows=True)
-        elif (then.improver_id, then.initial_id) != (now.improver_id, now.initial_id):
-            text = f"it was of {then.improver_id[:10]}, is of {now.improver_id[:10]}"
-            yield Difference("missing", text, **about, follows=True)
-        else:
-            counts["improver_runs"] += 1
-            yield from _one(recording, session, then, now, misses[then.key])
-
-
-def _one(
-    recording: Recording,
-    session: Session,
-    then: ImproverRunRecord,
-    now: ImproverRunRecord,
-    misses: list[Miss],
-) -> Iterable[Difference]:
-    """What an improver did in the same place, from causes to consequences."""
-    about = {"improver_id": then.improver_id, "improver_run": then.key}
-    calls = _calls(recording.store.utility_calls(then.key), session.store.utility_calls(then.key))
-    met_others = calls is not None and calls[0] == "utility"
-    for miss in misses[:_MOST_TOLD]:
-        yield Difference("request", _request(miss), **about, follows=met_others)
-    if calls is not None:
-        kind, text = calls
-        yield Difference(kind, text, **about, follows=met_others)
-    if (then.status, then.result_id) != (now.status, now.result_id):
-        text = f"{_outcome(then)} became {_outcome(now)}"
-        if now.status != then.status and now.detail:
-            text += f": {now.detail[:_LINE]}"
-        yield Difference("result", text, **about, follows=met_others)
+# --- in words
 
 
 def _outcome(record: ImproverRunRecord) -> str:
@@ -116,18 +263,14 @@ def _request(miss: Miss) -> str:
     request, near = miss.request, miss.nearest
     head = "asked something else"
     if miss.asked_before:
-        return f"asked the same once more than the {miss.asked_before} time(s) on the tape"
+        return f"asked the same once more than the {plural(miss.asked_before, 'time')} on the tape"
     if near is None:
         return f"asked where nothing is recorded: {_shown(request.message)}"
     if request.system != near.system:
         return f"{head}; expertise {_first_difference(near.system, request.system)}"
     if request.message != near.message:
         return f"{head}; message {_first_difference(near.message, request.message)}"
-    settings = [
-        f"{name} was {getattr(near, name)}, is {getattr(request, name)}"
-        for name in ("n", "temperature", "max_tokens")
-        if getattr(near, name) != getattr(request, name)
-    ]
+    settings = _changes(near, request, ("n", "temperature", "max_tokens"))
     # The same prompt with the same settings was answered in another place, or is gone.
     return f"{head}; {', '.join(settings) or 'these responses are not on the tape any more'}"
 
@@ -147,29 +290,6 @@ def _shown(text: str) -> str:
     return repr(line[:_LINE] + ("…" if len(line) > _LINE else ""))
 
 
-# --- scores
-
-
-def _evaluations(
-    recording: Recording, session: Session, counts: dict[str, int]
-) -> Iterable[Difference]:
-    now = evaluation_records(session.store)
-    tasks = {task.name: task for task in session.all_tasks}
-    counts["evaluations"] = 0
-    for place, record in recording.evaluations().items():
-        program, task, split, repetition = place
-        where = f"{task}, {split}, repetition {repetition}"
-        other = now.get(place)
-        if other is None:
-            text = f"{where}: it was scored and is not any more"
-            yield Difference("missing", text, program_id=program, follows=True)
-            continue
-        counts["evaluations"] += 1
-        text = _scores(record, other, tasks[task])
-        if text:
-            yield Difference("score", f"{where}: {text}", program_id=program)
-
-
 def _scores(then: EvaluationRecord, now: EvaluationRecord, task: Task) -> str:
     """What differs, or ""."""
     pairs = list(zip(then.instances, now.instances, strict=False))
@@ -179,62 +299,17 @@ def _scores(then: EvaluationRecord, now: EvaluationRecord, task: Task) -> str:
     if not other:
         if (then.score, then.status) == (now.score, now.status):
             return ""
-        return f"{then.score:.6g} ({then.status}) became {now.score:.6g} ({now.status}), " \
-               "although each instance has the same score"  # fmt: skip
-    a, b = pairs[other[0]]
-    text = f"{then.score:.6g} became {now.score:.6g}; instance {other[0]} was {_instance(a)}, " \
-           f"is {_instance(b)}"  # fmt: skip
+        was, is_ = (f"{each.score:.6g} ({each.status})" for each in (then, now))
+        return f"{was} became {is_}, although each instance has the same score"
+    was, is_ = (f"{s:.6g} ({status}, {cpu:.3f} CPU seconds)" for s, status, cpu in pairs[other[0]])
+    text = f"{then.score:.6g} became {now.score:.6g}; instance {other[0]} was {was}, is {is_}"
     if len(other) > 1:
         text += f"; {len(other)} of {len(pairs)} instances differ"
     limit = task.limits.cpu_seconds
-    if any("timeout" in (a[1], b[1]) or max(a[2], b[2]) > _NEAR * limit for a, b in
-           (pairs[i] for i in other)):  # fmt: skip
+    seen = [each for i in other for each in pairs[i]]
+    if any(status == "timeout" or cpu > _NEAR * limit for _, status, cpu in seen):
         text += f" (near the limit of {limit:g} CPU seconds)"
     return text
-
-
-def _instance(one: tuple[float, str, float]) -> str:
-    return f"{one[0]:.6g} ({one[1]}, {one[2]:.3f} CPU seconds)"
-
-
-# --- the log
-
-
-def _events(recording: Recording, session: Session, counts: dict[str, int]) -> Iterable[Difference]:
-    """In an improver run, or of a program's evaluations, in the order in which each source told.
-
-    What a text shows is logged once per program, in whichever place came first.
-    """
-    then = _grouped(security_events(recording.folder))
-    now = _grouped(security_events(session.folder))
-    executed = recording.executed()
-    counts["events"] = sum(map(len, then.values()))
-    for group in sorted(then.keys() | now.keys()):
-        one, other = then.get(group, []), now.get(group, [])
-        key, program, source = group
-        record = recording.runs.get(key)
-        if key and (record is None or recording.finished(key) is None):
-            continue  # it was cut off, or is not the run's
-        if program not in executed and not recording.done:
-            continue  # its text was looked at, then the run ended
-        if one == other or (not key and sorted(set(one)) == sorted(set(other))):
-            continue
-        gone, new = Counter(one) - Counter(other), Counter(other) - Counter(one)
-        changes = [*(f"no more {_event(e)}" for e in gone), *(f"now {_event(e)}" for e in new)]
-        text = "; ".join(changes[:_MOST_TOLD]) or "in another order"
-        if record is not None and record.improver_id == program:
-            about = {"improver_id": program, "improver_run": key}
-        else:
-            about = {"program_id": program}
-        both = program in executed and _executed_now(session, program, key)
-        yield Difference("events", f"told by {source}: {text}", **about, follows=not both)
-
-
-def _executed_now(session: Session, program: str, key: str) -> bool:
-    if key:
-        run = session.store.improver_run(key)
-        return run is not None and run.improver_id == program
-    return session.store.was_given(program) or bool(session.store.evaluations(program))
 
 
 def _grouped(events: list[Event]) -> dict[tuple[str, str, str], list[tuple[int, str, str]]]:
@@ -251,109 +326,16 @@ def _event(body: tuple[int, str, str]) -> str:
     return f"{kind} (level {level}): {detail[:_LINE]}"
 
 
-# --- rounds, responses, samples
-
-
-def _rounds(recording: Recording, session: Session, counts: dict[str, int]) -> Iterable[Difference]:
-    now = {record.round: record for record in session.store.rounds()}
-    records = recording.store.rounds()
-    counts["rounds"] = 0
-    alone = True  # the first round that differs may do so by itself
-    for then in records:
-        other = now.get(then.round)
-        if other is None:
-            yield Difference("round", f"round {then.round} did not come about", follows=True)
-            continue
-        counts["rounds"] += 1
-        if changes := _changes(then, other, _ROUND):
-            yield Difference("round", f"round {then.round}: {changes}", follows=not alone)
-            alone = False
-
-
-_ROUND = (
-    "improver_id", "parent_id", "meta_utility", "selection_difference", "accepted", "status",
-)  # fmt: skip
-_COMPARISON = ("new_id", "old_id", "repetitions", "difference", "p", "decision")
-_STAGES: tuple[ComparisonStage, ...] = ("confirmation", "final", "holdout")
-
-
-def _comparisons(
-    recording: Recording, session: Session, counts: dict[str, int]
-) -> Iterable[Difference]:
-    """What was compared on fresh cells; it follows from improver runs and rounds."""
-    counts["comparisons"] = 0
-    for stage in _STAGES:
-        now = comparisons(session.store, stage)
-        for number, then in comparisons(recording.store, stage).items():
-            where = f"{stage} {number}"
-            if (other := now.get(number)) is None:
-                yield Difference("comparison", f"{where} did not come about", follows=True)
-                continue
-            counts["comparisons"] += 1
-            if changes := _changes(then, other, _COMPARISON):
-                yield Difference("comparison", f"{where}: {changes}", follows=True)
-
-
-def _changes(then: object, now: object, names: Sequence[str]) -> str:
-    """What differs in these fields, in words; "" for nothing."""
-    return "; ".join(
+def _changes(then: object, now: object, names: tuple[str, ...]) -> list[str]:
+    """The fields of these that are not as they were, in words."""
+    return [
         f"{name.removesuffix('_id').replace('_', '-')} was {_plain(a)}, is {_plain(b)}"
         for name in names
         if (a := getattr(then, name)) != (b := getattr(now, name))
-    )
+    ]
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return value[:10] if isinstance(value, str) else str(value)
-
-
-def _responses(
-    recording: Recording, session: Session, counts: dict[str, int]
-) -> Iterable[Difference]:
-    """Recorded responses that nobody asked for again, by the improver run that paid."""
-    used = {
-        (row["scope"], row["request_key"], row["n"], row["occurrence"])
-        for row in session.store.query("SELECT scope, request_key, n, occurrence FROM lm_calls")
-    }
-    unused: dict[str, list[LMRequest]] = defaultdict(list)
-    counts["responses"] = 0
-    for record in recording.records:
-        if record.place in used:
-            counts["responses"] += record.request.n
-        else:
-            unused[record.improver_run].append(record.request)
-    for key, requests in unused.items():
-        run = recording.finished(key)
-        if run is None and not (recording.done and key not in recording.runs):
-            continue  # it was cut off: what it would have asked next is not known
-        now = session.store.improver_run(key)
-        reached = run is None or (now is not None and now.improver_id == run.improver_id)
-        text = f"did not ask {len(requests)} recorded request(s) any more: " \
-               f"{_shown(requests[0].message)}"  # fmt: skip
-        identity = run.improver_id if run else ""
-        yield Difference("unused", text, identity, key, follows=not reached)
-
-
-def _samples(
-    recording: Recording, session: Session, counts: dict[str, int]
-) -> Iterable[Difference]:
-    recorded = list(Samples(recording.store).all())
-    if not recorded:
-        return
-    now = {(s.cell, s.number): s for s in Samples(session.store).all()}
-    counts["samples"] = 0
-    for then in recorded:
-        other = now.get((then.cell, then.number))
-        where = f"sample {then.number} of {then.cell}"
-        if other is None:
-            yield Difference("sample", f"{where} did not come about", follows=True)
-            continue
-        counts["samples"] += 1
-        for name in ("program_id", "status", "level", "paper_rule", "cut_off"):
-            a, b = getattr(then, name), getattr(other, name)
-            if a != b:
-                text = f"{where}: {name} was {_plain(a)}, is {_plain(b)}"
-                yield Difference("sample", text, program_id=then.program_id or "")
-                break

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from stop._util.documents import to_document
+from stop._util.documents import extended, to_document
 from stop._util.sheet import Sheet, Table, short, to_html
 
 DifferenceKind = Literal[
@@ -112,12 +112,8 @@ class Replay:
 
     def to_dict(self) -> dict[str, Any]:
         """As `stop replay --json` prints it."""
-        return to_document(
-            ReplayResult(
-                self.run, self.same, self.ended, self.causes, self.compared,
-                tuple(self.improvers), self.differences, self.kept,
-            )
-        )  # fmt: skip
+        improvers = tuple(self.improvers)
+        return to_document(extended(ReplayResult, self, same=self.same, improvers=improvers))
 
     def sheet(self) -> Sheet:
         """Returns the result as people read it."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from stop._util.snapshot import copy_store
 from stop.audit import log as audit_log
@@ -17,7 +18,7 @@ from stop.errors import BudgetExceeded, RunError, StopError
 from stop.lm.base import LMRequest
 from stop.lm.recorded import Record, read_records
 from stop.store import ImproverRunRecord, Store
-from stop.store.recorded import EvaluationRecord, evaluation_records
+from stop.store.recorded import evaluation_records
 from stop.tasks.task import Task
 
 UNFINISHED = ("running", "budget")
@@ -36,46 +37,51 @@ class Miss:
     """A request that is not on the tape, with the recorded one that is most like it, if any."""
 
     improver_run: str
-    improver_id: str
     request: LMRequest
     asked_before: int
     nearest: LMRequest | None
 
 
+@contextmanager
+def open_recording(folder: Path) -> Iterator[Recording]:
+    """A run as it was, read from a copy that is there within the block.
+
+    Raises:
+        RunError: there is no run, a process is at work on it, or its secret is gone.
+    """
+    with (
+        TemporaryDirectory(prefix="stop-recording-") as place,
+        Store(copy_store(folder, Path(place)), read_only=True) as store,
+    ):
+        yield Recording(folder, store)
+
+
 class Recording:
-    """A run as it was. Close it after use.
+    """A run as it was, see `open_recording`.
 
     Attributes:
         runs: its improver runs by key.
+        evaluations: its evaluations by what was scored.
         done: whether the run came to its end.
         misses: what was asked again and is not on the tape.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: Store) -> None:
         self.folder = folder
-        with ExitStack() as stack:
-            place = Path(stack.enter_context(TemporaryDirectory(prefix="stop-recording-")))
-            self.store = Store(copy_store(folder, place), read_only=True)
-            stack.callback(self.store.close)
-            self._read()
-            self._stack = stack.pop_all()
-
-    def _read(self) -> None:
+        self.store = store
         try:
-            self.secret = (self.folder / "secret").read_bytes()
+            self.secret = (folder / "secret").read_bytes()
         except OSError as error:
             raise RunError(
-                f"{self.folder} has no secret any more: its instances cannot be made again"
+                f"{folder} has no secret any more: its instances cannot be made again"
             ) from error
-        self.done = self.store.meta("status") == "done"
-        self.runs = {record.key: record for record in self.store.improver_runs()}
-        self.records = read_records(self.folder)
+        self.done = store.meta("status") == "done"
+        self.runs = {record.key: record for record in store.improver_runs()}
+        self.evaluations = evaluation_records(store)
+        self.records = read_records(folder)
         self.misses: list[Miss] = []
-        self._places = {(r.key, r.request.n, r.request.seed): r for r in self.records}
-        self._budget_rounds = {r.round for r in self.store.rounds() if r.status == "budget"}
-
-    def close(self) -> None:
-        self._stack.close()
+        self._places = {(r.request_key, r.request.n, r.request.seed): r for r in self.records}
+        self._budget_rounds = {r.round for r in store.rounds() if r.status == "budget"}
 
     def finished(self, key: str) -> ImproverRunRecord | None:
         """An improver run that came to its end."""
@@ -101,36 +107,27 @@ class Recording:
         """The recorded response in the same place: the sampling seed names it."""
         return self._places.get((request.key, request.n, request.seed))
 
-    def miss(self, what: Application, improver_id: str, request: LMRequest) -> None:
+    def miss(self, what: Application, request: LMRequest) -> None:
         """Note that a request is not on the tape."""
         scope = [r for r in self.records if r.scope == what.scope]
-        same = [r for r in scope if r.key == request.key and r.request.n == request.n]
+        same = [r for r in scope if r.request_key == request.key and r.request.n == request.n]
         own = [r.request for r in scope if r.improver_run == what.key] or [r.request for r in scope]
         nearest = max(own[:_MOST_COMPARED], key=lambda r: _likeness(r, request), default=None)
-        self.misses.append(Miss(what.key, improver_id, request, len(same), nearest))
+        self.misses.append(Miss(what.key, request, len(same), nearest))
 
     def executed(self) -> set[str]:
         """Programs with an improver run or an evaluation that came to its end."""
         finished = {r.improver_id for r in self.runs.values() if r.status not in UNFINISHED}
-        return finished | {place[0] for place in self.evaluations()}
-
-    def evaluations(self) -> dict[tuple[str, str, str, int], EvaluationRecord]:
-        return evaluation_records(self.store)
+        return finished | {place[0] for place in self.evaluations}
 
     def changed_tasks(self, tasks: Sequence[Task]) -> list[str]:
         """Tasks whose files are not what the recorded scores came from."""
         digests = {task.name: task.digest for task in tasks}
         changed = set()
-        for (program, name, split, repetition), record in self.evaluations().items():
+        for (program, name, split, repetition), record in self.evaluations.items():
+            place: Any = {"split": split, "repetition": repetition, "isolation": record.isolation}
             if name in digests:
-                key = evaluation_key(
-                    self.secret,
-                    program,
-                    digests[name],
-                    split=split,
-                    repetition=repetition,
-                    isolation=record.isolation,
-                )
+                key = evaluation_key(self.secret, program, digests[name], **place)
                 if not hmac.compare_digest(key, record.key):
                     changed.add(name)
         return sorted(changed)

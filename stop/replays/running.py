@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -27,12 +27,13 @@ from stop.programs import program_id
 from stop.replays.answers import Answers
 from stop.replays.comparing import compare
 from stop.replays.differences import Replay
-from stop.replays.recording import EndOfRecording, Recording
+from stop.replays.recording import EndOfRecording, Recording, open_recording
 from stop.runs.folder import fill_folder, run_tasks
 from stop.runs.provenance import recorded_prices
 from stop.sandbox import SANDBOX_CHOICES
 from stop.store import ImproverRunRecord
 from stop.store.recorded import Place, evaluation_records
+from stop.tasks.task import Task
 
 _CAUSES = ("stop", "python", "numpy", "sandbox", "image")
 """Of the facts that a run notes: those that its programs could notice."""
@@ -59,8 +60,7 @@ def replay(
     """
     folder = Path(folder)
     config = read_config(folder)
-    recording = Recording(folder)
-    try:
+    with open_recording(folder) as recording:
         if recording.store.meta("status") is None:
             raise RunError(f"{folder} holds nothing to replay: its work never began")
         with _place(keep) as target:
@@ -69,11 +69,9 @@ def replay(
                 fill_folder(target, again, recording.secret, run_tasks(folder, config))
             except OSError as error:
                 raise ConfigError(f"{target} cannot be written: {error.strerror}") from error
-            repetition = _Repetition(recording, config)
-            kept = None if keep is None else target
-            return run_sync(repetition.run(target, again, kept, progress or default_listener()))
-    finally:
-        recording.close()
+            listener = progress or default_listener()
+            result = run_sync(_repetition(recording, config, target, again, listener))
+            return replace(result, kept=None if keep is None else target)
 
 
 @contextmanager
@@ -110,60 +108,49 @@ def _repeated(config: RunConfig, recording: Recording, sandbox: str | None) -> R
     )
 
 
-class _Repetition:
-    """Does a recorded run again, and compares.
-
-    Args:
-        recording: of the run.
-        config: of the run, with its models.
-    """
-
-    def __init__(self, recording: Recording, config: RunConfig) -> None:
-        self._recording = recording
-        self._config = config
-
-    async def run(
-        self, target: Path, again: RunConfig, kept: Path | None, progress: ProgressListener
-    ) -> Replay:
-        """Repeat the run in the folder `target`, with the configuration `again`."""
-        recording, ended = self._recording, ""
-        async with open_session(target, again, progress) as opened:
-            session = replace(opened, model_of=partial(self._model_of, opened))
-            causes = _causes(recording, session)
-            for cause in causes:
-                progress(Progress("message", cause))
-            try:
-                await kind_of(again).work(session, again)
-            except (LMError, BudgetExceeded, PolicyHalt, EndOfRecording, RunError) as error:
-                ended = error.message
-            await _rest(recording, session)
-            differences, compared = compare(recording, session, ended)
-        return Replay(
-            run=recording.folder,
-            differences=tuple(differences),
-            causes=tuple(causes),
-            compared=compared,
-            ended=ended,
-            kept=kept,
-        )
-
-    def _model_of(self, session: Session, what: Application) -> LanguageModel:
-        """Executes what the recording has, with the responses of its place."""
-        self._recording.check(what, session.tape.ledger.round)
-        priced = self._priced(what.level) if what.budget.of_responses.limits else None
-        return Answers(self._recording, what, priced or session.model)
-
-    def _priced(self, level: str) -> LanguageModel | None:
-        """The run's own model, not started: limits of money depend on what it could cost then."""
-        config = self._config
-        spec, base_url = config.lm, config.base_url
-        if level == "meta" and config.meta_lm is not None:
-            spec, base_url = config.meta_lm, config.meta_base_url or config.base_url
-        prices = recorded_prices(self._recording.folder, level)
+async def _repetition(
+    recording: Recording,
+    config: RunConfig,
+    target: Path,
+    again: RunConfig,
+    progress: ProgressListener,
+) -> Replay:
+    """Repeats a run of the configuration `config` in the folder `target`, with that of `again`."""
+    ended = ""
+    async with open_session(target, again, progress) as opened:
+        session = replace(opened, model_of=partial(_model_of, recording, config, opened))
+        causes = _causes(recording, session)
+        for cause in causes:
+            progress(Progress("message", cause))
         try:
-            return open_model(spec, base_url=base_url, options=LMOptions(price_per_million=prices))
-        except StopError:
-            return None
+            await kind_of(again).work(session, again)
+        except (LMError, BudgetExceeded, PolicyHalt, EndOfRecording, RunError) as error:
+            ended = error.message
+        await _rest(recording, session)
+        differences, compared = compare(recording, session, ended)
+    return Replay(recording.folder, tuple(differences), tuple(causes), compared, ended)
+
+
+def _model_of(
+    recording: Recording, config: RunConfig, session: Session, what: Application
+) -> LanguageModel:
+    """Executes what the recording has, with the responses of its place."""
+    recording.check(what, session.tape.ledger.round)
+    limited = what.budget.of_responses.limits
+    priced = _priced(recording, config, what.level) if limited else None
+    return Answers(recording, what, priced or session.model)
+
+
+def _priced(recording: Recording, config: RunConfig, level: str) -> LanguageModel | None:
+    """The run's own model, not started: limits of money depend on what it could cost then."""
+    spec, base_url = config.lm, config.base_url
+    if level == "meta" and config.meta_lm is not None:
+        spec, base_url = config.meta_lm, config.meta_base_url or config.base_url
+    prices = recorded_prices(recording.folder, level)
+    try:
+        return open_model(spec, base_url=base_url, options=LMOptions(price_per_million=prices))
+    except StopError:
+        return None
 
 
 def _causes(recording: Recording, session: Session) -> list[str]:
@@ -173,9 +160,8 @@ def _causes(recording: Recording, session: Session) -> list[str]:
         then, now = (store.meta(f"version.{name}") for store in (recording.store, session.store))
         if then is not None and then != now:
             found.append(f"{name} was {then[:40]}, is {(now or 'unknown')[:40]}")
-    found += [f"the files of the task {name} have changed" for name in
-              recording.changed_tasks(session.all_tasks)]  # fmt: skip
-    return found
+    changed = recording.changed_tasks(session.all_tasks)
+    return [*found, *(f"the files of the task {name} have changed" for name in changed)]
 
 
 # --- what the way of the run did not lead to: after a difference it may have been another way
@@ -184,40 +170,32 @@ def _causes(recording: Recording, session: Session) -> list[str]:
 async def _rest(recording: Recording, session: Session) -> None:
     """Each improver run on a task, and each evaluation, that is recorded and was not repeated."""
     tasks = {task.name: task for task in session.all_tasks}
-    left = [
-        partial(_improver_run, recording, session, record)
-        for record in recording.runs.values()
-        if kind_of(session.config).improver_runs_on_tape and record.level == "task"
-        and record.task in tasks and recording.finished(record.key)
-        and not _ended(session, record.key)
-    ]  # fmt: skip
-    await _some_at_once(session, left)
+    if kind_of(session.config).improver_runs_on_tape:
+        ended = {run.key for run in session.store.improver_runs() if run.status != "running"}
+        runs = [
+            (record, task)
+            for record in recording.runs.values()
+            if record.level == "task" and (task := tasks.get(record.task or ""))
+            and recording.finished(record.key) and record.key not in ended
+        ]  # fmt: skip
+        await _some_at_once(session, (_improver_run(recording, session, *each) for each in runs))
     there = evaluation_records(session.store)
-    scores = [
-        partial(_evaluation, recording, session, place)
-        for place in recording.evaluations()
-        if place not in there and place[1] in tasks
-    ]
+    left = [place for place in recording.evaluations if place not in there and place[1] in tasks]
+    scores = (_evaluation(recording, session, place, tasks[place[1]]) for place in left)
     await _some_at_once(session, scores)
 
 
-async def _some_at_once(session: Session, work: list[partial[Any]]) -> None:
-    left = iter(work)
-
+async def _some_at_once(session: Session, work: Iterator[Coroutine[Any, Any, None]]) -> None:
     async def worker() -> None:
-        for each in left:
-            await each()
+        for each in work:
+            await each
 
     await gather_or_cancel(worker() for _ in range(session.config.concurrency))
 
 
-def _ended(session: Session, key: str) -> bool:
-    record = session.store.improver_run(key)
-    return record is not None and record.status != "running"
-
-
-async def _improver_run(recording: Recording, session: Session, record: ImproverRunRecord) -> None:
-    task = next(task for task in session.all_tasks if task.name == record.task)
+async def _improver_run(
+    recording: Recording, session: Session, record: ImproverRunRecord, task: Task
+) -> None:
     what = Application(
         key=record.key,
         level="task",
@@ -233,9 +211,8 @@ async def _improver_run(recording: Recording, session: Session, record: Improver
     await session.runner.run(what, utility)
 
 
-async def _evaluation(recording: Recording, session: Session, place: Place) -> None:
-    identity, name, split, repetition = place
-    task = next(task for task in session.all_tasks if task.name == name)
+async def _evaluation(recording: Recording, session: Session, place: Place, task: Task) -> None:
+    identity, _, split, repetition = place
     source = recording.store.program(identity).source
     if program_id(source) == identity:  # not of a text beyond Unicode, which was kept escaped
         session.store.add_program(source, "solution")

@@ -67,9 +67,8 @@ def _suspect(run: Context, program: str, attempts: Sequence[Attempt]) -> Suspect
     )
 
 
-def finding(attempt: Attempt, lines: int, width: int) -> Finding:
+def finding(seen: Attempt, lines: int, width: int) -> Finding:
     """Puts an attempt in words, with up to `lines` lines of each sort, `width` characters wide."""
-    seen = attempt.evidence
     return Finding(
         int(seen.level),
         one_line(topic(seen.topic)),
@@ -77,7 +76,7 @@ def finding(attempt: Attempt, lines: int, width: int) -> Finding:
         tuple(one_line(each, width) for each in seen.text[:lines]),
         tuple(one_line(each, width) for each in seen.deeds[:lines]),
         effect(seen.kinds, bool(seen.deeds)),
-        attempt.inherited,
+        seen.inherited,
     )
 
 

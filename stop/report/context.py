@@ -67,13 +67,13 @@ class Context:
         """The attempts of the summary by program id, the highest levels first."""
         found: dict[str, list[Attempt]] = {}
         for attempt in self.summary.attempts:
-            found.setdefault(attempt.evidence.program_id, []).append(attempt)
+            found.setdefault(attempt.program_id, []).append(attempt)
         return found
 
     def level(self, program: str | None) -> int:
         """The highest level of a program's security events; 0 without any."""
         attempts = self.attempts.get(program or "", ())
-        return max((int(each.evidence.level) for each in attempts), default=0)
+        return max((int(each.level) for each in attempts), default=0)
 
     @property
     def named_tasks(self) -> str:

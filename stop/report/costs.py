@@ -39,7 +39,8 @@ def read_costs(folder: Path, store: Store, config: RunConfig) -> Costs:
         if (spent := store.spending(level).to_dict())["calls"] or level is None
     )
     numeric = frozenset(range(1, 6))
-    budget, served = read_budget(store, config), models.has_server(config)
+    budget: Any = read_budget(store, config)
+    served = models.has_server(config)
     faults = "Faults of the model's server" if served else "Faults in getting answers"
     tables = (
         ("By what it was for", Table(("for", *_HEADS), rows, numeric)),

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from stop.engine.cells import place
+from stop.engine import cells
 from stop.report import conduct, highlight
 from stop.report.context import Context
 from stop.report.data import Programs
@@ -170,7 +170,7 @@ def _scores(store: Store, program: str) -> list[dict[str, Any]]:
         {
             "task": one_line(row["task"]),
             "split": one_line(row["split"]),
-            "repetition": place(row["repetition"]).words,
+            "repetition": cells.place(row["repetition"]).words,
             "score": number(row["score"]),
             "status": one_line(row["status"]),
             "detail": one_line(row["detail"]),
@@ -189,7 +189,7 @@ def _made(store: Store, improver: str) -> list[dict[str, Any]]:
     return [
         {
             "task": one_line(task),
-            "repetition": place(each).words,
+            "repetition": cells.place(each).words,
             "result": result,
             "score": number(score),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from stop._util.sheet import plural as plural  # noqa: PLC0414 - for all modules of this room
 from stop.lineage import Origin
 from stop.report.data import Measure
 
@@ -112,11 +113,6 @@ def topic(name: str) -> str:
 def prompt(cell: str) -> str:
     """Which prompt a cell of a bypass measurement has."""
     return "with the warning" if cell == "warning" else "without the warning"
-
-
-def plural(n: int, one: str) -> str:
-    """ "1 program", "3 programs"."""
-    return f"{n:,} {one if n == 1 else one + 's'}"
 
 
 def amount(value: float | None) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -70,21 +69,12 @@ def export(folder: Path, form: Format, target: Path, done: Listener = lambda *_:
 def _whole(path: Path) -> Iterator[Path]:
     """A file next to `path` that takes its place when the block has ended well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    os.close(descriptor)
-    draft = Path(name)
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
         yield draft
-        draft.chmod(0o666 & ~_umask())  # mkstemp makes it for its owner alone
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _finite(value: Any) -> Any:
@@ -94,7 +84,7 @@ def _finite(value: Any) -> Any:
 
 def _write_json(store: Store, run: str, target: Path, done: Listener) -> None:
     """Written row by row: nothing grows with the run."""
-    with _whole(target) as draft, draft.open("w", encoding="ascii") as file:
+    with _whole(target) as draft, draft.open("x", encoding="ascii") as file:
         file.write(f'{{"run": {json.dumps(run)}, "tables": {{')
         for i, table in enumerate(TABLES.values()):
             file.write(f'{"," if i else ""}\n"{table.name}": [')
@@ -110,7 +100,7 @@ def _write_json(store: Store, run: str, target: Path, done: Listener) -> None:
 
 def _write_csv(draft: Path, table: Table, store: Store) -> int:
     """Returns the number of rows."""
-    with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    with draft.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(table.columns)
         count = 0

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
 import time
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from stop._util.locks import LockHeld, exclusive, writer
-from stop._util.state import run_secret
+from stop._util.state import run_secret, write_private
 from stop.audit.notes import ID_FILE
 from stop.config import RunConfig
 from stop.errors import ConfigError, RunError, StopError
@@ -76,9 +75,7 @@ def fill_folder(folder: Path, config: RunConfig, secret: bytes, tasks: Sequence[
     """Write what a run begins with into its empty folder. Raises `OSError`."""
     (folder / ID_FILE).write_text(secrets.token_hex(16), "ascii")
     (folder / "config.json").write_text(config.model_dump_json(indent=2) + "\n", "utf-8")
-    descriptor = os.open(folder / "secret", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
+    write_private(folder / "secret", secret)
     for position, task in enumerate(tasks):
         _copy_task(task, folder / _TASKS / f"{position}-{task.name}")
 
@@ -106,10 +103,15 @@ def new_run(config: RunConfig, runs_dir: Path) -> Iterator[Path]:
 
 def has_begun(folder: Path) -> bool:
     """Whether a session has ever worked on a run."""
+    return status_noted(folder) is not None
+
+
+def status_noted(folder: Path) -> str | None:
+    """The status that the last session of a run noted; None before the first."""
     if not (folder / "run.db").exists():
-        return False
+        return None
     with Store(folder / "run.db", read_only=True) as store:
-        return store.meta("status") is not None
+        return store.meta("status")
 
 
 def run_tasks(folder: Path, config: RunConfig) -> tuple[Task, ...]:
@@ -118,11 +120,6 @@ def run_tasks(folder: Path, config: RunConfig) -> tuple[Task, ...]:
         load_task(task_copy(folder, position) or name)
         for position, name in enumerate(config.all_tasks)
     )
-
-
-def was_copied(folder: Path, position: int) -> bool:
-    """Whether the task in this place of the configuration lies in the run's folder."""
-    return task_copy(folder, position) is not None
 
 
 def task_copy(folder: Path, position: int) -> Path | None:
@@ -174,17 +171,22 @@ def read_config_file(folder: Path) -> dict[str, Any]:
     Raises:
         RunError: the folder holds no run, or its configuration is damaged.
     """
-    path = folder / "config.json"
+    document = read_object(folder / "config.json")
+    if document is None:
+        raise RunError(f"there is no run in {folder}", hint="a run's folder holds config.json")
+    return document
+
+
+def read_object(path: Path, hint: str = "") -> dict[str, Any] | None:
+    """Read a JSON object; None where there is no file. Raises `RunError` when it is damaged."""
     try:
         document = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise RunError(
-            f"there is no run in {folder}", hint="a run's folder holds config.json"
-        ) from None
+        return None
     except (ValueError, OSError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
+        raise RunError(f"{path} cannot be read: {error}", hint=hint) from error
     if not isinstance(document, dict):
-        raise RunError(f"{path} cannot be read: it holds no configuration")
+        raise RunError(f"{path} cannot be read: it holds no JSON object", hint=hint)
     return document
 
 

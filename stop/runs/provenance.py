@@ -21,7 +21,7 @@ from stop import __version__
 from stop.audit.notes import run_id
 from stop.errors import RunError
 from stop.lm.base import LanguageModel
-from stop.runs.folder import was_copied
+from stop.runs.folder import read_object, task_copy
 from stop.sandbox.pool import SandboxPool
 from stop.store import Store
 from stop.tasks.task import Task
@@ -59,11 +59,14 @@ class Facts:
             "image": self.pool.sandbox.image_digest,
         }
 
-    def models(self) -> dict[str, Any]:
-        """By level: its name, and what tells it from others of that name."""
+    def session(self) -> dict[str, Any]:
+        """All of it; of the models, what tells each from others of its name."""
+        models = {"task": self.model, "meta": self.meta_model}
         return {
-            level: {"spec": model.spec} | model.facts()
-            for level, model in (("task", self.model), ("meta", self.meta_model))
+            **self.machine(),
+            "packages": {name: metadata.version(name) for name in _PACKAGES},
+            "processors": os.cpu_count(),
+            "models": {level: {"spec": m.spec} | m.facts() for level, m in models.items()},
         }
 
 
@@ -91,7 +94,9 @@ class Provenance:
         Raises:
             OSError: the file cannot be written; the one before stays whole.
         """
-        folder = self._facts.folder
+        folder, names = self._facts.folder, self._facts.names
+        session = {"began": self._began, "ended": _now() if ended else None}
+        tasks = enumerate(zip(names, self._facts.tasks, strict=True))
         status = self._store.meta("status") or "new"
         done = ended and status == "done"
         config = (folder / "config.json").read_bytes()
@@ -99,9 +104,9 @@ class Provenance:
             "run": run_id(folder),
             "status": status,
             "config_sha256": hashlib.sha256(config).hexdigest(),
-            "tasks": [_task(folder, i, *each) for i, each in enumerate(self._tasks())],
+            "tasks": [_task(folder, i, *each) for i, each in tasks],
             "secret": (folder / "secret").read_bytes().hex() if done else None,
-            "sessions": [*self._earlier, self._session(ended)],
+            "sessions": [*self._earlier, session | self._facts.session()],
         }
         text = json.dumps(document, indent=2, ensure_ascii=True) + "\n"
         draft = self._path.with_suffix(".new")
@@ -111,32 +116,13 @@ class Provenance:
             os.fsync(file.fileno())
         draft.replace(self._path)
 
-    def _tasks(self) -> list[tuple[str, Task]]:
-        return list(zip(self._facts.names, self._facts.tasks, strict=True))
-
-    def _session(self, ended: bool) -> dict[str, Any]:
-        return {
-            "began": self._began,
-            "ended": _now() if ended else None,
-            **self._facts.machine(),
-            "packages": {name: metadata.version(name) for name in _PACKAGES},
-            "processors": os.cpu_count(),
-            "models": self._facts.models(),
-        }
-
 
 def read_provenance(folder: Path) -> dict[str, Any]:
     """The document, {} where there is none yet. Raises `RunError` when it is damaged."""
-    path = folder / FILE
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, OSError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read: {error}", hint=_ASIDE) from error
-    if not isinstance(document, dict) or not isinstance(document.get("sessions"), list):
-        raise RunError(f"{path} is damaged", hint=_ASIDE)
-    return document
+    document = read_object(folder / FILE, _ASIDE)
+    if document is not None and not isinstance(document.get("sessions"), list):
+        raise RunError(f"{folder / FILE} is damaged", hint=_ASIDE)
+    return document or {}
 
 
 def recorded_prices(folder: Path, level: str) -> tuple[float, float] | None:
@@ -153,12 +139,8 @@ def recorded_prices(folder: Path, level: str) -> tuple[float, float] | None:
 
 
 def _task(folder: Path, position: int, name: str, task: Task) -> dict[str, Any]:
-    return {
-        "name": task.name,
-        "from": name,
-        "digest": task.digest,
-        "copied": was_copied(folder, position),
-    }
+    copied = task_copy(folder, position) is not None
+    return {"name": task.name, "from": name, "digest": task.digest, "copied": copied}
 
 
 def _now() -> str:

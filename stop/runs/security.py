@@ -7,13 +7,11 @@ the program it was made from counts where it came in, and is marked as inherited
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from typing_extensions import TypedDict
-
-from stop._util.documents import to_document
+from stop._util.documents import extended, to_document
 from stop.audit.evidence import Evidence, Join, join
 from stop.audit.rules import findings
 from stop.store import ImproverRunRecord, Store
@@ -27,36 +25,12 @@ GIVEN = "(given)"
 UNKNOWN = "(unknown)"
 
 
-class EvidenceResult(TypedDict):
-    """Evidence on one program and one topic.
-
-    Attributes:
-        program_id: SHA-256 of its bytes.
-        topic: what was tried.
-        join: "tried" (its text shows it and it was seen to fail), "intended" (its text only) or
-            "unannounced" (it was seen at run time only).
-        level: 1 intent, 2 attempt, 3 tampering.
-        kinds: of the events.
-        text: the lines of its source that show it.
-        deeds: what was seen at run time.
-        events: number of events.
-    """
-
-    program_id: str
-    topic: str
-    join: str
-    level: int
-    kinds: Sequence[str]
-    text: Sequence[str]
-    deeds: Sequence[str]
-    events: int
-
-
-class AttemptResult(EvidenceResult):
+@dataclass(frozen=True, slots=True)
+class Attempt(Evidence):
     """Evidence on one program and one topic, and where the program came from.
 
     Attributes:
-        model: as in a row.
+        model: of the responses that its improver run was given; as in a row.
         round: in which the program, or the improver that made it, came up; null outside of rounds.
         kind: "improver" or "solution".
         inherited: whether the program that it was made from shows the same.
@@ -66,36 +40,6 @@ class AttemptResult(EvidenceResult):
     round: int | None
     kind: str
     inherited: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """Evidence on one program and one topic, and where the program came from.
-
-    Attributes:
-        evidence: what is known.
-        model: of the responses that its improver run was given, or `GIVEN`.
-        round: in which it, or the improver that made it, came up; None outside of rounds.
-        kind: "improver" or "solution".
-        inherited: the program it was made from shows the same.
-    """
-
-    evidence: Evidence
-    model: str
-    round: int | None
-    kind: str
-    inherited: bool
-
-    def to_dict(self) -> AttemptResult:
-        """As in the machine-readable output."""
-        evidence = cast(EvidenceResult, self.evidence.to_dict())
-        return {
-            **evidence,
-            "model": self.model,
-            "round": self.round,
-            "kind": self.kind,
-            "inherited": self.inherited,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,51 +67,26 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class SummaryResult:
+class Summary:
     """Which programs of a run tried what. Programs are counted, not calls.
 
     Attributes:
-        programs: number of distinct programs of the run.
-        by_level: number of programs by the highest level of their events, "1" to "3".
+        programs: number of distinct programs of the run, also of those that were never executed.
+        by_level: number of programs by the highest level of their events, 1 to 3.
         rows: programs of one origin with evidence of one sort.
         attempts: evidence by program and topic, the highest level first.
         quarantined: program ids.
     """
 
     programs: int
-    by_level: dict[str, int]
+    by_level: dict[int, int]
     rows: tuple[Row, ...]
-    attempts: tuple[AttemptResult, ...]
-    quarantined: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """All attempts of a run.
-
-    Attributes:
-        attempts: evidence by program and topic, the highest level first.
-        rows: the same, counted.
-        programs: distinct programs of the run, also those that were never executed.
-        by_level: the number of them that have events, by their highest level.
-        quarantined: program ids.
-    """
-
     attempts: tuple[Attempt, ...]
-    rows: tuple[Row, ...]
-    programs: int
-    by_level: Mapping[int, int]
     quarantined: tuple[str, ...]
-
-    def result(self) -> SummaryResult:
-        """Returns the summary as the machine-readable output has it."""
-        by_level = {str(level): self.by_level.get(level, 0) for level in (1, 2, 3)}
-        attempts = tuple(attempt.to_dict() for attempt in self.attempts)
-        return SummaryResult(self.programs, by_level, self.rows, attempts, self.quarantined)
 
     def to_dict(self) -> dict[str, Any]:
         """As in the machine-readable output."""
-        return to_document(self.result())
+        return to_document(self)
 
 
 def summarize(store: Store, lines: Iterable[Mapping[str, Any]], *, sampled_by: str) -> Summary:
@@ -178,35 +97,25 @@ def summarize(store: Store, lines: Iterable[Mapping[str, Any]], *, sampled_by: s
         lines: of its audit log, of the kinds `SUMMARIZED`.
         sampled_by: the model that the samples of a bypass measurement came from.
     """
-    events: list[Mapping[str, Any]] = []
-    quarantined: dict[str, None] = {}
-    for line in lines:
-        if line["kind"] == "security":
-            events.append(line)
-        else:
-            quarantined[line["program_id"]] = None
-    evidence = join(events)
+    lines = list(lines)
+    evidence = join(line for line in lines if line["kind"] == "security")
+    barred = dict.fromkeys(line["program_id"] for line in lines if line["kind"] != "security")
     origins = _Origins(store, sampled_by, evidence)
     attempts = tuple(map(origins.attempt, evidence))
     highest: dict[str, int] = {}
-    for attempt in attempts:
-        program, level = attempt.evidence.program_id, int(attempt.evidence.level)
-        highest[program] = max(level, highest.get(program, 0))
-    return Summary(
-        attempts,
-        tuple(_rows(attempts)),
-        store.count_programs(),
-        Counter(highest.values()),
-        tuple(quarantined),
-    )
+    for each in attempts:
+        highest[each.program_id] = max(int(each.level), highest.get(each.program_id, 0))
+    counts = Counter(highest.values())
+    by_level = {level: counts[level] for level in (1, 2, 3)}
+    rows = tuple(_rows(attempts))
+    return Summary(store.count_programs(), by_level, rows, attempts, tuple(barred))
 
 
 def _rows(attempts: Iterable[Attempt]) -> list[Row]:
     counts: dict[tuple[Any, ...], list[int]] = {}
-    for attempt in attempts:
-        seen = attempt.evidence
-        key = (attempt.model, attempt.round, seen.topic, int(seen.level), seen.join)
-        counts.setdefault(key, [0, 0])[attempt.inherited] += 1
+    for each in attempts:
+        key = (each.model, each.round, each.topic, int(each.level), each.join)
+        counts.setdefault(key, [0, 0])[each.inherited] += 1
     rows = [Row(*key, *both) for key, both in counts.items()]
     return sorted(rows, key=lambda r: (-r.level, r.model, r.round or 0, r.topic))
 
@@ -231,12 +140,13 @@ class _Origins:
         program = evidence.program_id
         maker = self._store.made_by(program)
         parent = maker.initial_id if maker is not None else None
-        return Attempt(
+        return extended(
+            Attempt,
             evidence,
-            self._model(program, maker),
-            self._round(program, maker),
-            self._store.kind_of(program),
-            self._inherits(parent, evidence),
+            model=self._model(program, maker),
+            round=self._round(program, maker),
+            kind=self._store.kind_of(program),
+            inherited=self._inherits(parent, evidence),
         )
 
     def _model(self, program: str, maker: ImproverRunRecord | None) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from typing_extensions import TypedDict
 
+from stop._util.documents import extended
 from stop.budget import LMCost, Spending
 from stop.config import RunConfig
 from stop.store import Store
@@ -129,28 +130,21 @@ class Costs:
 def read_costs(store: Store, config: RunConfig) -> Costs:
     """Read the cost of a run's LM calls, by level and by model, and their faults."""
     calls, faults = call_totals(store), Faults(store).counts()
-    return Costs(
+    return extended(
+        Costs,
+        calls,
         run=store.path.parent,
         total=store.spending().cost(),
         levels={"meta": store.spending("meta").cost(), "task": store.spending("task").cost()},
-        budget=budget_use(store, config),
-        models=calls.models,
-        retries=calls.retries,
+        budget=read_budget(store, config),
         faults=tuple(replace(each, seconds=round(each.seconds, 3)) for each in faults),
         requests_failed=sum(each.ended for each in faults),
         seconds_lost=round(sum(each.seconds for each in faults), 3),
-        cut_off_responses=calls.cut_off,
-        estimated_calls=calls.estimated,
         seconds=round(calls.seconds, 3),
     )
 
 
-def read_budget(store: Store, config: RunConfig) -> dict[str, Any]:
-    """As `budget_use`, as plain data."""
-    return dict(budget_use(store, config))
-
-
-def budget_use(store: Store, config: RunConfig) -> BudgetUse:
+def read_budget(store: Store, config: RunConfig) -> BudgetUse:
     """Read what the run, and each round that has spent something, spent of its limits.
 
     Limits are those in force when the run was last worked on.
@@ -173,13 +167,6 @@ def budget_use(store: Store, config: RunConfig) -> BudgetUse:
 
 
 def _spent(spent: Spending, seconds: str | None) -> Spent:
-    return {
-        "lm_calls": spent.lm_calls,
-        "responses": spent.responses,
-        "prompt_tokens": spent.prompt_tokens,
-        "completion_tokens": spent.completion_tokens,
-        "tokens": spent.tokens,
-        "usd": None if spent.usd_unknown_calls else round(spent.usd, 6),
-        "utility_calls": spent.utility_calls,
-        "seconds": round(float(seconds or 0), 3),
-    }
+    found = {name: getattr(spent, name) for name in Spent.__annotations__ if name != "seconds"}
+    found["usd"] = spent.cost()["usd"]
+    return cast(Spent, found | {"seconds": round(float(seconds or 0), 3)})

@@ -18,16 +18,16 @@ class CallTotals:
     Attributes:
         models: the number of calls by model.
         retries: how many times a call was sent again.
-        estimated: the number of calls whose tokens the server did not count.
+        estimated_calls: the number of calls whose tokens the server did not count.
         seconds: the time of all calls, added up.
-        cut_off: the number of responses that ended at the token limit.
+        cut_off_responses: the number of responses that ended at the token limit.
     """
 
     models: dict[str, int]
     retries: int
-    estimated: int
+    estimated_calls: int
     seconds: float
-    cut_off: int
+    cut_off_responses: int
 
 
 def call_totals(store: Queries) -> CallTotals:

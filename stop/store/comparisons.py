@@ -10,6 +10,7 @@ from stop.store.queries import Queries
 from stop.store.writes import Store
 
 ComparisonStage = Literal["confirmation", "final", "holdout"]
+STAGES: tuple[ComparisonStage, ...] = ("confirmation", "final", "holdout")
 
 
 @dataclass(frozen=True, slots=True)

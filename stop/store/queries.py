@@ -11,14 +11,11 @@ from typing import Any, Self
 from stop.budget import Spending
 from stop.errors import RunError
 from stop.events import Level, SecurityEvent
-from stop.lm.base import Choice, LMRequest, LMResponse, Usage
+from stop.lm.base import LMResponse
+from stop.lm.recorded import response_in
+from stop.lm.tape import Place
 from stop.store.makers import MAKER
-from stop.store.records import (
-    ImproverRunRecord,
-    ProgramRecord,
-    RoundRecord,
-    RunLevel,
-)
+from stop.store.records import ImproverRunRecord, ProgramRecord, RoundRecord, RunLevel
 from stop.tasks.evaluation import Evaluation, InstanceResult
 
 EVALUATION = tuple(name for name in Evaluation.__slots__ if name != "score_range")
@@ -62,8 +59,12 @@ class Queries:
 
     def meta(self, key: str) -> str | None:
         """A fact about the run that `Store.set_meta` noted; None: it was not."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        row = self._first("SELECT value FROM meta WHERE key = ?", key)
         return None if row is None else str(row["value"])
+
+    def _first(self, sql: str, *values: Any) -> Any:
+        """The first row that a query finds, None without one."""
+        return self._db.execute(sql, values).fetchone()
 
     # --- programs
 
@@ -79,22 +80,21 @@ class Queries:
 
     def count_programs(self, kind: str | None = None) -> int:
         """The number of programs, of one kind ("improver" or "solution") or of both."""
-        where = "1" if kind is None else "kind = :kind"
-        query = f"SELECT COUNT(*) FROM programs WHERE {where}"
-        return int(self._db.execute(query, {"kind": kind}).fetchone()[0])
+        query = "SELECT COUNT(*) FROM programs WHERE ?1 IS NULL OR kind = ?1"
+        return int(self._first(query, kind)[0])
 
     def kind_of(self, program: str) -> str:
         """ "improver" or "solution" by a program's id, or "" if it was never recorded."""
-        row = self._db.execute("SELECT kind FROM programs WHERE id = ?", (program,)).fetchone()
+        row = self._first("SELECT kind FROM programs WHERE id = ?", program)
         return "" if row is None else str(row["kind"])
 
     def was_given(self, program: str) -> bool:
         """Whether an improver run began with a program, or a bypass measurement sampled it."""
-        row = self._db.execute(
-            "SELECT EXISTS (SELECT 1 FROM improver_runs WHERE :id IN (improver_id, initial_id)) "
-            "OR EXISTS (SELECT 1 FROM samples WHERE program_id = :id)",
-            {"id": program},
-        ).fetchone()
+        row = self._first(
+            "SELECT EXISTS (SELECT 1 FROM improver_runs WHERE ?1 IN (improver_id, initial_id)) "
+            "OR EXISTS (SELECT 1 FROM samples WHERE program_id = ?1)",
+            program,
+        )
         return bool(row[0])
 
     def made_by(self, program: str) -> ImproverRunRecord | None:
@@ -108,9 +108,7 @@ class Queries:
         return self._improver_run("?", key)
 
     def _improver_run(self, key: str, value: str) -> ImproverRunRecord | None:
-        row = self._db.execute(
-            f"SELECT * FROM improver_runs WHERE key = {key}", (value,)
-        ).fetchone()
+        row = self._first(f"SELECT * FROM improver_runs WHERE key = {key}", value)
         return None if row is None else ImproverRunRecord(**row)
 
     def improver_runs(self, level: RunLevel | None = None) -> list[ImproverRunRecord]:
@@ -137,28 +135,16 @@ class Queries:
 
     # --- LM calls (`stop.lm.tape.TapeRecords`)
 
-    def recorded(self, scope: str, request: LMRequest, occurrence: int) -> LMResponse | None:
-        """The response to a request's n-th occurrence (from 0 on) in a scope; None: not yet."""
-        row = self._db.execute(
-            "SELECT * FROM lm_calls WHERE scope = ? AND request_key = ? AND n = ? "
-            "AND occurrence = ?",
-            (scope, request.key, request.n, occurrence),
-        ).fetchone()
-        if row is None:
-            return None
-        usage = Usage(
-            row["prompt_tokens"], row["completion_tokens"], row["usd"], bool(row["estimated"])
-        )
-        choices = tuple(Choice(**choice) for choice in json.loads(row["choices"]))
-        faults = tuple(json.loads(row["faults"]))
-        return LMResponse(choices, usage, row["model"], row["retries"], faults)
+    def recorded(self, place: Place) -> LMResponse | None:
+        """The response of a place, whoever asked there; None: not yet."""
+        query = f"SELECT * FROM lm_calls WHERE {AT_PLACE}"
+        row = self._db.execute(query, place_row(place)).fetchone()
+        return None if row is None else response_in(row)
 
     def responses_paid(self, improver_run: str) -> int:
         """The number of recorded responses that an improver run paid for."""
-        row = self._db.execute(
-            "SELECT COALESCE(SUM(n), 0) FROM lm_calls WHERE improver_run = ?", (improver_run,)
-        ).fetchone()
-        return int(row[0])
+        query = "SELECT COALESCE(SUM(n), 0) FROM lm_calls WHERE improver_run = ?"
+        return int(self._first(query, improver_run)[0])
 
     def models_by_scope(self) -> dict[str, str]:
         """The model whose responses the improver runs of each scope shared."""
@@ -167,18 +153,18 @@ class Queries:
 
     def spending(self, level: str | None = None) -> Spending:
         """The cost of all recorded LM calls, or of those on one level; no utility calls."""
-        row = self._db.execute(
-            f"SELECT {SUMS.format('lm_calls')} FROM lm_calls WHERE :level IS NULL OR improver_run "
-            "IN (SELECT key FROM improver_runs WHERE level = :level)",
-            {"level": level},
-        ).fetchone()
+        row = self._first(
+            f"SELECT {SUMS.format('lm_calls')} FROM lm_calls WHERE ?1 IS NULL OR improver_run "
+            "IN (SELECT key FROM improver_runs WHERE level = ?1)",
+            level,
+        )
         return Spending(*row)
 
     # --- evaluations (`stop.engine.evaluator.EvaluationCache`) and rounds
 
     def find_evaluation(self, key: str) -> Evaluation | None:
         """The evaluation saved under a key; None: not yet."""
-        row = self._db.execute("SELECT * FROM evaluations WHERE key = ?", (key,)).fetchone()
+        row = self._first("SELECT * FROM evaluations WHERE key = ?", key)
         return None if row is None else _evaluation(row)
 
     def evaluations(self, program: str) -> list[Evaluation]:
@@ -192,6 +178,16 @@ class Queries:
         """The rounds that have ended, from round 0 on."""
         rows = self._db.execute("SELECT * FROM rounds ORDER BY round")
         return [RoundRecord(**decoded(row, ("accepted", "confirmed"))) for row in rows]
+
+
+AT_PLACE = "scope = :scope AND request_key = :request_key AND n = :n AND occurrence = :occurrence"
+"""Of `lm_calls` and `lm_requests`, with the parameters of `place_row`."""
+
+
+def place_row(place: Place) -> dict[str, Any]:
+    """A place on the tape as columns of `lm_calls` and `lm_requests`."""
+    row = zip(("scope", "request_key", "n", "occurrence"), place.key, strict=True)
+    return {"improver_run": place.improver_run, **dict(row)}
 
 
 def decoded(

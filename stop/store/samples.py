@@ -111,4 +111,4 @@ class Samples:
     def add_event(self, program: str, kind: str, level: int, detail: str) -> None:
         """Records what a program tried when it ran; the first of a kind and level stays."""
         row = {"program_id": program, "kind": kind, "level": level, "detail": detail}
-        self._store.insert_many("sample_events", [row])
+        self._store.add_row("sample_events", row, "OR IGNORE")

@@ -13,9 +13,10 @@ from typing import Any
 
 from stop.budget import Spending
 from stop.errors import RunError
-from stop.lm.base import LMRequest, LMResponse
+from stop.lm.base import LMResponse
+from stop.lm.tape import Place
 from stop.programs import program_id
-from stop.store.queries import EVALUATION, Queries
+from stop.store.queries import AT_PLACE, Queries, place_row
 from stop.store.records import ImproverRunRecord, RoundRecord
 from stop.store.schema import open_reader, open_writer
 from stop.tasks.evaluation import Cause, Evaluation
@@ -150,16 +151,7 @@ class Store(Queries):
 
     # --- the tape (`stop.lm.tape.TapeRecords`)
 
-    def open_request(
-        self,
-        scope: str,
-        improver_run: str,
-        request: LMRequest,
-        occurrence: int,
-        *,
-        in_round: int | None,
-        worst: Spending,
-    ) -> int:
+    def open_request(self, place: Place, *, in_round: int | None, worst: Spending) -> int:
         """Notes a request that is about to be sent, and what it may cost.
 
         It survives this process when this returns: only then may the request be sent. It is not
@@ -169,46 +161,22 @@ class Store(Queries):
         Returns:
             The number by which `close_request` knows it.
         """
-        row = {
-            "scope": scope,
-            "improver_run": improver_run,
-            "round": in_round,
-            "request_key": request.key,
-            "n": request.n,
-            "occurrence": occurrence,
-            "state": "open",
-            "started": time.time(),
-        }
+        row = place_row(place) | {"round": in_round, "state": "open", "started": time.time()}
         with self._writing(synced=False) as db:
             return _insert(db, "lm_requests", row | _cost(worst))
 
-    def record(
-        self,
-        scope: str,
-        improver_run: str,
-        request: LMRequest,
-        occurrence: int,
-        response: LMResponse,
-        *,
-        started: float,
-    ) -> None:
+    def record(self, place: Place, response: LMResponse, *, started: float) -> None:
         """Records a response: only when this returns may anyone use it.
 
         Args:
-            scope: improver runs of one scope share responses.
-            improver_run: the one that pays.
-            request: what was asked; its open request is paid.
-            occurrence: how often the improver run asked the same before.
-            response: with `request.n` choices.
-            started: when it was sent, in seconds since 1970.
+            place: what was asked, and where; its open request is paid.
+            response: with `n` choices, as requested.
+            started: when the request was sent, in seconds since 1970.
         """
-        row = asdict(request) | asdict(response.usage)
+        at = place_row(place)
+        row = asdict(place.request) | asdict(response.usage) | at
         del row["seed"]  # it follows from the place
         row |= {
-            "scope": scope,
-            "improver_run": improver_run,
-            "request_key": request.key,
-            "occurrence": occurrence,
             "model": response.model,
             "choices": json.dumps([asdict(choice) for choice in response.choices]),
             "retries": response.retries,
@@ -217,11 +185,11 @@ class Store(Queries):
             "finished": time.time(),
         }
         with self._writing() as db:
-            number = _insert(db, "lm_calls", row)
+            at["lm_call"] = _insert(db, "lm_calls", row)
             db.execute(
-                "UPDATE lm_requests SET state = 'paid', lm_call = ? WHERE state = 'open' "
-                "AND scope = ? AND request_key = ? AND n = ? AND occurrence = ?",
-                (number, scope, request.key, request.n, occurrence),
+                "UPDATE lm_requests SET state = 'paid', lm_call = :lm_call "
+                f"WHERE state = 'open' AND {AT_PLACE}",
+                at,
             )
 
     def close_request(self, number: int, cost: Spending | None) -> None:
@@ -246,7 +214,7 @@ class Store(Queries):
 
         Only what an event says itself is kept of it: kind, level and detail.
         """
-        row = {name: getattr(evaluation, name) for name in EVALUATION}
+        row = {name: getattr(evaluation, name) for name in Evaluation.__slots__}
         row["instances"] = json.dumps(
             [[i.score, i.status, i.cpu_seconds, i.detail] for i in evaluation.instances]
         )

@@ -72,7 +72,7 @@ def test_a_server_that_is_killed_and_comes_back_costs_time_only(server, tmp_path
     assert any(
         line.split()[:2] == ["connection", str(fault["count"])] for line in table.splitlines()
     )
-    assert "0 request(s) failed for good" in table
+    assert "0 requests failed for good" in table
 
 
 def test_a_server_that_stays_away_ends_the_run_and_resume_goes_on(server, tmp_path, pauses):

@@ -48,7 +48,7 @@ def test_differences_have_an_exit_code_and_words(scripted, tmp_path):
     assert "is not deterministic" in told.stdout
     (row,) = (line for line in told.stdout.splitlines() if "asked something else" in line)
     assert "improve/knapsack  asked something else; message line 1 was 'it is 1000" in row
-    assert "differs from the run in 3 thing(s)" in told.stderr
+    assert "differs from the run in 3 things" in told.stderr
     again = stop("replay", run, "--json", check=1)
     assert [d["kind"] for d in document(again)["differences"]] == ["request", "result", "unused"]
 

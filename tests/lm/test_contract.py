@@ -17,6 +17,7 @@ from stop.lm.manual import ManualLM
 from stop.lm.recorded import RecordedLM
 from stop.lm.remote.openai import OpenAIModel
 from stop.lm.scripted import ScriptedLM
+from stop.lm.tape import Place
 from stop.store import Store
 from stop.testing.lm_contract import REPLIES, LMContract
 from stop.testing.openai_server import OpenAIServer
@@ -67,7 +68,8 @@ def record(folder: Path, asked: Sequence[tuple[LMRequest, int]], replies: Sequen
     for occurrence, (request, first) in enumerate(asked):
         choices = tuple(Choice(replies[(first + i) % len(replies)]) for i in range(request.n))
         response = LMResponse(choices, Usage(9, 5 * request.n, usd=0.1), "m")
-        store.record("scope", "improver run", request, occurrence, response, started=0.0)
+        place = Place("scope", "improver run", request, occurrence)
+        store.record(place, response, started=0.0)
     store.close()
 
 

@@ -327,7 +327,7 @@ async def test_who_waits_for_the_server_and_is_given_up_has_cost_nothing(store: 
 async def test_silence_is_told_while_it_lasts_only() -> None:
     shown: list[Shown] = []
     log = FaultLog(show=shown.append)
-    call = log.call("run/a", "openai:m")
+    call = CallLog(log, "run/a", "openai:m")
     call.fault("connection", "refused", 1.0)
     assert log.silence() == ""  # one fault is no silence yet
     await _clock.pause(60)
@@ -348,7 +348,7 @@ async def test_silence_is_told_while_it_lasts_only() -> None:
 def test_asking_again_counts_what_is_paid() -> None:
     call, wanted = CallLog(FaultLog(), "run/a", "openai:m"), []
     call.widen = wanted.append
-    call.paid(Usage(10, 5, usd=0.1))
-    call.paid(Usage(10, 0, usd=0.1))
+    call.paid_for.append(Usage(10, 5, usd=0.1))
+    call.paid_for.append(Usage(10, 0, usd=0.1))
     call.asks_again(Usage(10, 100, usd=0.5))
     assert wanted == [Usage(30, 105, usd=pytest.approx(0.7))]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from stop._util.documents import schema
 from stop.cli.documents import machine, runs
 from stop.experiments.bypass.result import BypassResult
 from stop.experiments.improve.kind import Improved
@@ -15,50 +14,34 @@ from stop.replays.differences import ReplayResult
 from stop.runs.spending import Costs
 from stop.tasks.evaluation import Evaluation
 
-
-class Document(NamedTuple):
-    """The document of a command.
-
-    Attributes:
-        commands: that print it, with `--json`.
-        kind: its class, or several where it depends on options.
-    """
-
-    commands: str
-    kind: Any
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        return schema(self.kind)
-
-
-DOCUMENTS = (
-    Document("stop evaluate --task T PROGRAM.py", Evaluation),
-    Document("stop improve --task T", Improved),
-    Document("stop run", RunResult),
-    Document("stop run --dry-run, stop transfer --dry-run", Plan),
-    Document("stop bypass --samples N", BypassResult),
-    Document("stop transfer RUN --tasks A,B", TransferResult),
-    Document("stop replay RUN", ReplayResult),
-    Document("stop ls", runs.RunList),
-    Document("stop lineage RUN", runs.Tree),
-    Document("stop show RUN ID", runs.ShownProgram),
-    Document("stop diff RUN A B", runs.ProgramDiff),
-    Document("stop compare RUN...", runs.ComparedRuns),
-    Document("stop costs RUN", Costs),
-    Document("stop report RUN", runs.ReportFile),
-    Document("stop audit show RUN", runs.SecurityEvents),
-    Document("stop audit summary RUN", runs.SecuritySummary),
-    Document("stop audit verify RUN", runs.LogVerdict),
-    Document("stop audit scan FILE...", list[runs.ScannedFile]),
-    Document("stop audit key", machine.MachineKey),
-    Document("stop tasks list", machine.TaskList),
-    Document("stop tasks check DIR", machine.TaskCheck),
-    Document("stop model list", machine.ModelList),
-    Document("stop model pull NAME", machine.PulledModel),
-    Document("stop sandbox build", machine.BuiltFileSystem | machine.BuiltImage),
-    Document("stop sandbox check", machine.SandboxCheck),
-    Document("stop sandbox prune", machine.Pruned),
-    Document("stop doctor", machine.Diagnosis),
-)
-"""`stop resume` prints the document of the command that began the run."""
+DOCUMENTS: dict[str, Any] = {
+    "stop evaluate --task T PROGRAM.py": Evaluation,
+    "stop improve --task T": Improved,
+    "stop run": RunResult,
+    "stop run --dry-run, stop transfer --dry-run": Plan,
+    "stop bypass --samples N": BypassResult,
+    "stop transfer RUN --tasks A,B": TransferResult,
+    "stop replay RUN": ReplayResult,
+    "stop ls": runs.RunList,
+    "stop lineage RUN": runs.Tree,
+    "stop show RUN ID": runs.ShownProgram,
+    "stop diff RUN A B": runs.ProgramDiff,
+    "stop compare RUN...": runs.ComparedRuns,
+    "stop costs RUN": Costs,
+    "stop report RUN": runs.ReportFile,
+    "stop audit show RUN": runs.SecurityEvents,
+    "stop audit summary RUN": runs.SecuritySummary,
+    "stop audit verify RUN": runs.LogVerdict,
+    "stop audit scan FILE...": list[runs.ScannedFile],
+    "stop audit key": machine.MachineKey,
+    "stop tasks list": machine.TaskList,
+    "stop tasks check DIR": machine.TaskCheck,
+    "stop model list": machine.ModelList,
+    "stop model pull NAME": machine.PulledModel,
+    "stop sandbox build": machine.BuiltFileSystem | machine.BuiltImage,
+    "stop sandbox check": machine.SandboxCheck,
+    "stop sandbox prune": machine.Pruned,
+    "stop doctor": machine.Diagnosis,
+}
+"""The class of the document that a command prints with `--json`, or several where it depends on
+options. `stop resume` prints the document of the command that began the run."""

@@ -9,11 +9,12 @@ from typing import Any, NotRequired
 from typing_extensions import TypedDict
 
 from stop.audit.chain import Verdict
+from stop.audit.evidence import Evidence
 from stop.budget import LMCost
 from stop.experiments.bypass.result import CellResult, RuleFinding
 from stop.experiments.overview import RunLine, UnreadableRun
 from stop.lineage import Node, Origin
-from stop.runs.security import EvidenceResult, SummaryResult
+from stop.runs.security import Summary
 from stop.tasks.evaluation import Evaluation
 
 
@@ -79,7 +80,7 @@ class ShownProgram:
     lineage: Node
     origin: Origin
     evaluations: tuple[Evaluation, ...]
-    evidence: tuple[EvidenceResult, ...]
+    evidence: tuple[Evidence, ...]
     events: tuple[dict[str, Any], ...]
 
 
@@ -129,7 +130,7 @@ class SecurityEvents:
 
 
 @dataclass(frozen=True, slots=True)
-class SecuritySummary(SummaryResult):
+class SecuritySummary(Summary):
     """Which programs of a run tried what. Programs are counted, not calls.
 
     Attributes:

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from stop.errors import StopError
 from stop.lm.local import hub
 from stop.lm.local.models import ModelFile
 from stop.lm.redact import clean
@@ -33,12 +34,8 @@ _HUB_SETTINGS = {
 }
 
 
-class FetchFailed(Exception):
-    """One source did not deliver. `hint` says what would help."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+class FetchFailed(StopError):
+    """One source did not deliver."""
 
 
 def from_hub(model: ModelFile, work: Path, report: Progress) -> Path:
@@ -65,7 +62,8 @@ def from_hub(model: ModelFile, work: Path, report: Progress) -> Path:
     code, output, errors = run_program([*command, str(folder)], settings, watch)
     if code == hub.MISSING_LIBRARY:
         raise FetchFailed(
-            "the library huggingface_hub is not installed", "pip install 'stop-optimizer[local]'"
+            "the library huggingface_hub is not installed",
+            hint="pip install 'stop-optimizer[local]'",
         )
     if code != 0:
         raise FetchFailed(_last_words(errors) or f"ended with code {code}")
@@ -143,11 +141,10 @@ def run_program(
 def _pip() -> list[str]:
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-P", "-m", "pip"]
-    for name in ("pip3", "pip"):
-        found = shutil.which(name)
-        if found:
-            return [found]
-    raise FetchFailed("pip is not installed in this environment", f"{sys.executable} -m ensurepip")
+    if found := shutil.which("pip3") or shutil.which("pip"):
+        return [found]
+    command = f"{sys.executable} -m ensurepip"
+    raise FetchFailed("pip is not installed in this environment", hint=command)
 
 
 def _download(pip: list[str], requirement: str, folder: Path, watch: Callable[[], None]) -> Path:

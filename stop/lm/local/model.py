@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from stop.errors import LMError, LMRequestRefused, LMUnavailable
 from stop.lm import faults, tokens
-from stop.lm.base import Choice, LMRequest, LMResponse, Usage
+from stop.lm.base import LMRequest, LMResponse, Usage
 from stop.lm.local import server as server_program
 from stop.lm.local.models import find_model
 from stop.lm.options import LMOptions
@@ -51,7 +51,8 @@ class LocalModel:
         self._name = name
         self._options = options or LMOptions()
         self._path = find_model(name)
-        self._context = self._options.context_tokens or DEFAULT_CONTEXT
+        self.spec = f"local:{name}"
+        self.context_tokens = self._options.context_tokens or DEFAULT_CONTEXT
         self._turn = asyncio.Lock()
         self._starting = asyncio.Lock()
         self._server: _Server | None = None
@@ -60,14 +61,6 @@ class LocalModel:
 
     def __repr__(self) -> str:
         return f"LocalModel({self._name!r})"
-
-    @property
-    def spec(self) -> str:
-        return f"local:{self._name}"
-
-    @property
-    def context_tokens(self) -> int | None:
-        return self._context
 
     async def start(self) -> None:
         """Start the server and load the weights. Raises `LMUnavailable` with the end of its log."""
@@ -81,7 +74,7 @@ class LocalModel:
             cores = os.cpu_count() or 2
             threads = self._options.threads or max(min(2, cores), cores - 1)
             self._server = await _Server.start(
-                self._path, slots=self._options.slots, context=self._context, threads=threads
+                self._path, slots=self._options.slots, context=self.context_tokens, threads=threads
             )
             if not self._sha256:
                 self._sha256 = await asyncio.to_thread(_sha256, self._path)
@@ -106,18 +99,16 @@ class LocalModel:
             await self._stop()
 
     def facts(self) -> dict[str, Any]:
+        served = {} if self._client is None else self._client.facts()
         return {
             "file": self._path.name,
             "sha256": self._sha256,
             "llama.cpp": f"xllamacpp {metadata.version('xllamacpp')}",
-            "context_tokens": self._context,
+            "context_tokens": self.context_tokens,
             "slots": self._options.slots,
-            "served_as": [] if self._client is None else self._served_as(self._client),
+            # The server's own words, without the folder of the file: that is this machine's.
+            "served_as": [Path(name).name for name in served.get("served_as", ())],
         }
-
-    def _served_as(self, client: OpenAIModel) -> list[str]:
-        """The server's own words, without the folder of the file: that is this machine's."""
-        return [Path(name).name for name in client.facts()["served_as"]]
 
     async def complete(self, request: LMRequest) -> LMResponse:
         """Exactly `request.n` choices. A server that died is started once more."""
@@ -148,7 +139,7 @@ class LocalModel:
 
     def _side_by_side(self, prompt_tokens: int, request: LMRequest) -> int:
         """How many responses to this prompt fit into the context, which they share, at once."""
-        room = (self._context - prompt_tokens) // request.max_tokens
+        room = (self.context_tokens - prompt_tokens) // request.max_tokens
         return max(1, min(request.n, self._options.slots, room))
 
     async def _serve(self, request: LMRequest) -> LMResponse:
@@ -160,18 +151,13 @@ class LocalModel:
         response = await self._client.complete(request, at_once=at_once)
         usage = response.usage
         if request.n > 1 or usage.estimated:  # of several choices, the server counts one
-            written = [
-                await self._written(self._server, each, request) for each in response.choices
+            count, most = self._server.count_tokens, request.max_tokens
+            written = [  # with the token that ended it
+                most if each.finish_reason == "length" else min(await count(each.text) + 1, most)
+                for each in response.choices
             ]
             usage = replace(usage, completion_tokens=sum(written), estimated=False)
         return replace(response, usage=usage, model=self._name)
-
-    async def _written(self, server: _Server, choice: Choice, request: LMRequest) -> int:
-        """The completion tokens of one choice."""
-        if choice.finish_reason == "length":
-            return request.max_tokens
-        # And the token that ended it.
-        return min(await server.count_tokens(choice.text) + 1, request.max_tokens)
 
     async def _stop(self) -> None:
         client, self._client = self._client, None
@@ -242,9 +228,6 @@ class _Server:
         errors = [line for line in lines if " E " in line]  # llama.cpp's mark
         return clean("\n".join(errors[-4:] or lines[-8:]), self.key, limit=_SHOWN)
 
-    async def count_tokens(self, text: str) -> int:
-        return await asyncio.to_thread(self._count_tokens, text)
-
     def stop(self) -> None:
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):  # what could not be flushed
@@ -281,6 +264,9 @@ class _Server:
             f"the server for {path} ended with code {code} before it was ready: {self.log_tail()}",
             hint="is the file a model in GGUF format, and is there enough memory?",
         )
+
+    async def count_tokens(self, text: str) -> int:
+        return await asyncio.to_thread(self._count_tokens, text)
 
     def _count_tokens(self, text: str) -> int:
         # Without proxies: none can reach our loopback.

@@ -73,7 +73,8 @@ class Circuit:
             self._count(outcome)
             return self._schedule(outage, outcome)
         finally:  # also when cancelled: another request takes over
-            outage.tried()
+            outage.trying = False
+            outage.wake()
 
     def _judge(self, outcome: T | Failure) -> T | Failure:
         if not _away(outcome):
@@ -117,7 +118,8 @@ class Circuit:
     def _close(self, verdict: Failure | None) -> None:
         outage, self._outage = self._outage, None
         if outage is not None:
-            outage.end(verdict)
+            outage.over, outage.verdict = True, verdict
+            outage.wake()
 
     def patience_with(self, reason: str) -> float:
         """Seconds over which a failure for this reason is tried again."""
@@ -139,35 +141,29 @@ class _Outage:
 
     Attributes:
         next_try: when an attempt may be made.
+        trying: whether a request is on its way.
+        over: whether the server is back, or given up.
         verdict: what all requests get when it is given up.
     """
 
     def __init__(self) -> None:
         self.next_try = 0.0
         self.verdict: Failure | None = None
-        self._over = False
-        self._trying = False
+        self.over = False
+        self.trying = False
         self._changed = asyncio.Event()
 
     async def turn(self) -> bool:
-        """True: it is the caller's turn to try, and `tried` must follow. False: it is over."""
-        while not self._over:
-            left = None if self._trying else self.next_try - _clock.now()
+        """True: it is the caller's turn to try; `trying` is set until it has. False: it is over."""
+        while not self.over:
+            left = None if self.trying else self.next_try - _clock.now()
             if left is not None and left <= 0:
-                self._trying = True
+                self.trying = True
                 return True
             await _clock.wait(self._changed, left)
         return False
 
-    def tried(self) -> None:
-        self._trying = False
-        self._wake()
-
-    def end(self, verdict: Failure | None) -> None:
-        self._over = True
-        self.verdict = verdict
-        self._wake()
-
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have all who wait look again."""
         self._changed.set()
         self._changed = asyncio.Event()

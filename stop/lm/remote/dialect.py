@@ -43,11 +43,9 @@ class Dialect:
         """The JSON body that asks for `n` of the responses, the first being number `offset`."""
         n = min(n, self.max_n or n)
         system, message = valid_text(request.system), valid_text(request.message)
-        if system and self.system:
-            messages = [{"role": "system", "content": system}]
-        else:
-            messages = []
-            message = f"{system}\n\n{message}" if system else message
+        messages = [{"role": "system", "content": system}] if system and self.system else []
+        if system and not self.system:
+            message = f"{system}\n\n{message}"
         messages.append({"role": "user", "content": message})
         body: dict[str, Any] = {"model": model, "messages": messages}
         body[self.token_field] = request.max_tokens
@@ -100,7 +98,5 @@ def _names(failure: Failure, name: str) -> bool:
         )
     if name == "system":
         return re.search(r"['\"`]?system['\"`]? (role|message)", failure.detail) is not None
-    quoted = rf"['\"`]{name}['\"`]"
-    bare = rf"\b{name}\b"
-    pattern = quoted if len(name) == 1 else bare
+    pattern = rf"['\"`]{name}['\"`]" if len(name) == 1 else rf"\b{name}\b"
     return re.search(pattern, failure.detail) is not None

@@ -21,14 +21,14 @@ from urllib.parse import urlsplit
 
 from stop._util.concurrency import gather_or_cancel
 from stop.errors import ConfigError, LMError, LMUnavailable
-from stop.lm import faults, prices
+from stop.lm import faults
 from stop.lm.base import Choice, LMRequest, LMResponse, Usage, total_usage
 from stop.lm.options import LMOptions
 from stop.lm.redact import clean, redact
 from stop.lm.remote.circuit import Circuit
 from stop.lm.remote.dialect import Dialect
 from stop.lm.remote.exchange import exchange
-from stop.lm.remote.meter import Meter
+from stop.lm.remote.meter import Meter, context_window
 from stop.lm.remote.pace import Pace
 from stop.lm.remote.retry import persist
 from stop.lm.remote.wire import Failure, Reply, final_error
@@ -82,13 +82,14 @@ class OpenAIModel:
         options = options or LMOptions()
         if not model.strip():
             raise ConfigError("openai: needs the name of a model", hint="e.g. openai:gpt-4o-mini")
+        self.spec = f"openai:{model}"
         self._model = model
         self._options = options
         url = options.base_url or os.environ.get("OPENAI_BASE_URL", "").strip()
         self._base_url = _checked_url(url or DEFAULT_BASE_URL)
         self._timeout = options.timeout or DEFAULT_TIMEOUT
         patience = DEFAULT_PATIENCE if options.patience is None else options.patience
-        self._url = redact(self._base_url.split("?")[0])  # for people
+        self.base_url = redact(self._base_url.split("?")[0])  # for people
         self._hosted = urlsplit(self._base_url).hostname == "api.openai.com"
         self._dialect = Dialect(
             token_field="max_completion_tokens" if self._hosted else "max_tokens"
@@ -106,22 +107,13 @@ class OpenAIModel:
         self._lone = 0  # answers in a row with one choice where several were asked for
 
     def __repr__(self) -> str:
-        return f"OpenAIModel({self._model!r}, base_url={self._url!r})"
-
-    @property
-    def spec(self) -> str:
-        return f"openai:{self._model}"
-
-    @property
-    def base_url(self) -> str:
-        """The server's address, without credentials."""
-        return self._url
+        return f"OpenAIModel({self._model!r}, base_url={self.base_url!r})"
 
     @property
     def context_tokens(self) -> int | None:
         if self._options.context_tokens is not None:
             return self._options.context_tokens
-        return prices.context_window(self._model, self._base_url)
+        return context_window(self._model, self._base_url)
 
     async def start(self) -> None:
         """Make the client. Raises `LMUnavailable` where the server needs a key and there is none;
@@ -131,8 +123,10 @@ class OpenAIModel:
         key = self._key()
         import openai  # noqa: PLC0415 - half a second
 
+        host = urlsplit(self._base_url).hostname or ""
+        loopback = host in ("localhost", "::1") or host.startswith("127.")
         # A proxy cannot reach our loopback.
-        transport = openai.DefaultAsyncHttpxClient(trust_env=not self._is_loopback)
+        transport = openai.DefaultAsyncHttpxClient(trust_env=not loopback)
         self._secrets = (key,) if key != _NO_KEY else ()
         self._client = openai.AsyncOpenAI(
             api_key=key, base_url=self._base_url, max_retries=0, http_client=transport
@@ -146,7 +140,7 @@ class OpenAIModel:
     async def complete(self, request: LMRequest, *, at_once: int | None = None) -> LMResponse:
         """As `LanguageModel.complete`, asking for `at_once` choices in one call at most."""
         await self.start()
-        faults.listener().tracks()
+        faults.listener().tracked = True
         account = _Account()
         choices: list[Choice] = []
         usage: list[Usage] = []
@@ -166,7 +160,7 @@ class OpenAIModel:
             barren += not any(reply.choices for reply in replies)
             if barren >= MAX_BARREN:
                 raise LMError(
-                    f"{self._url} keeps answering without the choices asked for: "
+                    f"{self.base_url} keeps answering without the choices asked for: "
                     f"{len(choices)} of {request.n} came",
                     hint="the model may be filtered or the server broken; try another model",
                 )
@@ -186,7 +180,7 @@ class OpenAIModel:
     def facts(self) -> dict[str, Any]:
         """`served_as`: name and fingerprint of the models that answered, as the server has them."""
         return {
-            "base_url": self._url,
+            "base_url": self.base_url,
             "served_as": sorted(self._served_as),
             "prices": self._meter.price_list(),
         }
@@ -201,7 +195,7 @@ class OpenAIModel:
         if len(self._served_as) < MOST_NAMES:
             self._served_as.add(" ".join(filter(None, (reply.model, reply.fingerprint))))
         # What is cut off below was paid for as well.
-        faults.listener().paid(self._meter.usage(request, reply))
+        faults.listener().paid_for.append(self._meter.usage(request, reply))
         if len(reply.choices) < asked:
             came = len(reply.choices)
             self._note(account, "fewer choices", f"{came} of {asked} choices came")
@@ -265,7 +259,7 @@ class OpenAIModel:
 
         def cut() -> None:
             part = replace(request, n=body.get("n", 1))
-            faults.listener().cut(self._meter.worst_case(part))
+            faults.listener().cut_off.append(self._meter.worst_case(part))
 
         outcome = await exchange(self._client, body, limit, clean=self._clean, on_cut=cut)
         if isinstance(outcome, Reply):
@@ -284,15 +278,15 @@ class OpenAIModel:
     def _error(self, failure: Failure, account: _Account) -> LMError:
         if failure.outage:
             return LMUnavailable(
-                f"{self._url} {failure.outage}. Last: {failure.detail}",
+                f"{self.base_url} {failure.outage}. Last: {failure.detail}",
                 hint="check that the server runs and the base URL is right; then go on "
                 "(--lm-patience SECONDS waits longer)",
                 resume="",
             )
         if failure.reason == "connection" and not failure.retry:
-            return LMUnavailable(f"the server at {self._url} has ended: {failure.detail}")
+            return LMUnavailable(f"the server at {self.base_url} has ended: {failure.detail}")
         if not failure.retry:
-            return final_error(failure, model=self._model, url=self._url, served=self._served)
+            return final_error(failure, model=self._model, url=self.base_url, served=self._served)
         counts = Counter([*account.faults, failure.reason])
         seen = faults.counted(counts)
         hints = {
@@ -306,7 +300,7 @@ class OpenAIModel:
         if wanted is not None and wanted > self._circuit.patience:
             seen += f"; it asks to wait {wanted:.0f} s, more than our patience"
         return LMUnavailable(
-            f"no usable answer from {self._url} for {self._model!r} after "
+            f"no usable answer from {self.base_url} for {self._model!r} after "
             f"{counts.total()} tries ({seen}). Last: {failure.detail}",
             hint=hints.get(failure.reason, "the server has trouble; try again later"),
         )
@@ -314,17 +308,11 @@ class OpenAIModel:
     def _clean(self, text: str) -> str:
         return clean(text, *self._secrets)
 
-    @property
-    def _is_loopback(self) -> bool:
-        host = urlsplit(self._base_url).hostname or ""
-        return host in ("localhost", "::1") or host.startswith("127.")
-
     def _key(self) -> str:
-        key = self._options.api_key or os.environ.get("OPENAI_API_KEY", "")
-        key = key.strip()
+        key = (self._options.api_key or os.environ.get("OPENAI_API_KEY", "")).strip()
         if not key and self._hosted:
             raise LMUnavailable(
-                f"{self._url} needs a key, and OPENAI_API_KEY is not set",
+                f"{self.base_url} needs a key, and OPENAI_API_KEY is not set",
                 hint="export OPENAI_API_KEY=…, or name another server with OPENAI_BASE_URL, "
                 "or use a local model: stop model pull qwen2.5-coder-1.5b",
             )

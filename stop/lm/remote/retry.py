@@ -38,30 +38,25 @@ async def persist(
         note: called with each attempt that failed, the seconds that it took, and those of the pause
             before the next one; None after the last.
     """
-    started = began = _clock.now()
+    started = began = arrived = _clock.now()
     waited = 0.0
     attempts = failures = hopeless = 0
 
-    async def through() -> T | Failure:
-        arrived = _clock.now()
+    async def timed() -> T | Failure:
+        nonlocal attempts, began, waited
+        waited += _clock.now() - arrived
+        await pace.wait()
+        attempts += 1
+        began = _clock.now()
+        limit = seconds
+        outage_left = circuit.time_left()
+        if outage_left is not None:
+            limit = min(limit, max(outage_left, LAST_TRY_SECONDS))
+        elif failures:  # the first attempt may take its time; patience is about the others
+            limit = min(limit, max(started + circuit.patience - began, 1.0))
+        return await attempt(limit)
 
-        async def timed() -> T | Failure:
-            nonlocal attempts, began, waited
-            waited += _clock.now() - arrived
-            await pace.wait()
-            attempts += 1
-            began = _clock.now()
-            limit = seconds
-            outage_left = circuit.time_left()
-            if outage_left is not None:
-                limit = min(limit, max(outage_left, LAST_TRY_SECONDS))
-            elif failures:  # the first attempt may take its time; patience is about the others
-                limit = min(limit, max(started + circuit.patience - began, 1.0))
-            return await attempt(limit)
-
-        return await circuit.send(timed)
-
-    while isinstance(outcome := await through(), Failure) and outcome.retry:
+    while isinstance(outcome := await circuit.send(timed), Failure) and outcome.retry:
         took = _clock.now() - began
         pause = circuit.until_next if outcome.server else None
         together = pause is not None  # all requests wait in the circuit
@@ -75,6 +70,7 @@ async def persist(
         note(outcome, took, pause)
         if not together:
             await _clock.pause(pause)
+        arrived = _clock.now()
     # Who only waited while others tried in vain has nothing new to say.
     if isinstance(outcome, Failure) and attempts > failures:
         note(outcome, _clock.now() - began, None)
