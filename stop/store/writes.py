@@ -16,7 +16,7 @@ from stop.errors import RunError
 from stop.lm.base import LMResponse
 from stop.lm.tape import Place
 from stop.programs import program_id
-from stop.store.queries import AT_PLACE, Queries, place_row
+from stop.store.queries import AT_PLACE, EVALUATION, Queries, place_row
 from stop.store.records import ImproverRunRecord, RoundRecord
 from stop.store.schema import open_reader, open_writer
 from stop.tasks.evaluation import Cause, Evaluation
@@ -214,7 +214,7 @@ class Store(Queries):
 
         Only what an event says itself is kept of it: kind, level and detail.
         """
-        row = {name: getattr(evaluation, name) for name in Evaluation.__slots__}
+        row = {name: getattr(evaluation, name) for name in EVALUATION}
         row["instances"] = json.dumps(
             [[i.score, i.status, i.cpu_seconds, i.detail] for i in evaluation.instances]
         )
