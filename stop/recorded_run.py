@@ -59,7 +59,8 @@ class Run:
 
     @property
     def best(self) -> ProgramRecord:
-        """The accepted improver with the highest meta-utility; of an `improve` the program.
+        """The best improver: the last one that was confirmed, else the accepted one with the highest
+        meta-utility; of an `improve` the program.
 
         Raises:
             RunError: there is none, or none yet.
