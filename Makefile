@@ -13,7 +13,7 @@ run: environment
 	@echo "\n== what works here ==" && $(STOP) doctor
 	@echo "\n== one improvement: the knapsack seed, rewritten by the model (about two minutes) =="
 	$(STOP) improve --task knapsack --lm local:$(MODEL) --responses 8
-	@echo "\n== self-improvement: the improver rewrites itself (about ten minutes) =="
+	@echo "\n== self-improvement: the improver rewrites itself (ten to twenty minutes) =="
 	$(STOP) run --preset quick --lm local:$(MODEL)
 	@echo "\n== the result =="
 	$(STOP) lineage last --solutions

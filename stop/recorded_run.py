@@ -59,7 +59,7 @@ class Run:
 
     @property
     def best(self) -> ProgramRecord:
-        """The accepted improver with the highest meta-utility; of an `improve` the program.
+        """The best improver (`stop.store.best`); of an `improve` the program.
 
         Raises:
             RunError: there is none, or none yet.

@@ -80,7 +80,7 @@ class Lineage:
             return list(self._nodes(store).ancestors(store.program(program_id).id))
 
     def path_to_best(self) -> list[Node]:
-        """The nodes from the seed improver to the best one, accepted with the highest meta-utility.
+        """The nodes from the seed improver to the best one (`stop.store.best`).
 
         Raises:
             RunError: no improver has a meta-utility yet.

@@ -35,7 +35,7 @@ class _Rounds(Kind[RoundsConfig]):
         return replace(outcome, gain=found.gain["difference"], gain_interval=(low, high))
 
     def best(self, store: Store, config: RoundsConfig) -> str:
-        """The accepted improver with the highest meta-utility."""
+        """The last confirmed improver, else the accepted one with the highest meta-utility."""
         best = self.ends(store, config).last
         if best is None:
             raise RunError(f"{store.path.parent} has no improver with a meta-utility yet")

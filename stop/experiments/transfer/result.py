@@ -28,7 +28,7 @@ class Row:
         split: "meta" or "test".
         mean: over repetitions.
         interval: of `mean`, 95 %.
-        over: what varied, "repetitions" or (of one repetition) "instances".
+        over: what varied, "repetitions".
         n: repetitions that are there.
         failed: of these, without a program; each has the task's lowest score.
         detail: why the first of them failed.
@@ -68,7 +68,7 @@ class GainResult:
         split: "meta" or "test".
         difference: mean of the differences.
         interval: of `difference`, 95 %.
-        over: what varied, "repetitions" or (of one repetition) "instances".
+        over: what varied, "repetitions".
         n: repetitions that both have.
         method: of the test.
         p: two-sided; null where one value is all there is.
