@@ -24,11 +24,11 @@ SEED_BANDS = {
     "bin_packing": (0.90, 0.97),
     "knapsack": (0.50, 0.65),
     "maxcut": (0.57, 0.62),
-    "modified_qap": (0.15, 0.35),
+    "modified_qap": (0.80, 0.95),
     "parity_noise": (0.40, 0.60),
     "parity_noiseless": (0.40, 0.60),
     "str_grid_dist": (0.38, 0.56),
-    "three_sat": (0.25, 0.80),
+    "three_sat": (0.60, 0.97),
     "tsp": (0.75, 0.85),
 }
 

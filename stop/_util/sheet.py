@@ -11,8 +11,8 @@ from html import escape
 from typing import Any, NamedTuple
 
 ONE_REPETITION = (
-    "one repetition: the intervals are over instances and leave out how much the model's answers "
-    "vary from time to time; 5 repetitions measure that as well"
+    "one repetition: it has no interval, as nothing shows how much the model's answers vary from "
+    "time to time; 5 repetitions and more do"
 )
 
 

@@ -27,7 +27,8 @@ _LABELS = {
 }  # fmt: skip
 _PATH = re.compile(r"(?<![\w./])/(?:[^/\s\"',:]+/)+")
 _ACCEPT = {
-    "better": "its meta-utility is higher in a paired comparison",
+    "confirmed": "a test on fresh cells confirms that it is better",
+    "better": "its meta-utility is higher on the cells that it was chosen on",
     "always": "it works (the paper's rule)",
 }
 

@@ -22,5 +22,5 @@ def algorithm(F, D, P):  # noqa: N803 - the names of the problem
             current = new
         else:
             perm[[i, j]] = perm[[j, i]]
-        temperature *= 0.999
+        temperature *= 0.99
     return perm.tolist()
