@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from stop.audit.evidence import seen
@@ -151,7 +152,7 @@ class Evaluator:
             low, events = task.score_range[0], tuple(_findings(source, identity))
             return Evaluation(*head, low, "syntax", problem, self.pool.label, events=events)
         instances = await self._instances_of(task, split, repetition)
-        trial = _Trial(_job(source, task), task, self.pool.alone)
+        trial = _Trial(_job(source, task), task, partial(self._alone, identity))
         with self._guard.effect("evaluation", program_id=identity, task=task.name, split=split):
             running = asyncio.create_task(self._run(identity, trial, instances))
             try:
@@ -200,6 +201,12 @@ class Evaluator:
             async with self.pool.evaluation_guest(fresh=True) as guest:
                 self._guard.admit(identity)
                 return await trial.run(guest, instances)
+
+    @asynccontextmanager
+    async def _alone(self, identity: str) -> AsyncIterator[None]:
+        async with self.pool.alone():
+            self._guard.admit(identity)  # the wait may have been long
+            yield
 
     async def _instances_of(self, task: Task, split: str, repetition: int) -> list[dict[str, Any]]:
         key = (task.digest, split, repetition)
