@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from stop._util.concurrency import Quiet
+from stop.audit.guard import Guard, Quarantined
 from stop.engine.evaluator import GIVE_UP_AFTER, Evaluator
 from stop.sandbox import GuestLimits, open_sandbox
 from stop.sandbox.pool import SandboxPool
@@ -290,6 +291,20 @@ async def test_a_top_level_that_waits_is_tried_alone_once(fake, tmp_path: Path) 
     words = "at its top level: stopped by the clock after 0.01 of 5.0 CPU seconds, also alone"
     assert (found[0].status, found[0].detail) == ("timeout", words)
     assert pool.times_alone == 1
+
+
+async def test_who_was_refused_while_it_waited_is_not_run_again(fake, tmp_path: Path) -> None:
+    class Strict(Guard):
+        def admit(self, program_id: str) -> None:
+            if sandbox.calls:
+                raise Quarantined
+
+    sandbox, pool, _ = fake
+    task = small_task(tmp_path / "small", cpu=2.0, wall=20.0)
+    evaluator = Evaluator(pool, b"secret", guard=Strict())
+    evaluation = await evaluator.evaluate(PROGRAM.format("early=first"), task, "search")
+    assert evaluation.status == "quarantined"
+    assert sandbox.calls == [(False, 20.0)]
 
 
 async def test_several_that_want_to_be_alone_take_turns(fake, tmp_path: Path) -> None:
