@@ -368,4 +368,4 @@ class Relay:
         elif question is not None and cpu - question.cpu_start > question.cpu:
             self._end_guest("timeout", f"more than {question.cpu:g} s of CPU time")
         elif question is not None and self.looked - question.wall_start > question.wall:
-            self._end_guest("timeout", f"more than {question.wall:g} s by the clock")
+            self._end_guest("clock", f"more than {question.wall:g} s by the clock")

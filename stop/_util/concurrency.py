@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,6 +21,50 @@ async def gather_or_cancel(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Quiet:
+    """Lets many work at once, or one of them alone.
+
+    Who wants to be alone first makes room for others that want it, and goes before newcomers. So
+    it never waits for one that waits: not even where everybody holds a place that others need.
+    """
+
+    def __init__(self) -> None:
+        self._at_work = 0
+        self._nobody = asyncio.Event()
+        self._nobody.set()
+        self._door = asyncio.Lock()  # held by who is alone, or waits until the others have left
+
+    @contextlib.asynccontextmanager
+    async def among_others(self) -> AsyncIterator[None]:
+        """For the whole of a piece of work."""
+        async with self._door:
+            self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    @contextlib.asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Within `among_others`: waits until nobody else is at work, and keeps them waiting."""
+        self._leave()
+        try:
+            async with self._door:
+                await self._nobody.wait()
+                yield
+        finally:
+            self._enter()
+
+    def _enter(self) -> None:
+        self._at_work += 1
+        self._nobody.clear()
+
+    def _leave(self) -> None:
+        self._at_work -= 1
+        if not self._at_work:
+            self._nobody.set()
 
 
 def run_sync(work: Coroutine[Any, Any, T]) -> T:

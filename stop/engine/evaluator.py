@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 from stop.audit.evidence import seen
 from stop.audit.guard import NO_GUARD, Guard, Quarantined
@@ -29,6 +32,12 @@ MAX_ATTEMPTS = 10
 
 GIVE_UP_AFTER = 3
 """So many instances in a row that had to be killed, and none good so far: the rest is not run."""
+
+_NEARLY_ALL = 0.9
+"""Share of its CPU time from which a program that the clock stops is not stopped early."""
+_IDLE = 0.1
+"""Share of its CPU time below which a program that had the machine for itself was waiting."""
+_AT_FIRST = "stopped by the clock at first, run again alone"
 
 
 class EvaluationCache(Protocol):
@@ -143,7 +152,7 @@ class Evaluator:
             low, events = task.score_range[0], tuple(_findings(source, identity))
             return Evaluation(*head, low, "syntax", problem, self.pool.label, events=events)
         instances = await self._instances_of(task, split, repetition)
-        trial = _Trial(_job(source, task), task)
+        trial = _Trial(_job(source, task), task, partial(self._alone, identity))
         with self._guard.effect("evaluation", program_id=identity, task=task.name, split=split):
             running = asyncio.create_task(self._run(identity, trial, instances))
             try:
@@ -193,6 +202,12 @@ class Evaluator:
                 self._guard.admit(identity)
                 return await trial.run(guest, instances)
 
+    @asynccontextmanager
+    async def _alone(self, identity: str) -> AsyncIterator[None]:
+        async with self.pool.alone():
+            self._guard.admit(identity)  # the wait may have been long
+            yield
+
     async def _instances_of(self, task: Task, split: str, repetition: int) -> list[dict[str, Any]]:
         key = (task.digest, split, repetition)
         if key not in self._instances:
@@ -233,20 +248,45 @@ def _job(source: str, task: Task) -> Job:
     )
 
 
+class _Try(NamedTuple):
+    """One try at an instance.
+
+    Attributes:
+        alive: whether the program can be called again.
+        loaded: False: it fails before the first question, and so it would for every instance.
+        early: the clock stopped it before it had used its CPU time.
+    """
+
+    result: InstanceResult
+    alive: bool = True
+    loaded: bool = True
+    early: bool = False
+
+
 class _Trial:
     """One program over all instances; a killed program is started again for the rest.
+
+    A busy machine may be why the clock stops a program early, so such an instance is run again
+    alone before it counts, unless the program was as late alone: waiting once, or too often.
+
+    Args:
+        alone: within it, no other evaluation runs.
 
     Attributes:
         low: the score of an instance that failed.
         attempts: what it attempted, as (kind, detail, source), each once.
     """
 
-    def __init__(self, job: Job, task: Task) -> None:
+    def __init__(
+        self, job: Job, task: Task, alone: Callable[[], AbstractAsyncContextManager[None]]
+    ) -> None:
         self._guest: Guest
         self._job = job
         self._task = task
+        self._alone = alone
         self.low = task.score_range[0]
         self._running = False
+        self._in_vain = 0  # instances that were stopped early alone, too
         self._out = ""
         self._err = ""
         self.attempts: dict[tuple[str, str, Source], None] = {}
@@ -267,21 +307,14 @@ class _Trial:
         results: list[InstanceResult] = []
         killed = 0
         for instance in instances:
-            if not self._running:
-                loaded = await self._guest.start(self._job)
-                if loaded.status != "ok":
-                    # It fails before the first question: so it would for every instance.
-                    results.append(self._failed(loaded, "at its top level: "))
-                    await self._end()
-                    break
-                self._running = True
-            result, alive = await self._one(instance)
-            results.append(result)
-            if not alive:
-                killed += 1
-                await self._end()
-                if killed >= GIVE_UP_AFTER and not any(r.status == "ok" for r in results):
-                    break
+            tried = await self._try(instance)
+            if tried.early and self._in_vain < GIVE_UP_AFTER:
+                tried = await self._try_alone(instance)
+            results.append(tried.result)
+            killed += not tried.alive
+            hopeless = killed >= GIVE_UP_AFTER and not any(r.status == "ok" for r in results)
+            if hopeless or not tried.loaded:
+                break
         if self._running:
             await self._end()
         missing = len(instances) - len(results)
@@ -291,7 +324,37 @@ class _Trial:
         ]
         return results, (self._out, self._err)
 
-    async def _one(self, instance: dict[str, Any]) -> tuple[InstanceResult, bool]:
+    async def _try(self, instance: dict[str, Any], *, alone: bool = False) -> _Try:
+        if not self._running:
+            answer = await self._guest.start(self._job)
+            if answer.status != "ok":
+                tried = self._failed(answer, answer.cpu_seconds, self._job.load_cpu_seconds)
+                detail = "at its top level: " + tried.result.detail
+                await self._end()
+                return tried._replace(
+                    result=replace(tried.result, detail=detail), alive=False, loaded=False
+                )
+            self._running = True
+        limits = self._task.limits
+        wall_seconds = limits.alone_wall_seconds if alone else limits.wall_seconds
+        tried = await self._one(instance, wall_seconds)
+        if not tried.alive:
+            await self._end()
+        return tried
+
+    async def _try_alone(self, instance: dict[str, Any]) -> _Try:
+        async with self._alone():
+            tried = await self._try(instance, alone=True)
+        result = tried.result
+        if tried.early:
+            waited = result.cpu_seconds < _IDLE * self._task.limits.cpu_seconds
+            self._in_vain += GIVE_UP_AFTER if waited else 1
+            detail = f"{result.detail}, also alone"
+        else:
+            detail = f"{result.detail}; {_AT_FIRST}" if result.detail else _AT_FIRST
+        return tried._replace(result=replace(result, detail=detail))
+
+    async def _one(self, instance: dict[str, Any], wall_seconds: float) -> _Try:
         limits = self._task.limits
         moves = self._task.play(instance)
         cpu = wall = 0.0
@@ -301,29 +364,31 @@ class _Trial:
                 answer = await self._guest.call(
                     arguments,
                     cpu_seconds=limits.cpu_seconds - cpu,
-                    wall_seconds=limits.wall_seconds - wall,
+                    wall_seconds=wall_seconds - wall,
                 )
                 cpu += answer.cpu_seconds
                 wall += answer.wall_seconds
                 if answer.status != "ok":
-                    return self._failed(answer, cpu=cpu), answer.alive
+                    return self._failed(answer, cpu, limits.cpu_seconds)
                 arguments = moves.send(answer.value)
         except StopIteration as done:
             output = done.value
         except InvalidAnswer as error:
-            return InstanceResult(self.low, "invalid", cpu, str(error)), True
+            return _Try(InstanceResult(self.low, "invalid", cpu, str(error)))
         try:
-            return InstanceResult(self._task.score(instance, output), "ok", cpu), True
+            return _Try(InstanceResult(self._task.score(instance, output), "ok", cpu))
         except InvalidAnswer as error:
-            return InstanceResult(self.low, "invalid", cpu, str(error)), True
+            return _Try(InstanceResult(self.low, "invalid", cpu, str(error)))
 
-    def _failed(self, answer: Answer, where: str = "", cpu: float | None = None) -> InstanceResult:
-        detail = where + answer.detail
+    def _failed(self, answer: Answer, cpu: float, limit: float) -> _Try:
+        """`cpu` of `limit` seconds were used for the instance, or for loading."""
         if answer.violation:
             self._note("frames", answer.detail, "host")
-        spent = answer.cpu_seconds if cpu is None else cpu
-        status: Status = answer.status
-        return InstanceResult(self.low, status, spent, detail)
+        detail = answer.detail
+        if answer.by_clock:
+            detail = f"stopped by the clock after {cpu:.2f} of {limit} CPU seconds"
+        early = answer.by_clock and cpu < _NEARLY_ALL * limit
+        return _Try(InstanceResult(self.low, answer.status, cpu, detail), answer.alive, early=early)
 
     async def _end(self) -> None:
         self._running = False

@@ -278,7 +278,8 @@ def _request(raw: bytes) -> tuple[int, str, Any]:
 
 
 _ENDS: dict[str, GuestStatus] = {
-    "timeout": "timeout",
+    "timeout": "timeout",  # by CPU time
+    "clock": "timeout",
     "oom": "oom",
     "too_large": "invalid",  # an answer or a request: a mistake
     "violation": "invalid",  # of the frame protocol: tampering
@@ -292,8 +293,8 @@ def _verdict(header: dict[str, Any], raw: bytes) -> Answer:
     """Returns an `Answer` from what the relay measured and what the guest claims."""
     cpu, wall, status = header["cpu"], header["wall"], header["status"]
     if status != "guest":
-        end, forged = _ENDS.get(status, "error"), status == "violation"
-        return Answer(end, None, header["detail"], cpu, wall, alive=False, violation=forged)
+        end, forged, clock = _ENDS.get(status, "error"), status == "violation", status == "clock"
+        return Answer(end, None, header["detail"], cpu, wall, False, forged, clock)
     try:
         claim, blobs = _split(raw)
         if claim["op"] == "loaded":

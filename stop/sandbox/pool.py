@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, get_args
 
+from stop._util.concurrency import Quiet
 from stop.errors import ConfigError, SandboxError
 from stop.sandbox.protocol import Guest, GuestLimits, Isolation, Sandbox
 
@@ -46,6 +47,7 @@ class SandboxPool:
         self.isolation: Isolation = isolation
         self._limits = limits or GuestLimits()
         self._evaluations = asyncio.Semaphore(evaluations)
+        self._quiet = Quiet()
         self._improver_runs = improver_runs
         self._levels: dict[int, asyncio.Semaphore] = {}
         self._idle: list[Guest] = []
@@ -68,7 +70,7 @@ class SandboxPool:
         Raises:
             SandboxError: a guest could not be started.
         """
-        async with self._evaluations:
+        async with self._evaluations, self._quiet.among_others():
             while fresh and self._idle:
                 self._later(self._idle.pop().aclose())
             guest = self._idle.pop() if self._idle else await self.sandbox.start(self._limits)
@@ -83,6 +85,13 @@ class SandboxPool:
                     self._later(guest.aclose())
             if self.isolation == "container" and not self._idle and not self._closed:
                 self._later(self._warm_one())
+
+    def alone(self) -> AbstractAsyncContextManager[None]:
+        """For who holds an evaluation guest in which no program runs: no other evaluation runs.
+
+        Those under way end first; new ones, and others that want to be alone, wait.
+        """
+        return self._quiet.alone()
 
     @asynccontextmanager
     async def improver_guest(self, level: int) -> AsyncIterator[Guest]:

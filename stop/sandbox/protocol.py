@@ -72,6 +72,7 @@ class Answer:
         wall_seconds: duration by the sandbox's clock, which the program cannot change.
         alive: whether the program can be called again. False: it was ended, or ended itself.
         violation: whether the guest broke the frame protocol: tampering, not a mistake.
+        by_clock: whether it is a "timeout" by `wall_seconds`, which a busy machine can cause.
     """
 
     status: GuestStatus
@@ -81,6 +82,7 @@ class Answer:
     wall_seconds: float = 0.0
     alive: bool = True
     violation: bool = False
+    by_clock: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class InstanceResult:
         score: the lower end of the task's range unless `status` is "ok".
         status: how the program ended.
         cpu_seconds: CPU time that it took.
-        detail: what went wrong.
+        detail: what went wrong, perhaps only at a first try.
     """
 
     score: float

@@ -43,6 +43,11 @@ class Limits(_Section):
                 return {**data, "wall_seconds": max(10.0 * cpu, cpu + 5.0)}
         return data
 
+    @property
+    def alone_wall_seconds(self) -> float:
+        """The limit by the clock of an instance that is run again because a first one was met."""
+        return max(3 * self.wall_seconds, 30 * self.cpu_seconds)
+
     @model_validator(mode="after")
     def _wall_holds_cpu(self) -> Self:
         if self.wall_seconds < self.cpu_seconds:

@@ -119,6 +119,7 @@ def test_hostile_answers_become_verdicts(document: Any, blobs: bytes) -> None:
         ("too_large", "invalid", False),
         ("violation", "invalid", True),
         ("timeout", "timeout", False),
+        ("clock", "timeout", False),
         ("oom", "oom", False),
         ("error", "error", False),
         ("of another kind", "error", False),
@@ -131,6 +132,7 @@ def test_the_relays_verdict_counts_and_not_its_text(
         header = {"cpu": 1.0, "wall": 2.0, "status": status, "detail": detail}
         answer = _verdict(header, b"")
         assert (answer.status, answer.violation, answer.detail) == (shown, tampering, detail)
+        assert answer.by_clock == (status == "clock")
         assert not answer.alive
 
 
