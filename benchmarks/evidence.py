@@ -14,11 +14,13 @@ Every rate has its Monte Carlo error: Wilson's interval, 95 %, over runs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import platform
 import random
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -146,23 +148,30 @@ def true_utility(batches: int, runs: int = 200_000) -> float:
     return float(np.clip(best[:, None] + noise, 0, 1).mean())
 
 
-def one(seed: int, *, better: bool, options: dict[str, Any], utility: dict[int, float]) -> Result:
-    """A whole run in a folder of its own."""
+def one(
+    seed: int,
+    *,
+    better: bool,
+    options: dict[str, Any],
+    utility: dict[int, float],
+    keep: Path | None = None,
+) -> Result:
+    """A whole run in a folder of its own, which is kept as `keep` where that is given."""
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory() as place,
+        contextlib.chdir(place),  # so that no path of this machine is in the records
         OpenAIServer(Luck(better=better, seed=seed)) as server,
     ):
-        task = Path(place) / "luck"
+        task = Path("luck")
         task.mkdir()
         for name, text in (("task.toml", TASK), ("utility.py", UTILITY),
                            ("seed.py", "def algorithm(x):\n    return 0.0\n")):  # fmt: skip
             (task / name).write_text(text)
-        first = Path(place) / "improver.py"
-        first.write_text(improver(1, "words to begin with"))
+        Path("improver.py").write_text(improver(1, "words to begin with"))
         run = stop.run(
-            task, lm="openai:luck", base_url=server.base_url, improver=first, concurrency=4,
-            runs_dir=Path(place) / "runs", **options,
+            task, lm="openai:luck", base_url=server.base_url, improver=Path("improver.py"),
+            concurrency=4, runs_dir="runs", **options,
         )  # fmt: skip
         if run.error is not None:
             raise run.error
@@ -171,6 +180,8 @@ def one(seed: int, *, better: bool, options: dict[str, Any], utility: dict[int, 
                    for r in [result["seed"], *result["rounds"]] if r["improver_id"]}  # fmt: skip
         with run.store() as store:
             runs = [r for r in store.improver_runs() if r.level == "task"]
+        if keep is not None:
+            shutil.copytree(run.folder, keep, ignore=shutil.ignore_patterns("lock"))
     worth = {i: utility[int(re.findall(r"BATCHES = (\d+)", s)[0])] for i, s in sources.items()}
     accepted = [r for r in result["rounds"] if r["accepted"]]
     tested = [r["confirmation"] for r in result["rounds"] if r["confirmation"]]
@@ -189,13 +200,21 @@ def one(seed: int, *, better: bool, options: dict[str, Any], utility: dict[int, 
 
 
 def measure(
-    name: str, number: int, show: Callable[[str], None], *, better: bool, options: dict[str, Any]
+    name: str,
+    number: int,
+    show: Callable[[str], None],
+    *,
+    better: bool,
+    options: dict[str, Any],
+    keep: Path | None = None,
 ) -> list[Result]:
-    """Several runs, one after the other."""
+    """Several runs, one after the other; the first is kept."""
     utility = {batches: true_utility(batches) for batches in range(1, OPTIONS["rounds"] + 2)}
     results = []
     for seed in range(number):
-        results.append(one(seed, better=better, options=options, utility=utility))
+        kept = keep / name if keep is not None and seed == 0 else None
+        found = one(seed, better=better, options=options, utility=utility, keep=kept)
+        results.append(found)
         show(f"{name} {seed + 1}/{number}: {results[-1]}")
     return results
 
@@ -253,6 +272,7 @@ def main() -> None:
     parser.add_argument("--null", type=int, default=100)
     parser.add_argument("--alternative", type=int, default=30)
     parser.add_argument("--accept", default="confirmed")
+    parser.add_argument("--keep", type=Path, help="keep the first run of each kind in this folder")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--markdown", type=Path, help="write the table into this file")
     options = parser.parse_args()
@@ -267,7 +287,9 @@ def main() -> None:
         ("alternative", options.alternative, True),
     ):
         if number:
-            rows += table(name, measure(name, number, show, better=better, options=rule))
+            rows += table(
+                name, measure(name, number, show, better=better, options=rule, keep=options.keep)
+            )
     if options.json:
         print(json.dumps({"accept": options.accept, "python": platform.python_version(),
                           "rows": dict(rows)}))  # fmt: skip
