@@ -102,6 +102,11 @@ class RunConfig(BaseModel):
         return self
 
     @property
+    def instances_of(self) -> str:
+        """What the run's instances are for: runs with the same random seed share those of "run"."""
+        return "run"
+
+    @property
     def all_tasks(self) -> tuple[str, ...]:
         """The tasks and those that a kind of run has besides; all are copied into its folder."""
         return self.tasks

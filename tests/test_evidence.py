@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 import stop
+from stop import analysis
 from stop.engine import cells
 from stop.errors import BudgetExceeded, ConfigError
 from stop.experiments.rounds.config import RoundsConfig
@@ -91,6 +92,29 @@ def test_without_a_better_improver_nothing_is_claimed(play):
 def test_a_round_without_a_test_leaves_its_level_to_the_next(play):
     _, second = play(LAZY, ASKS).to_dict()["rounds"]  # the first returns itself
     assert second["confirmation"]["alpha"] == 0.05
+
+
+def test_a_test_that_the_round_s_budget_ends_has_used_its_level(play):
+    run = play(ASKS, ASKS.replace("Asks once", "Asks"), round_max_lm_calls=4)
+    first, second = run.to_dict()["rounds"]
+    assert (first["status"], first["accepted"]) == ("budget", False)
+    assert first["confirmation"] == {
+        "difference": None, "interval": None, "p": 1.0, "repetitions": 0, "alpha": 0.025,
+        "decision": "go on",
+    }  # fmt: skip
+    assert second["confirmation"]["alpha"] == 0.025
+    assert analysis.saturation(run).round is None
+
+
+def test_a_transfer_meets_other_instances_than_the_run_with_its_seed(play, scripted, tmp_path):
+    run = play(ASKS)
+    moved = stop.transfer(
+        run, tasks="knapsack", lm=scripted(fenced(GREEDY)), repetitions=1, calls=1, responses=1,
+        sandbox="bubblewrap", random_seed=1, runs_dir=tmp_path / "moved",
+    )  # fmt: skip
+    secrets = {(folder / "secret").read_bytes() for folder in (run.folder, moved.folder)}
+    assert len(secrets) == 2
+    assert (play(IDLE).folder / "secret").read_bytes() in secrets
 
 
 def test_tasks_that_are_held_out_are_compared_apart(play):

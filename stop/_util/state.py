@@ -19,18 +19,22 @@ def state_folder() -> Path:
     return Path(platformdirs.user_state_dir("stop-optimizer"))
 
 
-def run_secret(random_seed: int | None) -> bytes:
+def run_secret(random_seed: int | None, purpose: str = "run") -> bytes:
     """Returns 32 bytes that the instances of a run derive from.
 
     With a random seed they are the same on this machine each time, and yet not to be guessed from
     the seed alone, since a secret of this machine goes in. Without one they are new random bytes.
+
+    Args:
+        random_seed: None: none.
+        purpose: another one gives other instances for the same random seed.
 
     Raises:
         ConfigError: the machine's secret cannot be read or written.
     """
     if random_seed is None:
         return secrets.token_bytes(32)
-    return hmac.digest(_machine_secret(), f"run {random_seed}".encode(), "sha256")
+    return hmac.digest(_machine_secret(), f"{purpose} {random_seed}".encode(), "sha256")
 
 
 def _machine_secret() -> bytes:

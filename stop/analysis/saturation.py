@@ -25,7 +25,7 @@ class Saturation:
         best_round: of the best improver; None without any score.
         last_round: the last round there is; None without any.
         candidates: number of improvers that were tried in all rounds.
-        tests: the confirmations by round.
+        tests: the confirmations that came to an end, by round.
     """
 
     round: int | None
@@ -64,8 +64,9 @@ def saturation(run: OneRun) -> Saturation:
     """
     opened = as_run(run)
     with closing(opened.store()) as store:
-        records, tests = store.rounds(), comparisons(store, "confirmation")
+        records, found = store.rounds(), comparisons(store, "confirmation")
         best = best_round(store, opened.config)
+    tests = {n: test for n, test in found.items() if test.difference is not None}
     confirmed = [record.round for record in records if record.confirmed]
     return Saturation(
         round=max(confirmed, default=0) if tests else None,

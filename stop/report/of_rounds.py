@@ -159,7 +159,7 @@ def _round(run: Context, record: RoundRecord) -> Round:
         run.level(program),
         one_line(record.detail, 200),
         ""
-        if found is None or found.alpha is None
+        if found is None or found.alpha is None or found.difference is None
         else f"{words.p_value(found.p)} at level "
         f"{found.alpha:.3g}, {words.plural(found.repetitions, 'repetition')}",
     )

@@ -60,7 +60,7 @@ def create_run(config: RunConfig, runs_dir: Path) -> Path:
     draft = runs_dir / f".{folder.name}"  # a process that is killed here leaves no half of a run
     try:
         draft.mkdir(parents=True)
-        fill_folder(draft, config, run_secret(config.random_seed), tasks)
+        fill_folder(draft, config, run_secret(config.random_seed, config.instances_of), tasks)
         draft.rename(folder)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)

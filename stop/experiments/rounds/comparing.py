@@ -51,7 +51,10 @@ async def confirm(
     Raises:
         BudgetExceeded: it is not decided; the cells that are there stay.
     """
-    alpha = level(session, config, round_)
+    alpha, sources = level(session, config, round_), (candidate, current)
+    undecided = Verdict("go on", 1.0)  # its level counts as spent, however the round ends
+    save_comparison(session.store, _record("confirmation", round_, sources, session.tasks, ((), ()),
+                                           change=None, found=undecided, alpha=alpha))  # fmt: skip
     first, steps = cells.confirmation(round_), looks(config.confirm_repetitions)
     meta_utility, batches, before = session.meta_utility(), list[list[float]](), 0
     for number in steps:
@@ -73,7 +76,7 @@ async def confirm(
         if found.decision != "go on":
             break
     change = paired_difference(new.cells, old.cells, looks=len(steps))
-    sources, pairs = (candidate, current), (new.cells, old.cells)
+    pairs = new.cells, old.cells
     record = _record("confirmation", round_, sources, session.tasks, pairs, change=change,
                      found=found, alpha=alpha)  # fmt: skip
     save_comparison(session.store, record)

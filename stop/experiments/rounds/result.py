@@ -31,15 +31,16 @@ class Confirmation(TypedDict):
     """The test of a candidate against the current improver, on fresh cells.
 
     Attributes:
-        difference: mean of candidate minus current improver, as a share of the range of scores.
+        difference: mean of candidate minus current improver, as a share of the range of scores;
+            null when the round ended before the test did.
         interval: of `difference`, 95 %, over repetitions; it allows for stopping early.
-        p: one-sided.
+        p: one-sided; 1 when the test did not end.
         repetitions: of each task, of both improvers.
         alpha: the level that `p` had to reach.
-        decision: "confirmed" or "not confirmed".
+        decision: "confirmed", "not confirmed", or "go on" when the test did not end.
     """
 
-    difference: float
+    difference: float | None
     interval: Sequence[float] | None
     p: float
     repetitions: int
@@ -184,7 +185,7 @@ def _round(record: RoundRecord, found: ComparisonRecord | None) -> Round:
     confirmation = None
     if found is not None:
         confirmation = Confirmation(
-            difference=float(found.difference or 0.0),
+            difference=found.difference,
             interval=found.interval,
             p=float(found.p or 0.0),
             repetitions=found.repetitions,
@@ -226,15 +227,15 @@ def _gain_words(gain: HoldoutGain) -> str:
 
 def row_of(each: Round) -> Sequence[Any]:
     """Returns a round as a row of the table that people read."""
-    found = each["confirmation"]
+    found, change = each["confirmation"], each["difference"]
     return (
         each["round"] or "seed",
         short(each["improver_id"]),
         number(each["meta_utility"]),
         interval(each["interval"]),
         each["selection"]["candidates"] if each["round"] else "",
-        f"{found['difference']:+.4f} {interval(found['interval'])}" if found else "",
-        f"{found['p']:.4f}" if found else "",
+        "" if change is None else f"{change:+.4f} {interval(each['difference_interval'])}",
+        "" if found is None or change is None else f"{found['p']:.4f}",
         "yes" if each["accepted"] else "no",
         each["detail"][:60] or (each["status"] if each["status"] != "ok" else ""),
     )

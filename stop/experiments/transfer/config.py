@@ -38,3 +38,8 @@ class TransferConfig(RunConfig):
     kind: Literal["transfer"] = "transfer"
     improver: str
     transfer: Improvement
+
+    @property
+    def instances_of(self) -> str:
+        """Not those of a run with the same random seed, on which the improver may be chosen."""
+        return "transfer"
