@@ -21,7 +21,7 @@ run: environment
 
 # Everything. It is to pass on a busy machine as well.
 test: check engine browser
-	$(PYTEST) --dist loadfile --no-loadscope-reorder -n auto --maxprocesses 4
+	$(PYTEST) --dist loadfile --no-loadscope-reorder -n auto --maxprocesses 4 --durations 20
 
 # What needs neither an engine nor a browser nor a model, in a minute and a half on two cores.
 quick: check

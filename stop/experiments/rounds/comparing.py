@@ -107,15 +107,14 @@ async def compare_at_the_end(session: Session, config: RoundsConfig, best: str, 
     """
     ids = program_id(best), program_id(first)
     known = final_comparison(session.store, *ids)
-    if known is not None and known.repetitions > 1:
-        return
-    earlier = comparisons(session.store, "final")
-    number = known.number if known is not None else len(earlier)
-    stages: list[tuple[ComparisonStage, Sequence[Task]]] = [("final", session.tasks)]
-    if session.holdout:
-        stages.append(("holdout", session.holdout))
-    session.progress(Progress("message", "comparing the best improver with the first"))
+    number = known.number if known else len(comparisons(session.store, "final"))
+    stages: tuple[tuple[ComparisonStage, Sequence[Task]], ...]
+    stages = ("final", session.tasks), ("holdout", session.holdout)
     for stage, tasks in stages:
+        known = final_comparison(session.store, *ids, stage)
+        if not tasks or (known and known.repetitions > 1):
+            continue
+        session.progress(Progress("message", "comparing the best improver with the first"))
         pairs, detail = await _repetitions(session, config, tasks, (best, first), number)
         change = paired_difference(*pairs) if pairs[0] else None
         if change is not None and change.interval is None:
