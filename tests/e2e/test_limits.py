@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def came_to(run):
     try:
         nodes = [n.to_dict() for n in run.lineage.nodes()]
         runs = {r.key: (r.status, r.result_id, r.utility_calls) for r in store.improver_runs()}
-        return sorted(nodes, key=str), runs, [r.to_dict() for r in store.rounds()]
+        return sorted(nodes, key=str), runs, [replace(r, finished=0.0) for r in store.rounds()]
     finally:
         store.close()
 
