@@ -107,7 +107,8 @@ def run(
         accept: "confirmed" takes a new improver only after a test on fresh cells; "better" with a
             higher meta-utility on the cells that it was chosen on, which takes luck for a gain;
             "always" each one that works. Defaults to the preset's, else "confirmed".
-        alpha: with "confirmed", the chance that any round accepts an improver that is not better.
+        alpha: with "confirmed", the chance that any round accepts an improver that does just as
+            well.
         confirm_repetitions: with "confirmed", improver runs per task, of candidate and current
             improver each, at most. Defaults to the preset's, else 20.
         final_repetitions: improver runs per task, of the best and the first improver each, in the

@@ -100,7 +100,7 @@ def test_a_test_that_the_round_s_budget_ends_has_used_its_level(play):
     assert (first["status"], first["accepted"]) == ("budget", False)
     assert first["confirmation"] == {
         "difference": None, "interval": None, "p": 1.0, "repetitions": 0, "alpha": 0.025,
-        "decision": "go on",
+        "decision": "not decided",
     }  # fmt: skip
     assert second["confirmation"]["alpha"] == 0.025
     assert analysis.saturation(run).round is None
@@ -156,7 +156,7 @@ def test_where_the_budget_has_no_room_no_gain_is_claimed(play):
 def test_one_repetition_is_no_evidence(play):
     best = play(ASKS, accept="better", final_repetitions=1).to_dict()["best"]
     assert best["gain"] is None
-    assert "one repetition" in best["gain_reason"]
+    assert "1 repetition(s) are too few to tell" in best["gain_reason"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ Biometrika 77, 1990).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -70,7 +71,7 @@ def verdict(batches: Sequence[Sequence[float]], alpha: float, number: int) -> Ve
     import numpy as np  # noqa: PLC0415 - slow import
 
     values = np.concatenate([np.asarray(batch, dtype=float) for batch in batches])
-    signs = _signs(len(values))
+    signs = _signs(len(values), alpha)
     left, spent, seen = np.ones(len(signs), dtype=bool), 0.0, 0
     for look, batch in enumerate(batches[:-1], 1):
         seen += len(batch)
@@ -95,13 +96,19 @@ def _bound(sums: NDArray[Any], level: float, flips: int) -> float:
     return float(np.sort(sums)[::-1][room]) + _TIE
 
 
-def _signs(pairs: int) -> NDArray[Any]:
+def _signs(pairs: int, alpha: float) -> NDArray[Any]:
     """All flips of a few signs, or random ones that include the signs seen."""
     import numpy as np  # noqa: PLC0415 - slow import
 
     if pairs <= _EXACT_PAIRS:
         bits = np.arange(1 << pairs)[:, None] >> np.arange(pairs)
         return 1 - 2 * (bits & 1)
-    signs = np.random.default_rng(_FLIP_SEED).integers(0, 2, size=(_FLIPS, pairs)) * 2 - 1
+    signs = (
+        np.random.default_rng(_FLIP_SEED).integers(
+            0, 2, size=(max(_FLIPS, math.ceil(8 / alpha)), pairs)
+        )
+        * 2
+        - 1
+    )
     signs[0] = 1
     return signs

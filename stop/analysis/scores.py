@@ -18,7 +18,7 @@ from stop._util.concurrency import run_sync
 from stop._util.statistics import Cell, stratified_mean
 from stop.analysis.frames import frame
 from stop.analysis.runs import OneRun, Runs, as_run, as_runs
-from stop.engine.cells import place
+from stop.engine.cells import final
 from stop.engine.evaluator import Evaluator
 from stop.errors import RunError, StopError
 from stop.experiments import kind_of
@@ -29,6 +29,7 @@ from stop.sandbox import open_sandbox
 from stop.sandbox.pool import SandboxPool
 from stop.store import Store
 from stop.store.best import in_quarantine
+from stop.store.comparisons import STAGES, comparisons
 from stop.store.recorded import Place, evaluation_records
 from stop.tasks.evaluation import Split
 from stop.tasks.files import folder_digest, read_task_file
@@ -98,8 +99,21 @@ class Scores:
         """
         cells = self.cells(program, split)
         if self.is_improver(program) and kind_of(self.run.config).has_rounds:
-            cells = tuple(c for c in cells if place(c.repetition).stage == "final")
+            cells = tuple(c for c in cells if (c.task, c.repetition) in self._compared)
         return tuple(map(self._share, cells))
+
+    @cached_property
+    def _compared(self) -> set[tuple[str, int]]:
+        """Tasks and repetitions of the final comparisons that are recorded."""
+        with closing(self.run.store()) as store:
+            found = [c for stage in STAGES[1:] for c in comparisons(store, stage).values()]
+        return {
+            (task, final(comparison.number) + repetition)
+            for comparison in found
+            if comparison.difference is not None
+            for task in comparison.tasks
+            for repetition in range(comparison.repetitions)
+        }
 
     def _share(self, cell: Cell) -> Cell:
         facts = self.tasks.get(cell.task)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from stop._util.sheet import Sheet, Table, money
 from stop.budget import ImproverBudget
@@ -106,26 +105,21 @@ def plan(config: RunConfig) -> Plan:
         "final": scale.final,
         "meta": scale.rounds,
     }
-    runs = sum(improver_runs.values()) - scale.rounds
-    meta_lm = config.meta_lm or config.lm
-    levels = (
-        _level(
-            config.lm,
-            config.base_url,
-            config.task_budget,
-            runs,
-            max(len(task.seed + task.utility_text) for task in tasks),
-        ),
-        _level(
-            meta_lm,
-            config.meta_base_url or config.base_url,
-            config.meta_budget,
-            scale.rounds,
-            len(scale.improver) + 2000,
-        ),
+    prompt = max(len(task.seed + task.utility_text) for task in tasks)
+    in_rounds, at_the_end = (
+        _level(config.lm, config.base_url, config.task_budget, runs, prompt)
+        for runs in (improver_runs["selection"] + scale.confirmation, scale.final)
     )
-    total = {name: _sum(level[name] for level in levels) for name in levels[0]}
-    total = _within(total, config.limits["round"], 1 + scale.rounds)
+    meta_lm = config.meta_lm or config.lm
+    meta = _level(
+        meta_lm,
+        config.meta_base_url or config.base_url,
+        config.meta_budget,
+        scale.rounds,
+        len(scale.improver) + 2000,
+    )
+    total = _within(_sum(in_rounds, meta), config.limits["round"], 1 + scale.rounds)
+    total = _sum(total, at_the_end)
     total = _within(total, config.limits["run"], 1)
     return Plan(
         tasks=tuple(task.name for task in tasks[: len(config.tasks)]),
@@ -133,7 +127,7 @@ def plan(config: RunConfig) -> Plan:
         repetitions=config.repetitions,
         lm=config.lm,
         meta_lm=meta_lm,
-        at_most={"improver_runs": runs + scale.rounds, **total},
+        at_most={"improver_runs": sum(improver_runs.values()), **total},
         improver_runs=improver_runs,
         limits=config.limits
         | {"improver_run": config.task_budget.of_responses.limits, "final": config.reserve.limits},
@@ -159,9 +153,13 @@ def _level(
     return _within(most, budget.of_responses.limits, runs)
 
 
-def _sum(amounts: Any) -> float | None:
-    known = list(amounts)
-    return None if None in known else sum(known)
+def _sum(one: dict[str, float | None], other: dict[str, float | None]) -> dict[str, float | None]:
+    """The sums by resource; None where one is not known. What only one has stays as it is."""
+    total = one | other
+    for name in one.keys() & other.keys():
+        a, b = one[name], other[name]
+        total[name] = None if a is None or b is None else a + b
+    return total
 
 
 def _within(

@@ -90,7 +90,7 @@ def _gain_of(found: ComparisonRecord) -> Gain | None:
 
 def _scale(run: Context) -> str:
     if run.confirmations:
-        return "meta-utility on fresh cells"
+        return "meta-utility, of a candidate on the cells of its test, of the first on others"
     return "meta-utility on the cells that chose the candidate, where luck makes it look better"
 
 

@@ -26,8 +26,8 @@ class ComparisonRecord:
         difference, low, high: mean of new minus old, as a share of the range of scores, with its
             95 % interval; None where there are too few repetitions.
         p, alpha: of a confirmation, one-sided, and the level that `p` had to reach.
-        decision: of a confirmation, "confirmed", "not confirmed", or "go on" where the round ended
-            before the test did; else "".
+        decision: of a confirmation, "confirmed", "not confirmed", or "not decided" where the round
+            ended before the test did; else "".
         new_mean, new_low, new_high: the new improver's meta-utility with its 95 % interval.
         old_mean, old_low, old_high: the old one's.
         detail: why there are fewer repetitions than wanted; "" where there are not.

@@ -284,12 +284,13 @@ def test_a_plan_keeps_to_the_limits_and_shows_them(command):
         *arguments, "--max-tokens", "50000", "--max-utility-calls", "9", "--round-max-lm-calls",
         "3", "--improver-max-usd", "0.0001",
     )  # fmt: skip
-    assert bound["limits"] == limits | {"improver_run": {"usd": 0.0001}}
+    kept = {"final": {"tokens": 12_500, "utility_calls": 2}}
+    assert bound["limits"] == limits | {"improver_run": {"usd": 0.0001}} | kept
     most = bound["at_most"]
     assert most["tokens"] == 50_000
     assert most["completion_tokens"] <= 50_000
     assert most["utility_calls"] == 9
-    assert most["lm_calls"] == 3 * 7
+    assert most["lm_calls"] == 3 * 7 + 2 * 20 * 4  # the rounds, and the comparison at the end
     assert 0 < most["usd"] < free["usd"]
     assert free["tokens"] == free["prompt_tokens"] + free["completion_tokens"]
 

@@ -140,7 +140,7 @@ def test_a_confirmed_round_shows_its_test(made, scripted):
     assert step.gain.difference.mean == first["confirmation"]["difference"]
     text = render(report)
     assert "0.016 at level 0.025, 6 repetitions" in text
-    assert "meta-utility on fresh cells" in text
+    assert "of a candidate on the cells of its test" in text
 
 
 def test_who_tried_what_and_what_it_led_to(page, run):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from stop._util.concurrency import gather_or_cancel
-from stop._util.sequential import Verdict, looks, verdict
+from stop._util.sequential import looks, verdict
 from stop._util.statistics import Cell, Estimate, paired_difference, stratified_mean
 from stop.budget.stopwatch import TimeUp, timed
 from stop.engine import cells
@@ -33,6 +33,11 @@ from stop.store.comparisons import (
     save_comparison,
 )
 from stop.tasks.task import Task
+
+LEAST_REPETITIONS = 3
+"""Of a final comparison: fewer say nothing about a gain."""
+_TO_RECORD = 2.0
+"""Seconds that are kept to record a final comparison which a limit of time ends."""
 
 
 async def confirm(
@@ -52,9 +57,10 @@ async def confirm(
         BudgetExceeded: it is not decided; the cells that are there stay.
     """
     alpha, sources = level(session, config, round_), (candidate, current)
-    undecided = Verdict("go on", 1.0)  # its level counts as spent, however the round ends
-    save_comparison(session.store, _record("confirmation", round_, sources, session.tasks, ((), ()),
-                                           change=None, found=undecided, alpha=alpha))  # fmt: skip
+    # Its level counts as spent, however the round ends.
+    begun = _record("confirmation", round_, sources, session.tasks, ((), ()), change=None, p=1.0,
+                    decision="not decided", alpha=alpha)  # fmt: skip
+    save_comparison(session.store, begun)
     first, steps = cells.confirmation(round_), looks(config.confirm_repetitions)
     meta_utility, batches, before = session.meta_utility(), list[list[float]](), 0
     for number in steps:
@@ -75,10 +81,12 @@ async def confirm(
         found = verdict(batches, alpha, len(steps))
         if found.decision != "go on":
             break
-    change = paired_difference(new.cells, old.cells, looks=len(steps))
-    pairs = new.cells, old.cells
+    change: Estimate | None = paired_difference(new.cells, old.cells, looks=len(steps))
+    pairs, decision, detail = (new.cells, old.cells), str(found.decision), ""
+    if detail := _in_quarantine(session, sources):  # its cells count 0 from then on
+        change, decision = None, "not confirmed"
     record = _record("confirmation", round_, sources, session.tasks, pairs, change=change,
-                     found=found, alpha=alpha)  # fmt: skip
+                     p=found.p, decision=decision, alpha=alpha, detail=detail)  # fmt: skip
     save_comparison(session.store, record)
     return record, new
 
@@ -112,14 +120,16 @@ async def compare_at_the_end(session: Session, config: RoundsConfig, best: str, 
     stages = ("final", session.tasks), ("holdout", session.holdout)
     for stage, tasks in stages:
         known = final_comparison(session.store, *ids, stage)
-        if not tasks or (known and known.repetitions > 1):
+        if not tasks or (known and known.difference is not None):
             continue
         session.progress(Progress("message", "comparing the best improver with the first"))
         pairs, detail = await _repetitions(session, config, tasks, (best, first), number)
         change = paired_difference(*pairs) if pairs[0] else None
-        if change is not None and change.interval is None:
+        if barred := _in_quarantine(session, (best, first)):
+            change, detail = None, barred
+        elif len(pairs[0]) < LEAST_REPETITIONS * len(tasks):
             change = None
-            detail = detail or "one repetition says nothing about another one"
+            detail = detail or f"{config.final_repetitions} repetition(s) are too few to tell"
         record = _record(stage, number, (best, first), tasks, pairs, change=change, detail=detail)
         save_comparison(session.store, record)
 
@@ -134,18 +144,26 @@ async def _repetitions(
     """The complete repetitions of both improvers, in order, and why there are not more."""
     meta_utility, begin = session.meta_utility(*tasks), cells.final(number)
     places = range(begin, begin + config.final_repetitions)
+    left = iter(places)
     done: dict[int, list[MetaEvaluation]] = {}
     reasons: list[str] = []
 
-    async def one(repetition: int) -> None:
-        try:
-            done[repetition] = [await meta_utility.on_cells(s, [repetition]) for s in sources]
-        except BudgetExceeded as error:
-            reasons.append(error.message)
+    async def work() -> None:
+        """One repetition after the other, of both improvers: a limit leaves whole ones."""
+        while not reasons and (repetition := next(left, None)) is not None:
+            try:
+                done[repetition] = await gather_or_cancel(
+                    meta_utility.on_cells(source, [repetition]) for source in sources
+                )
+            except BudgetExceeded as error:
+                reasons.append(error.message)
 
+    limit = config.budget.seconds
+    if limit is not None:  # before that of the whole run ends everything
+        limit -= min(_TO_RECORD, (config.reserve.seconds or 0.0) / 2)
     try:
-        async with timed(session.tape.ledger.run.watch, config.budget.seconds):
-            await gather_or_cancel(one(repetition) for repetition in places)
+        async with timed(session.tape.ledger.run.watch, limit):
+            await gather_or_cancel(work() for _ in range(config.concurrency))
     except TimeUp:
         reasons.append(f"the {config.budget.seconds:g} seconds of the run are used up")
     whole = [done[repetition] for repetition in takewhile(done.__contains__, places)]
@@ -156,6 +174,12 @@ async def _repetitions(
     return (pairs[0], pairs[1]), detail
 
 
+def _in_quarantine(session: Session, sources: Sequence[str]) -> str:
+    """Why improvers cannot be compared: one is not executed any more; "" where they can."""
+    barred = [i for i in map(program_id, sources) if session.watch.refuses(i)]
+    return f"the improver {barred[0][:10]} is in quarantine" if barred else ""
+
+
 def _record(
     stage: ComparisonStage,
     number: int,
@@ -164,7 +188,8 @@ def _record(
     pairs: tuple[Sequence[Cell], Sequence[Cell]],
     *,
     change: Estimate | None,
-    found: Verdict | None = None,
+    p: float | None = None,
+    decision: str = "",
     alpha: float | None = None,
     detail: str = "",
 ) -> ComparisonRecord:
@@ -180,9 +205,9 @@ def _record(
         difference=change.mean if change else None,
         low=change.low if change else None,
         high=change.high if change else None,
-        p=found.p if found else None,
+        p=p,
         alpha=alpha,
-        decision=found.decision if found else "",
+        decision=decision,
         new_mean=new.mean if pairs[0] else None,
         new_low=new.low,
         new_high=new.high,

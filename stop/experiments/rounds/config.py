@@ -36,16 +36,17 @@ class RoundsConfig(RunConfig):
     rounds: int = Field(default=6, ge=0, le=MOST_ROUNDS, description="Rounds, T.")
     accept: Accept = Field(
         default="confirmed",
-        description="confirmed: only after a test on fresh cells, which false candidates of all "
-        "rounds pass with a chance of at most --alpha; better: with a higher meta-utility on the "
-        "cells that it was chosen on, so luck is taken for a gain; always: each improver that "
-        "works, as in the paper.",
+        description="confirmed: only after a test on fresh cells, which candidates that do just "
+        "as well pass, in any round, with a chance of at most --alpha; better: with a higher "
+        "meta-utility on the cells that it was chosen on, so luck is taken for a gain; always: each "
+        "improver that works, as in the paper.",
     )
     alpha: float = Field(
         default=0.05,
         gt=0,
         lt=1,
-        description="confirmed: the chance that any round accepts an improver that is not better.",
+        description="confirmed: the chance that any round accepts an improver that does just as "
+        "well.",
     )
     confirm_repetitions: int = Field(
         default=20,

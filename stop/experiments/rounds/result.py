@@ -37,7 +37,7 @@ class Confirmation(TypedDict):
         p: one-sided; 1 when the test did not end.
         repetitions: of each task, of both improvers.
         alpha: the level that `p` had to reach.
-        decision: "confirmed", "not confirmed", or "go on" when the test did not end.
+        decision: "confirmed", "not confirmed", or "not decided" when the test did not end.
     """
 
     difference: float | None
@@ -156,6 +156,8 @@ def read_best(store: Queries, records: Sequence[RoundRecord], best: RoundRecord)
         reason = "the best improver was not compared with the first on fresh cells"
     else:
         reason = found.detail
+        if held_out is not None and held_out.detail:
+            reason = "; ".join(filter(None, (reason, f"held out: {held_out.detail}")))
     gain = _gain(found) if found else None
     utility, ends = best.meta_utility, best.interval
     if gain is not None and found is not None:
