@@ -103,12 +103,7 @@ def _signs(pairs: int, alpha: float) -> NDArray[Any]:
     if pairs <= _EXACT_PAIRS:
         bits = np.arange(1 << pairs)[:, None] >> np.arange(pairs)
         return 1 - 2 * (bits & 1)
-    signs = (
-        np.random.default_rng(_FLIP_SEED).integers(
-            0, 2, size=(max(_FLIPS, math.ceil(8 / alpha)), pairs)
-        )
-        * 2
-        - 1
-    )
+    flips = max(_FLIPS, math.ceil(8 / alpha))  # so that the smallest p-value is below the level
+    signs = np.random.default_rng(_FLIP_SEED).integers(0, 2, size=(flips, pairs)) * 2 - 1
     signs[0] = 1
     return signs

@@ -343,7 +343,7 @@ class _Sample:
             chance = 1 - ((1 - confidence) / 2) ** (1 / len(values))
             low += chance * (values[0] - within[0]) / self.parts
             high += chance * (within[1] - values[0]) / self.parts
-        return self.mean - low, self.mean + high
+        return max(within[0], self.mean - low), min(within[1], self.mean + high)
 
     def p_value(self) -> float | None:
         """Of the mean being 0, by Student's t."""

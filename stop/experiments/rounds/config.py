@@ -38,8 +38,8 @@ class RoundsConfig(RunConfig):
         default="confirmed",
         description="confirmed: only after a test on fresh cells, which candidates that do just "
         "as well pass, in any round, with a chance of at most --alpha; better: with a higher "
-        "meta-utility on the cells that it was chosen on, so luck is taken for a gain; always: each "
-        "improver that works, as in the paper.",
+        "meta-utility on the cells that it was chosen on, so luck is taken for a gain; always: "
+        "each improver that works, as in the paper.",
     )
     alpha: float = Field(
         default=0.05,
