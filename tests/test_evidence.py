@@ -181,3 +181,26 @@ def test_a_test_that_cannot_succeed_is_refused():
     RoundsConfig.checked(tasks=("knapsack",), lm="x", confirm_repetitions=3, accept="better")
     with pytest.raises(ConfigError, match="holdout: knapsack is one of the tasks"):
         RoundsConfig.checked(tasks=("knapsack",), lm="x", holdout=("knapsack",))
+
+
+FLAGS = LAZY.replace(
+    "        return initial_solution\n",
+    "        import random\n\n"
+    "        if random.random() < 0.4:  # the host seeds it by the place of the improver run\n"
+    "            utility(initial_solution, use_sandbox=False)\n"
+    "        return initial_solution\n",
+)
+
+
+def test_an_improver_that_falls_into_quarantine_is_not_beaten(play):
+    """Its cells count 0 from then on: that is no gain of the one that is compared with it."""
+    run = play(IDLE, policy="quarantine", improver=stop.Program(FLAGS.strip()))
+    with run.store() as store:
+        tried = {r.repetition: r.status for r in store.improver_runs("task")}
+    assert tried[0] == "ok"
+    assert "quarantined" in tried.values()
+    (round_,) = run.to_dict()["rounds"]
+    assert (round_["accepted"], round_["confirmation"]["difference"]) == (False, None)
+    assert round_["confirmation"]["decision"] == "not confirmed"
+    best = run.to_dict()["best"]
+    assert best is None or best["gain"] is None
