@@ -9,6 +9,8 @@ ALTER TABLE rounds ADD COLUMN candidates INTEGER;   -- improvers that were score
 ALTER TABLE rounds ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 0;  -- accepted on fresh cells
 
 UPDATE rounds SET selection = meta_utility WHERE round > 0;
+-- Intervals that reached past the range of scores; some other range is not known here.
+UPDATE rounds SET low = MAX(low, 0.0), high = MIN(high, 1.0) WHERE meta_utility BETWEEN 0 AND 1;
 
 CREATE TABLE comparisons (
     stage TEXT NOT NULL,                -- 'confirmation', 'final' or 'holdout'
