@@ -41,11 +41,11 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the result as `stop run --json` prints it."""
-        return to_document(self._result())
+        return to_document(self.result())
 
     def sheet(self) -> Sheet:
         """Returns the result as people read it."""
-        return self._result().sheet()
+        return self.result().sheet()
 
     def _repr_html_(self) -> str:
         try:
@@ -53,7 +53,8 @@ class Run:
         except StopError as error:  # it has not begun, or it is damaged
             return to_html([{"run": str(self.folder), "problem": error.message}])
 
-    def _result(self) -> RunResult:
+    def result(self) -> RunResult:
+        """Returns what the run has reached."""
         with self.store() as store:
             return read_result(store, self.config, self.security_events())
 

@@ -34,7 +34,7 @@ KEYS = {
     "cut_off_responses estimated_calls seconds",
     "stop ls": "runs_dir left_out runs",
     "stop lineage": "run nodes left_out",
-    "stop show": "program_id kind source lineage origin evaluations evidence events",
+    "stop show": "program_id kind source lineage origin evaluations evidence events best",
     "stop diff": "a b diff",
     "stop compare": "entries differences",
     "stop report": "run path bytes",

@@ -120,6 +120,7 @@ def show(run_name: str, program_id: str, runs_dir: str, as_json: bool) -> None:
     events = [e for e in run.security_events() if e["program_id"] == program.id]
     with run.store() as store:
         evaluations = tuple(store.evaluations(program.id))
+    best = run.result().best
     shown = ShownProgram(
         program_id=program.id,
         kind=program.kind,
@@ -129,11 +130,14 @@ def show(run_name: str, program_id: str, runs_dir: str, as_json: bool) -> None:
         evaluations=evaluations,
         evidence=tuple(join(events)),
         events=tuple(events),
+        best=best if best is not None and best.program_id == program.id else None,
     )
     show_result(shown, _sheet(shown), as_json)
 
 
 def _sheet(program: ShownProgram) -> Sheet:
+    from stop.experiments.rounds.result import gain_words
+
     node, origin = program.lineage, program.origin
     facts = {"program": program.program_id, "kind": program.kind}
     if node.improver_run is None:
@@ -142,6 +146,8 @@ def _sheet(program: ShownProgram) -> Sheet:
         by = f"by improver {short(node.improver_id)} in {node.improver_run}"
         facts |= {"made": f"from {short(node.parent_id)} {by}", "text": _in_words(origin)}
     facts["score"] = f"{number(node.score)} {interval(node.interval)} {node.status}"
+    if program.best is not None:
+        facts["gain"] = gain_words(program.best.gain, program.best.gain_reason)
     scores = [
         (e.task, e.split, number(e.score), e.status, e.detail[:60], e.isolation)
         for e in program.evaluations

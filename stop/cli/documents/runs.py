@@ -13,6 +13,7 @@ from stop.audit.evidence import Evidence
 from stop.budget import LMCost
 from stop.experiments.bypass.result import CellResult, RuleFinding
 from stop.experiments.overview import RunLine, UnreadableRun
+from stop.experiments.rounds.result import BestImprover
 from stop.lineage import Node, Origin
 from stop.runs.security import Summary
 from stop.tasks.evaluation import Evaluation
@@ -72,6 +73,7 @@ class ShownProgram:
         evaluations: its scores.
         evidence: what it tried against the sandbox.
         events: the lines of the audit log that the evidence is made of.
+        best: of the best improver of a run of rounds, as `stop run` shows it; null of others.
     """
 
     program_id: str
@@ -82,6 +84,7 @@ class ShownProgram:
     evaluations: tuple[Evaluation, ...]
     evidence: tuple[Evidence, ...]
     events: tuple[dict[str, Any], ...]
+    best: BestImprover | None
 
 
 @dataclass(frozen=True, slots=True)
