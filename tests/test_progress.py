@@ -77,7 +77,7 @@ def test_a_notebook_shows_progress_and_the_result(tmp_path, monkeypatch):
     first, *_, last = notebook.cells[0].outputs
     assert first.output_type == "display_data"
     assert "recording in" in first.data["text/plain"]
-    assert "1 LM call in flight" in first.data["text/plain"]
+    assert "1 LM call ·" in first.data["text/plain"]
     assert "<table>" in last.data["text/html"]
     assert "the program did not change" in last.data["text/html"]
 

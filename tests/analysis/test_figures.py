@@ -90,7 +90,8 @@ def test_cost_ends_at_what_the_run_spent(run):
     (line,) = [each for each in analysis.plot_cost(run).axes[0].lines if len(each.get_xdata())]
     assert line.get_xdata()[-1] == lm["prompt_tokens"] + lm["completion_tokens"]
     assert list(line.get_ydata()) == sorted(line.get_ydata())
-    assert line.get_ydata()[-1] == run.to_dict()["best"]["meta_utility"]
+    accepted = [r for r in run.to_dict()["rounds"] if r["accepted"]]
+    assert line.get_ydata()[-1] == accepted[-1]["meta_utility"]
 
 
 def test_money_needs_prices(run, tmp_path):

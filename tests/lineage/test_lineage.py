@@ -170,7 +170,7 @@ def test_the_response_that_a_text_came_from(run):
     calls = {record.number: record for record in read_records(run.folder)}
     origin = lineage.origin(program_id(GREEDY.strip()))
     assert (origin.match, origin.similarity) == ("exact", 1.0)
-    assert GREEDY in calls[origin.lm_call].choices[origin.choice].text
+    assert GREEDY in calls[origin.lm_call].response.choices[origin.choice].text
     for node in (second, third):
         origin = lineage.origin(node.program_id)
         assert origin.match == "edited"

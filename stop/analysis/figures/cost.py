@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import closing
 from itertools import accumulate
+from math import inf
 from typing import TYPE_CHECKING, Literal
 
 from stop.analysis.figures import style
@@ -104,7 +105,8 @@ def _points(run: Run, by: str) -> list[tuple[float, float, int | None]]:
     totals = list(accumulate((float(amount or 0.0) for _, amount in spent), initial=0.0))
     best: float | None = None
     points: list[tuple[float, float, int | None]] = []
-    for when, score, round_ in sorted([*scores, *ends], key=lambda event: event[0]):
+    end = (inf, None, None)  # after the rounds there is the comparison of the best with the first
+    for when, score, round_ in sorted([*scores, *ends, end], key=lambda event: event[0]):
         if score is not None:
             best = score if best is None else max(best, score)
         if best is not None:
