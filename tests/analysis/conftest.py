@@ -12,9 +12,9 @@ from tests.helpers.programs import GREEDY, fenced
 
 HERE = {"sandbox": "bubblewrap", "concurrency": 1}
 RUN = HERE | {
-    "tasks": ["knapsack", "bin_packing"], "repetitions": 3, "calls": 1, "responses": 1,
+    "tasks": ["knapsack", "bin_packing"], "repetitions": 2, "calls": 1, "responses": 1,
     "utility_calls": 3, "random_seed": 1,
-    "confirm_repetitions": 8, "final_repetitions": 4,
+    "confirm_repetitions": 5, "final_repetitions": 3, "alpha": 0.2,
 }  # fmt: skip
 TEMPLATE = """def improve_algorithm(initial_solution, utility, language_model):
     from helpers import extract_code

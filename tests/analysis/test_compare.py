@@ -40,7 +40,7 @@ def test_runs_with_the_same_seed_are_compared_in_pairs(run, other_run):
     (difference,) = found["differences"]
     assert difference["difference"] == 0
     assert difference["why"] == ""
-    assert difference["n"] == 8  # two tasks, four repetitions of the final comparisons
+    assert difference["n"] == 6  # two tasks, three repetitions of the final comparisons
 
 
 def test_runs_with_other_instances_are_compared_by_welch(run, other_run, tmp_path):
@@ -50,7 +50,7 @@ def test_runs_with_other_instances_are_compared_by_welch(run, other_run, tmp_pat
     found = analysis.compare_runs([run, folder])
     (difference,) = found.differences
     assert difference.result.method == "Welch's t"
-    assert difference.result.n == 16
+    assert difference.result.n == 12
     assert "not in pairs" in difference.why
 
 
