@@ -10,6 +10,7 @@ from scipy import stats
 
 from stop._util.statistics import (
     EXACT_PAIRS,
+    UNKNOWN,
     Cell,
     common_cells,
     compare_paired,
@@ -44,6 +45,14 @@ def test_instances_are_a_sample_of_a_fixed_program_only():
     assert estimate.interval is not None
     assert stratified_mean([cell]).interval is None
     assert compare_paired([cell], [cell]).p is None
+
+
+def test_equal_values_have_the_interval_that_their_number_allows():
+    low, high = stratified_mean(cells("a", [1.0] * 20)).interval
+    assert (low, high) == (pytest.approx(0.025 ** (1 / 20)), 1.0)
+    tens = cells("a", [10.0] * 20)
+    assert stratified_mean(tens, within=UNKNOWN).interval is None
+    assert stratified_mean([*tens[1:], Cell("a", 0, 12.0)], within=UNKNOWN).high > 10
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=6), st.integers(1, 3))

@@ -32,7 +32,8 @@ class Estimate:
 
     Attributes:
         mean: in the units of the scores.
-        low, high: ends of the interval; both None when there is only one value.
+        low, high: ends of the interval; both None when there is only one value, or when all are
+            equal and their range is not known.
         over: what varied, "repetitions" (model, instances and program together) or "instances"
             (of one fixed program).
     """
@@ -62,6 +63,8 @@ Range = tuple[float, float]
 """The lowest and the highest score."""
 UNIT = (0.0, 1.0)
 """The range of what averages over tasks: shares of each task's range of scores."""
+UNKNOWN = (-math.inf, math.inf)
+"""The range of scores whose ends are not known: no interval is cut."""
 
 
 def stratified_mean(
@@ -325,6 +328,8 @@ class _Sample:
         if error is None:
             return Estimate(self.mean, None, None, self.over)
         if error == 0.0:
+            if not all(map(math.isfinite, within)):
+                return Estimate(self.mean, None, None, self.over)
             return Estimate(self.mean, *self._without_spread(within, confidence), self.over)
         from scipy.special import stdtrit  # noqa: PLC0415 - slow import
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import inf
 
+from stop._util.statistics import UNKNOWN
 from stop.report import story, words
 from stop.report.context import Context
 from stop.report.data import Bar, Gain, Report, Step, Table
@@ -70,7 +70,7 @@ def _tried(shelf: Shelf, first: str | None) -> Table:
 def _gain(run: Context, first: str, result: str) -> Gain | None:
     """The gain on instances that the improver did not see."""
     old, new = (program_cells(run.store, each, "meta") for each in (first, result))
-    within = next((task.score_range for task in run.tasks), (-inf, inf))
+    within = next((task.score_range for task in run.tasks), UNKNOWN)
     before, after = mean_of(old, within), mean_of(new, within)
     if before is None or after is None:
         return None

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from stop._util.documents import to_document
 from stop._util.sheet import Sheet, Table, interval, number, short, to_html
-from stop._util.statistics import UNIT, Cell, stratified_mean
+from stop._util.statistics import UNKNOWN, Cell, stratified_mean
 from stop.events import SecurityEvent
 
 Status = Literal["ok", "error", "timeout", "oom", "invalid", "syntax", "quarantined", "budget"]
@@ -54,7 +54,7 @@ class Evaluation:
         isolation: where it ran, e.g. "docker/fork".
         instances: in order.
         events: security events that it caused.
-        score_range: of the task; it is not recorded.
+        score_range: of the task; it is not recorded, so the intervals of recorded ones are not cut.
     """
 
     program_id: str
@@ -68,7 +68,7 @@ class Evaluation:
     events: tuple[SecurityEvent, ...] = ()
     stdout: str = field(default="", metadata={"exclude": True})
     stderr: str = field(default="", metadata={"exclude": True})
-    score_range: tuple[float, float] = field(default=UNIT, metadata={"exclude": True})
+    score_range: tuple[float, float] = field(default=UNKNOWN, metadata={"exclude": True})
 
     @property
     def interval(self) -> tuple[float, float] | None:

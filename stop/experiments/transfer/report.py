@@ -7,6 +7,7 @@ seed solution and both improvers. An improver run without a program has the task
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -58,7 +59,7 @@ class Gain:
         method, p: of the test; None where one value is all there is.
         p_holm: `p` corrected by Holm's method for the number of tasks, each split by itself.
         p_sign_flip: of a test that does not assume normality.
-        width: of the range of scores.
+        width: of the range of scores; 1 where that is not known.
     """
 
     task: str
@@ -171,7 +172,7 @@ class _TaskNote:
     seed_id: str
     low: float
     counts: dict[str, int]
-    high: float = 1.0
+    high: float = math.inf  # not noted by earlier versions
 
     @property
     def within(self) -> Range:
@@ -272,7 +273,7 @@ class _Table:
                 p=test.p,
                 p_holm=p_holm,
                 p_sign_flip=test.p_sign_flip,
-                width=task.high - task.low,
+                width=task.high - task.low if math.isfinite(task.high) else 1.0,
             )
 
     def _cells(self, task: _TaskNote, split: Split, who: Who) -> list[tuple[Cell, str]]:
