@@ -16,7 +16,8 @@ import pytest_asyncio
 
 from stop._util.concurrency import Quiet
 from stop.audit.guard import Guard, Quarantined
-from stop.engine.evaluator import GIVE_UP_AFTER, Evaluator
+from stop.engine.evaluator import Evaluator
+from stop.engine.trial import GIVE_UP_AFTER
 from stop.sandbox import GuestLimits, open_sandbox
 from stop.sandbox.pool import SandboxPool
 from stop.sandbox.protocol import Answer, Job, JobOutput
